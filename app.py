@@ -1,0 +1,105 @@
+"""The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
+
+from typing import Any
+
+from chalicelib.gate import Gate
+from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.response import Answer
+from chalicelib.services import from_environment
+
+services = from_environment()
+app = Gate("wxgate", services)
+
+
+# --- login: a code becomes a token ---------------------------------------------------------------
+
+
+@app.route("/login", methods=["POST"])
+def post_login() -> Answer:
+    """Trade a code for a token."""
+    return login.login(app.request, wechat=services.wechat, sessions=services.sessions)
+
+
+@app.route("/logout", methods=["POST"])
+def post_logout() -> Answer:
+    """End the session, or all of this user's."""
+    return login.logout(app.request, sessions=services.sessions)
+
+
+# --- decrypt: what WeChat encrypted is opened ----------------------------------------------------
+
+
+@app.route("/decrypt", methods=["POST"])
+def post_decrypt() -> Answer:
+    """Open encrypted data."""
+    return decrypt.decrypt(
+        app.request,
+        sessions=services.sessions,
+        assertions=services.assertions,
+        clock=services.clock,
+        max_age=services.settings.decrypt_max_age,
+    )
+
+
+@app.route("/phone", methods=["POST"])
+def post_phone() -> Answer:
+    """Trade a phone code for the phone number."""
+    return decrypt.phone(
+        app.request,
+        sessions=services.sessions,
+        wechat=services.wechat,
+        assertions=services.assertions,
+    )
+
+
+@app.route("/session", methods=["GET"])
+def get_session() -> Answer:
+    """Ask WeChat whether the session_key still holds."""
+    return decrypt.session(app.request, sessions=services.sessions, wechat=services.wechat)
+
+
+# --- proxy: a request goes upstream with a proven identity ---------------------------------------
+
+
+@app.route("/api/{proxy+}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+def any_api() -> Answer:
+    """Forward to the business API."""
+    return proxy.proxy(
+        app.request,
+        sessions=services.sessions,
+        upstream=services.upstream,
+        assertions=services.assertions,
+    )
+
+
+@app.route("/health", methods=["GET"])
+def get_health() -> Answer:
+    """Tell that the gate runs."""
+    return proxy.health()
+
+
+@app.route("/.well-known/jwks.json", methods=["GET"])
+def get_key_set() -> Answer:
+    """Publish the keys behind the assertions."""
+    return proxy.key_set(assertions=services.assertions)
+
+
+# --- the Lambda functions; resources.json points each path at its own ----------------------------
+
+
+@app.lambda_function(name="login")
+def login_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve /login and /logout."""
+    return app(event, context)
+
+
+@app.lambda_function(name="proxy")
+def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve /api/…, /health and the key set."""
+    return app(event, context)
+
+
+@app.lambda_function(name="decrypt")
+def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve /decrypt, /phone and /session."""
+    return app(event, context)

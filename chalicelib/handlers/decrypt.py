@@ -1,0 +1,131 @@
+"""Decrypt: open data, phone number by code, and whether WeChat still accepts the session_key."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import opendata
+from chalicelib.errors import DecryptFailed, InvalidRequest, TooManyRequests
+from chalicelib.request import Request, code_of
+from chalicelib.response import Answer, json_answer
+
+if TYPE_CHECKING:
+    from chalicelib.assertions import Assertions
+    from chalicelib.sessions import Session, Sessions
+    from chalicelib.wechat import WeChat
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What the client brings: data and iv decoded, the kind it claims, rawData if signed."""
+
+    kind: str
+    data: bytes
+    iv: bytes
+    signed: opendata.Signed | None
+
+
+def decrypt(
+    request: Request,
+    *,
+    sessions: "Sessions",
+    assertions: "Assertions",
+    clock: Callable[[], float],
+    max_age: float,
+) -> Answer:
+    """Open `{"kind", "encryptedData", "iv"}` with the session's current, then its previous key.
+
+    Raises:
+        InvalidRequest: if a field is malformed; no key is touched.
+        TooManyRequests: after too many failures of this user.
+        DecryptFailed: whatever else is wrong with the data; each failure is counted.
+    """
+    token = request.token()
+    sealed = _sealed(request.json())
+    session, failures = sessions.find_with_keys(token)
+    now = clock()
+    if failures.too_many:
+        raise TooManyRequests(retry_after=max(1, failures.until - int(now)))
+    try:
+        data = _open(sealed, session, now, max_age)
+    except DecryptFailed:
+        sessions.count_failure(session, failures)
+        raise
+    return _opened(session, sealed.kind, data, assertions)
+
+
+def phone(
+    request: Request, *, sessions: "Sessions", wechat: "WeChat", assertions: "Assertions"
+) -> Answer:
+    """Trade `{"code"}` of the phone button for the phone number; needs no session_key.
+
+    Raises:
+        InvalidCode: the user must tap again.
+        What else WeChat.phone_number raises.
+    """
+    token = request.token()
+    code = code_of(request.json())
+    session = sessions.find(token)
+    data = wechat.phone_number(session.appid, session.openid, code, request.remaining)
+    return _opened(session, "phone", data, assertions)
+
+
+def session(request: Request, *, sessions: "Sessions", wechat: "WeChat") -> Answer:
+    """Tell whether WeChat still accepts the session_key that we hold.
+
+    Raises:
+        What WeChat.session_key_is_valid raises.
+    """
+    found, _ = sessions.find_with_keys(request.token())
+    valid = wechat.session_key_is_valid(
+        found.appid, found.openid, found.session_keys[0], request.remaining
+    )
+    return json_answer({"valid": valid})
+
+
+def _sealed(body: Mapping[str, Any]) -> _Sealed:
+    # Without a kind nothing is allowed, so nothing opens: that is a failure like any other.
+    kind = body.get("kind", "")
+    if not isinstance(kind, str) or ("kind" in body and kind not in opendata.KINDS):
+        raise InvalidRequest(f"kind is one of {', '.join(opendata.KINDS)}.")
+    data, iv = opendata.ciphertext(body.get("encryptedData"), body.get("iv"))
+    return _Sealed(kind, data, iv, _signed(kind, body))
+
+
+def _signed(kind: str, body: Mapping[str, Any]) -> opendata.Signed | None:
+    raw_data, signature = body.get("rawData"), body.get("signature")
+    if kind != "user" or (raw_data is None and signature is None):
+        return None
+    if not isinstance(raw_data, str) or not isinstance(signature, str):
+        raise InvalidRequest("rawData and signature are texts that come together.")
+    return opendata.Signed(raw_data, signature)
+
+
+def _open(sealed: _Sealed, session: "Session", now: float, max_age: float) -> dict[str, Any]:
+    def read(plaintext: bytes) -> dict[str, Any]:
+        fields = opendata.read(
+            plaintext,
+            sealed.kind,
+            appid=session.appid,
+            openid=session.openid,
+            unionid=session.unionid,
+            now=now,
+            max_age=max_age,
+        )
+        return sealed.signed.agreeing(fields) if sealed.signed else fields
+
+    keys = [
+        opendata.key_bytes(key)
+        for key in session.session_keys
+        if sealed.signed is None or sealed.signed.was_signed_with(key)
+    ]
+    return opendata.open_with(keys, sealed.data, sealed.iv, read)
+
+
+def _opened(
+    session: "Session", kind: str, data: Mapping[str, Any], assertions: "Assertions"
+) -> Answer:
+    assertion = assertions.for_data(
+        openid=session.openid, appid=session.appid, kind=kind, data=data
+    )
+    return json_answer({"data": data, "assertion": assertion})

@@ -1,0 +1,52 @@
+"""Login: a one-time code becomes a session and its token; logout ends it."""
+
+from typing import TYPE_CHECKING
+
+from chalicelib.errors import DeadlineExceeded, InvalidRequest
+from chalicelib.request import Request, code_of
+from chalicelib.response import Answer, empty_answer, json_answer
+
+if TYPE_CHECKING:
+    from chalicelib.sessions import Sessions
+    from chalicelib.wechat import WeChat
+
+WRITE_RESERVE = 0.5
+"""Seconds without which the write of a session is not begun."""
+
+
+def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer:
+    """Trade `{"code", "appid"?, "replaces"?}` for `{"token", "expires_in"}` (seconds).
+
+    Raises:
+        InvalidRequest, UnknownApp: before WeChat is asked.
+        InvalidCode and what else WeChat.code2session raises.
+        DeadlineExceeded, StoreUnavailable: the code is spent, and no token was given.
+    """
+    body = request.json()
+    code = code_of(body)
+    who = wechat.code2session(wechat.app(body.get("appid")), code, request.remaining)
+    if request.remaining() < WRITE_RESERVE:
+        raise DeadlineExceeded
+    token = sessions.create(
+        who.appid, who.openid, who.unionid, who.session_key, body.get("replaces")
+    )
+    request.note_user(token)
+    return json_answer({"token": token.text, "expires_in": sessions.ttl})
+
+
+def logout(request: Request, *, sessions: "Sessions") -> Answer:
+    """End the bearer's session, or with `{"everywhere": true}` all of this user's.
+
+    Raises:
+        InvalidToken: if the bearer is not a live token.
+        InvalidRequest: if `everywhere` is no boolean.
+    """
+    token = request.token()
+    everywhere = request.json().get("everywhere", False) if request.body else False
+    if not isinstance(everywhere, bool):
+        raise InvalidRequest("everywhere is true or false.")
+    if everywhere:
+        sessions.end_all(token)
+    else:
+        sessions.end(token)
+    return empty_answer()

@@ -1,0 +1,89 @@
+"""Answers in API Gateway's shape: JSON, refusals, and bytes that must arrive as they are."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chalice.app import Response
+
+from chalicelib.errors import GateError
+
+MAX_ANSWER = 6_291_456
+"""Bytes of a serialised Lambda answer (AWS Lambda quotas: 6 MB)."""
+
+OWN_HEADERS = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+_HEADROOM = 16_384
+"""Bytes kept free for the headers and the frame of an answer."""
+
+
+class AnswerTooLarge(ValueError):
+    """The serialised answer is over MAX_ANSWER bytes."""
+
+
+class Answer(Response):
+    """A Chalice response that writes itself, so that no Accept header can change it.
+
+    Bytes go out as text where they are UTF-8 that fits, else as base64.
+
+    Raises:
+        AnswerTooLarge: if Lambda cannot carry the body.
+    """
+
+    def __init__(self, body: str | bytes, headers: Mapping[str, str], status: int) -> None:
+        text, self.is_base64 = (body, False) if isinstance(body, str) else _encoded(body)
+        super().__init__(text, dict(headers), status)
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Give the Lambda proxy answer; binary_types is Chalice's, and is not asked."""
+        return {
+            "statusCode": self.status_code,
+            "headers": self.headers,
+            "multiValueHeaders": {},
+            "body": self.body,
+            "isBase64Encoded": self.is_base64,
+        }
+
+
+def _encoded(body: bytes) -> tuple[str, bool]:
+    room = MAX_ANSWER - _HEADROOM
+    try:
+        text = body.decode()
+        # Lambda's runtime escapes to ASCII: one control byte becomes six characters.
+        if len(body) * 6 < room or len(json.dumps(text)) <= room:
+            return text, False
+    except UnicodeDecodeError:
+        pass  # not text: base64 carries any bytes
+    encoded = base64.b64encode(body).decode("ascii")
+    if len(encoded) > room:
+        raise AnswerTooLarge
+    return encoded, True
+
+
+def json_answer(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Answer a JSON value, with the headers that every answer of the gate's own carries."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Answer(text, {**OWN_HEADERS, **(headers or {})}, status)
+
+
+def empty_answer(status: int = 204) -> Answer:
+    """Answer without a body."""
+    headers = {k: v for k, v in OWN_HEADERS.items() if k != "Content-Type"}
+    return Answer("", headers, status)
+
+
+def refusal(error: GateError) -> Answer:
+    """Answer an error as `{"Code", "Message"}` with X-Wxgate-Error."""
+    return json_answer(
+        {"Code": error.code, "Message": error.message},
+        status=error.status,
+        headers={**error.headers, "X-Wxgate-Error": error.code},
+    )

@@ -1,0 +1,137 @@
+"""The composition root: reads the environment, builds each service once, when first needed.
+
+Modules that are slow to load are imported where they are needed: a Lambda function that only
+proxies pays neither for requests nor for what decryption needs.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import settings
+from chalicelib.errors import Misconfigured
+from chalicelib.transport import Transport
+
+if TYPE_CHECKING:
+    from chalicelib.assertions import Assertions
+    from chalicelib.credentials import Secrets
+    from chalicelib.sessions import Sessions
+    from chalicelib.upstream import Upstream
+    from chalicelib.wechat import WeChat
+
+SECRETS_TIMEOUT = 0.9
+"""Seconds; with credentials.TRIES tries the budget of two seconds holds."""
+
+
+def now() -> float:
+    """Give the wall clock, looked up at each call so that one replaced clock reaches all."""
+    return time.time()
+
+
+class Services:
+    """Every service of the gate, by the keyword under which handlers take it.
+
+    A faulty environment is told at the start, by `fault`, and then by every request: 500.
+    """
+
+    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
+        self.clock = clock
+        self.fault: str | None = None
+        self._settings: settings.Settings | None = None
+        self._lock = threading.RLock()
+        function = environ.get("_HANDLER", "").rpartition(".")[2]
+        try:
+            self._settings = settings.read(environ, function)
+        except settings.BadEnvironment as error:
+            self.fault = str(error)
+
+    @property
+    def settings(self) -> settings.Settings:
+        """The environment.
+
+        Raises:
+            Misconfigured: if it is faulty.
+        """
+        if self._settings is None:
+            raise Misconfigured(reason=self.fault)
+        return self._settings
+
+    @property
+    def log_level(self) -> str:
+        """The level of the log, also where the environment is faulty."""
+        return self._settings.log_level if self._settings else "INFO"
+
+    @cached_property
+    def sessions(self) -> "Sessions":
+        """The session store."""
+        from chalicelib.sessions import Sessions, table
+
+        with self._lock:
+            items = table(self.settings.sessions_table, self.settings.region)
+            return Sessions(items, self.settings.appids, self.settings.token_ttl, self.clock)
+
+    @cached_property
+    def wechat(self) -> "WeChat":
+        """WeChat's server API."""
+        from chalicelib.credentials import AppSecrets
+        from chalicelib.wechat import WeChat
+
+        return WeChat(
+            # WeChat's address is the operator's word: the simulator's is loopback.
+            Transport(allow_private=True),
+            self.settings.wechat_api_url,
+            self.settings.appids,
+            AppSecrets(self._secrets, self.settings.secret_prefix),
+            self.clock,
+        )
+
+    @cached_property
+    def upstream(self) -> "Upstream":
+        """The business API."""
+        from chalicelib.upstream import Upstream
+
+        return Upstream(
+            Transport(allow_private=self.settings.upstream_allow_private),
+            self.settings.upstream_url,
+            self.settings.upstream_timeout,
+            self.settings.public_paths,
+        )
+
+    @cached_property
+    def assertions(self) -> "Assertions":
+        """The signer of what the upstream may trust."""
+        from chalicelib.assertions import Assertions
+
+        name = f"{self.settings.secret_prefix}signing"
+        return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
+
+    @cached_property
+    def _secrets(self) -> "Secrets":
+        from chalicelib.credentials import Secrets
+
+        return Secrets(lambda: self._secrets_client, self.clock)
+
+    @cached_property
+    def _secrets_client(self) -> Any:
+        import botocore.session
+        from botocore.config import Config
+
+        # botocore's client creation is not thread-safe.
+        with self._lock:
+            return botocore.session.get_session().create_client(
+                "secretsmanager",
+                self.settings.region,
+                config=Config(
+                    connect_timeout=SECRETS_TIMEOUT,
+                    read_timeout=SECRETS_TIMEOUT,
+                    retries={"total_max_attempts": 1, "mode": "standard"},
+                ),
+            )
+
+
+def from_environment() -> Services:
+    """Build the services of this process: the only reader of os.environ."""
+    return Services(os.environ)

@@ -1,0 +1,428 @@
+"""Sessions in DynamoDB: one table, no index, consistent reads, and a clock that decides.
+
+    user (partition key)   item (sort key)              what
+    16-byte user reference  SHA-256 of the token, 32 B   a session
+    16-byte user reference  b"decrypt-failures"          the failure counter of this user
+
+From the table alone no token and no session_key can be had: tokens are hashed, and session_keys
+sealed under a key that only the token gives. `expires_at` is DynamoDB's TTL attribute, but TTL
+is days late, so every read compares it with the clock. Only `projection` of an item reaches the
+proxy's Lambda function; its role cannot read the sealed keys.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from chalicelib.errors import GateError, InvalidToken, Misconfigured, StoreUnavailable
+from chalicelib.tokens import MAX_TTL, Token, user_reference
+
+VERSION = 1
+"""Of the items' schema; an item of another version is a refused token."""
+
+INHERITED_LIFE = 600
+"""Seconds that a replaced session's session_key still opens data."""
+
+FAILURE_WINDOW = 600
+MAX_FAILURES = 10
+"""Failed decryptions of one user in FAILURE_WINDOW seconds, then TooManyRequests."""
+
+TIMEOUT = 1.0
+"""Seconds for DynamoDB to accept a connection, and again to answer."""
+
+RETRIES = 1
+"""By the SDK, within three seconds in all."""
+
+CONFLICT_TRIES = 3
+
+FAILURES_ITEM = b"decrypt-failures"
+
+_IDENTITY = ("user", "item", "version", "appid", "openid", "unionid", "expires_at")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_OPERATORS_FAULTS = {
+    "AccessDeniedException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "NoCredentialsError",
+    "NoRegionError",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+}
+
+
+class Item(Model):
+    """An item of the table; every attribute but the keys may be missing from a foreign one."""
+
+    user = BinaryAttribute(hash_key=True, legacy_encoding=False)
+    item = BinaryAttribute(range_key=True, legacy_encoding=False)
+    version = NumberAttribute(null=True)
+    appid = UnicodeAttribute(null=True)
+    openid = UnicodeAttribute(null=True)
+    unionid = UnicodeAttribute(null=True)
+    sealed_key = BinaryAttribute(null=True, legacy_encoding=False)
+    previous_key = BinaryAttribute(null=True, legacy_encoding=False)
+    previous_until = NumberAttribute(null=True)
+    failures = NumberAttribute(null=True)
+    created_at = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+
+def table(name: str, region: str | None) -> type[Item]:
+    """Bind the items to a table; a connection is made when the first request needs it."""
+    meta = {
+        "table_name": name,
+        "region": region,
+        "connect_timeout_seconds": TIMEOUT,
+        "read_timeout_seconds": TIMEOUT,
+        "max_retry_attempts": RETRIES,
+    }
+    return type("Item", (Item,), {"Meta": type("Meta", (), meta)})
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a token stands for; session_keys, newest first, only where they were asked for."""
+
+    appid: str
+    openid: str
+    unionid: str | None
+    user: bytes
+    session_keys: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Session(…)"
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The failed decryptions of a user: how many in the window that ends at `until`."""
+
+    count: int = 0
+    until: int = 0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether this user must wait until `until`."""
+        return self.count >= MAX_FAILURES
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn a store fault into 503, or 500 where the operator must act; never into 401."""
+    try:
+        yield
+    except PynamoDBException as error:
+        reason = error.cause_response_code or type(error.cause or error).__name__
+        fault = Misconfigured if reason in _OPERATORS_FAULTS else StoreUnavailable
+        raise fault(reason=reason) from error
+
+
+class Sessions:
+    """The session store. Times are epoch seconds of `clock`; `ttl` is a token's life in seconds."""
+
+    def __init__(
+        self,
+        items: type[Item],
+        appids: Sequence[str],
+        ttl: int,
+        clock: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._items = items
+        self._appids = frozenset(appids)
+        self.ttl = ttl
+        self._clock = clock
+        self._pause = pause
+
+    # --- login and logout ---
+
+    def create(
+        self, appid: str, openid: str, unionid: str | None, session_key: str, replaces: object
+    ) -> Token:
+        """Store a new session and give its token; one write, unless it replaces a live session.
+
+        A live `replaces` of the same user and app dies in the same transaction, and leaves its
+        session_key for INHERITED_LIFE seconds. Any other value is ignored.
+
+        Raises:
+            StoreUnavailable, Misconfigured: nothing is stored that a token could open.
+        """
+        user = user_reference(appid, openid)
+        old = self._replaced(user, replaces)
+        if old is not None:
+            token = self._replace(old, appid, openid, unionid, session_key)
+            if token is not None:
+                return token
+        token = Token.new(user)
+        self._put(self._item(token, appid, openid, unionid, session_key))
+        return token
+
+    def end(self, token: Token) -> None:
+        """End one session, exactly; one write.
+
+        Raises:
+            InvalidToken: if it was not live.
+        """
+        try:
+            with _translated():
+                self._items(token.user, token.item).delete(condition=self._is_live())
+        except StoreUnavailable as error:
+            if _condition_failed(error.__cause__):
+                raise InvalidToken from None
+            raise
+
+    def end_all(self, token: Token) -> None:
+        """End every session of the token's user: one consistent query, then the deletions.
+
+        Raises:
+            InvalidToken: if the token itself was not live.
+        """
+        with _translated(), _odd_items_refused():
+            found = list(
+                self._items.query(
+                    token.user,
+                    consistent_read=True,
+                    attributes_to_get=list(_IDENTITY),
+                )
+            )
+        own = next((item for item in found if item.item == token.item), None)
+        self._session(own, token)
+        with _translated(), self._items.batch_write() as batch:
+            for item in found:
+                if item.item != FAILURES_ITEM:
+                    batch.delete(item)
+
+    # --- requests ---
+
+    def find(self, token: Token) -> Session:
+        """Find who a token stands for: one consistent read, without the sealed keys.
+
+        Raises:
+            InvalidToken: if it is unknown, expired, of an app not served, or its item is odd.
+            StoreUnavailable, Misconfigured: the store did not answer.
+        """
+        return self._session(self._get(token, _IDENTITY), token)
+
+    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
+        """Find a session with its session_keys, and the user's failures: one round trip.
+
+        Raises:
+            As find.
+        """
+        keys: list[Any] = [(token.user, token.item), (token.user, FAILURES_ITEM)]
+        with _translated(), _odd_items_refused():
+            found = {bytes(i.item): i for i in self._items.batch_get(keys, consistent_read=True)}
+        item = found.get(token.item)
+        session = self._session(item, token)
+        assert item is not None  # noqa: S101 - for the type checker: _session refuses None
+        keys_at_hand = tuple(self._session_keys(item, token))
+        return (
+            Session(session.appid, session.openid, session.unionid, session.user, keys_at_hand),
+            self._failures(found.get(FAILURES_ITEM)),
+        )
+
+    def count_failure(self, session: Session, failures: Failures) -> None:
+        """Count one failed decryption: one write, whatever failed.
+
+        Raises:
+            StoreUnavailable, Misconfigured: a failure that is not counted is not answered.
+        """
+        counter = self._items(session.user, FAILURES_ITEM)
+        now = int(self._clock())
+        expires = self._items.expires_at
+        begin: tuple[list[Action], Condition] = (
+            [self._items.failures.set(1), expires.set(now + FAILURE_WINDOW)],
+            expires.does_not_exist() | (expires <= now),
+        )
+        go_on: tuple[list[Action], Condition] = ([self._items.failures.add(1)], expires > now)
+        # What the read saw comes first; a parallel failure may have opened the window meanwhile.
+        for actions, condition in (go_on, begin) if failures.until else (begin, go_on):
+            try:
+                with _translated():
+                    counter.update(actions=actions, condition=condition)
+            except StoreUnavailable as error:
+                if not _condition_failed(error.__cause__):
+                    raise
+            else:
+                return
+
+    # --- inside ---
+
+    def _item(
+        self, token: Token, appid: str, openid: str, unionid: str | None, session_key: str
+    ) -> Item:
+        now = int(self._clock())
+        return self._items(
+            token.user,
+            token.item,
+            version=VERSION,
+            appid=appid,
+            openid=openid,
+            unionid=unionid,
+            sealed_key=token.seal(session_key, "current"),
+            created_at=now,
+            expires_at=now + self.ttl,
+        )
+
+    def _put(self, item: Item) -> None:
+        with _translated():
+            try:
+                item.save(condition=self._items.item.does_not_exist(), add_version_condition=False)
+            except PutError as error:
+                if not _condition_failed(error):
+                    raise
+                # The SDK's second try of a put whose answer was lost meets its own item: then all
+                # is well. A collision of 256 random bits does not happen.
+                if not self._is_stored(item):
+                    raise
+
+    def _is_stored(self, item: Item) -> bool:
+        try:
+            stored = self._items.get(item.user, item.item, consistent_read=True)
+        except self._items.DoesNotExist:
+            return False
+        return bool(stored.sealed_key == item.sealed_key)
+
+    def _replaced(self, user: bytes, replaces: object) -> "tuple[Token, Item] | None":
+        """The live session that a login replaces, or None; read only where the user fits."""
+        try:
+            token = Token.parse(replaces) if isinstance(replaces, str) else None
+            if token is None or token.user != user:
+                return None
+            item = self._get(token, None)
+            self._session(item, token)
+        except InvalidToken:
+            return None
+        return (token, item) if item is not None else None
+
+    def _replace(
+        self,
+        old: tuple[Token, Item],
+        appid: str,
+        openid: str,
+        unionid: str | None,
+        session_key: str,
+    ) -> Token | None:
+        """Swap sessions in one transaction; None where the old one died meanwhile."""
+        old_token, old_item = old
+        token = Token.new(old_token.user)
+        item = self._item(token, appid, openid, unionid, session_key)
+        inherited = self._inherited(old_item, old_token, session_key)
+        if inherited is not None:
+            item.previous_key = token.seal(inherited[0], "previous")
+            item.previous_until = inherited[1]
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                with _translated(), TransactWrite(connection=self._connection()) as transaction:
+                    transaction.save(item)
+                    transaction.delete(
+                        self._items(old_token.user, old_token.item), condition=self._is_live()
+                    )
+            except StoreUnavailable as error:
+                reasons = _cancellation(error.__cause__)
+                if "ConditionalCheckFailed" in reasons:
+                    return None
+                if "TransactionConflict" not in reasons or attempt == CONFLICT_TRIES - 1:
+                    raise
+                self._pause(0.05 * (attempt + 1))
+            else:
+                return token
+        return None
+
+    def _inherited(self, item: Item, token: Token, new_key: str) -> tuple[str, int] | None:
+        """The key that the new session inherits, and until when.
+
+        WeChat may hand out the same key again; then what matters is the one before it.
+        """
+        keys = list(self._session_keys(item, token))
+        until = int(self._clock()) + INHERITED_LIFE
+        if keys and keys[0] != new_key:
+            return keys[0], until
+        if len(keys) > 1:
+            return keys[1], int(item.previous_until or 0)
+        return None
+
+    def _connection(self) -> Any:
+        return self._items._get_connection().connection
+
+    def _is_live(self) -> Any:
+        return self._items.expires_at > int(self._clock())
+
+    def _get(self, token: Token, attributes: Sequence[str] | None) -> Item | None:
+        with _translated(), _odd_items_refused():
+            try:
+                return self._items.get(
+                    token.user,
+                    token.item,
+                    consistent_read=True,
+                    attributes_to_get=list(attributes) if attributes else None,
+                )
+            except self._items.DoesNotExist:
+                return None
+
+    def _session(self, item: Item | None, token: Token) -> Session:
+        """Read an item as a session; whatever is odd about it, the token is refused."""
+        if item is None or item.version != VERSION or item.item != token.item:
+            raise InvalidToken
+        now, expires_at = self._clock(), item.expires_at
+        # An expiry beyond any TTL is milliseconds, or worse.
+        if type(expires_at) is not int or not now < expires_at <= now + 2 * MAX_TTL:
+            raise InvalidToken
+        ids = [item.openid] if item.unionid is None else [item.openid, item.unionid]
+        if item.appid not in self._appids or not all(map(_is_id, ids)):
+            raise InvalidToken
+        if user_reference(item.appid, item.openid) != token.user:
+            raise InvalidToken
+        return Session(item.appid, item.openid, item.unionid, token.user)
+
+    def _session_keys(self, item: Item, token: Token) -> Iterator[str]:
+        if item.sealed_key is None:
+            raise InvalidToken
+        yield token.unseal(item.sealed_key, "current")
+        if item.previous_key is not None and (item.previous_until or 0) > self._clock():
+            yield token.unseal(item.previous_key, "previous")
+
+    def _failures(self, item: Item | None) -> Failures:
+        if item is None or (item.expires_at or 0) <= self._clock():
+            return Failures()
+        return Failures(int(item.failures or 0), int(item.expires_at))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and bool(_ID.fullmatch(value))
+
+
+@contextmanager
+def _odd_items_refused() -> Iterator[None]:
+    """Refuse the token of an item that PynamoDB cannot read: a wrong type, a foreign hand."""
+    try:
+        yield
+    except (PynamoDBException, GateError):
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidToken(reason="item is malformed") from error
+
+
+def _condition_failed(error: BaseException | None) -> bool:
+    return (
+        isinstance(error, PynamoDBException)
+        and error.cause_response_code == "ConditionalCheckFailedException"
+    )
+
+
+def _cancellation(error: BaseException | None) -> list[str]:
+    if not isinstance(error, TransactWriteError):
+        return []
+    return [reason.code for reason in error.cancellation_reasons if reason is not None]

@@ -1,0 +1,85 @@
+"""JSON as RFC 8259 means it, and nothing else: for bodies, WeChat's answers and opened data."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+MAX_DEPTH = 32
+
+
+class NotStrictJson(ValueError):
+    """The bytes are not one strict JSON value; carries no text, since the text may be secret."""
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise NotStrictJson
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotStrictJson
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotStrictJson
+    return members
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
+)
+
+
+def _check(value: Any) -> None:
+    """Walk the value: no nesting beyond MAX_DEPTH, no lone surrogates."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[Any] = []
+        for entry in level:
+            if isinstance(entry, str):
+                entry.encode()
+            elif isinstance(entry, dict):
+                deeper.extend(entry)
+                deeper.extend(entry.values())
+            elif isinstance(entry, list):
+                deeper.extend(entry)
+        if not deeper:
+            return
+        level = deeper
+    raise NotStrictJson
+
+
+def loads(data: bytes) -> Any:
+    """Parse UTF-8 bytes; duplicate keys, NaN, infinities and lone surrogates are refused.
+
+    json.loads(bytes) is not used: it guesses UTF-16 and UTF-32, and skips a byte order mark.
+
+    Raises:
+        NotStrictJson: for every fault, nesting beyond MAX_DEPTH included.
+    """
+    try:
+        text = data.decode()
+        value = _DECODER.decode(text)
+        # Only an escape can make a surrogate, only a nested bracket can make depth.
+        if "\\u" in text or text.count("{") + text.count("[") > MAX_DEPTH:
+            _check(value)
+    except (ValueError, RecursionError):
+        # from None: a JSONDecodeError carries the whole document.
+        raise NotStrictJson from None
+    return value
+
+
+def load_object(data: bytes) -> dict[str, Any]:
+    """Parse UTF-8 bytes that must be a JSON object.
+
+    Raises:
+        NotStrictJson: if they are not.
+    """
+    value = loads(data)
+    if not isinstance(value, dict):
+        raise NotStrictJson
+    return value

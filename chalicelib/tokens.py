@@ -1,0 +1,108 @@
+"""Our bearer token: its format, its checksum, its hash at rest, and the key that it carries."""
+
+import base64
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from chalicelib.errors import InvalidToken
+
+PREFIX = "wxg_"
+USER_BYTES = 16
+SECRET_BYTES = 32
+CHECKSUM_BYTES = 6
+NONCE_BYTES = 12
+
+MIN_TTL = 300
+MAX_TTL = 2_592_000
+"""Seconds that a token may live: five minutes to thirty days."""
+
+_BODY_BYTES = USER_BYTES + SECRET_BYTES + CHECKSUM_BYTES
+# 54 bytes are 72 characters without padding or spare bits, so each token has one spelling.
+_TEXT = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{{_BODY_BYTES * 4 // 3}}}")
+
+
+def user_reference(appid: str, openid: str) -> bytes:
+    """Name a user of one mini-program in 16 bytes: identity is (appid, openid), never one alone."""
+    return hashlib.sha256(f"wxgate user\0{appid}\0{openid}".encode()).digest()[:USER_BYTES]
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.sha256(b"wxgate token\0" + body).digest()[:CHECKSUM_BYTES]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer credential: 16 bytes of user reference, 32 random bytes.
+
+    `repr` tells nothing of it, so that no log line or traceback can.
+    """
+
+    user: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Token(…)"
+
+    @classmethod
+    def new(cls, user: bytes) -> "Token":
+        """Make a fresh token for a user reference, 256 bits from the system's generator."""
+        return cls(user, secrets.token_bytes(SECRET_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> "Token":
+        """Read a token's text; junk is told from a token without any I/O.
+
+        Raises:
+            InvalidToken: unless format and checksum hold.
+        """
+        if not _TEXT.fullmatch(text):
+            raise InvalidToken
+        raw = base64.urlsafe_b64decode(text[len(PREFIX) :])
+        body, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
+        if checksum != _checksum(body):
+            raise InvalidToken
+        return cls(body[:USER_BYTES], body[USER_BYTES:])
+
+    @property
+    def text(self) -> str:
+        """The wire form: `wxg_` and 72 characters of base64url."""
+        body = self.user + self.secret
+        return PREFIX + base64.urlsafe_b64encode(body + _checksum(body)).decode("ascii")
+
+    @cached_property
+    def item(self) -> bytes:
+        """The sort key at rest: SHA-256 of the token (ASVS 6.5.2: enough above 112 bits)."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+    @cached_property
+    def _sealer(self) -> AESGCM:
+        hkdf = HKDF(SHA256(), 32, salt=self.user, info=b"wxgate session_key v1")
+        return AESGCM(hkdf.derive(self.secret))
+
+    def seal(self, session_key: str, slot: str) -> bytes:
+        """Seal a session_key (base64 text) so that only this token, item and slot open it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._sealer.encrypt(nonce, session_key.encode(), self._bound_to(slot))
+
+    def unseal(self, sealed: bytes, slot: str) -> str:
+        """Open what `seal` made.
+
+        Raises:
+            InvalidToken: if it was made by another token, for another slot, or was changed.
+        """
+        nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return self._sealer.decrypt(nonce, ciphertext, self._bound_to(slot)).decode()
+        except (InvalidTag, ValueError):
+            raise InvalidToken from None
+
+    def _bound_to(self, slot: str) -> bytes:
+        return self.user + self.item + slot.encode()

@@ -1,0 +1,378 @@
+"""The business API behind the gate: which path may go there, with which headers, and how it fails.
+
+The path is refused rather than repaired, and the bytes that were checked are the bytes that are
+sent. What goes out is built from an allowlist; the identity headers are set last, by us.
+"""
+
+import fnmatch
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from chalicelib.errors import (
+    DeadlineExceeded,
+    InvalidPath,
+    InvalidRequest,
+    UpstreamBadResponse,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    UpstreamUnreachable,
+)
+from chalicelib.request import Pairs, Request, has_control_characters
+from chalicelib.response import MAX_ANSWER, Answer, AnswerTooLarge
+from chalicelib.transport import (
+    ConnectTimeout,
+    NotConnected,
+    Origin,
+    Refused,
+    Reply,
+    TimedOut,
+    TooLarge,
+    Transport,
+    TransportError,
+)
+
+ROUTE = "/api/"
+
+MAX_PATH = 2048
+"""Bytes of a path below /api/."""
+
+MAX_QUERY = 8192
+"""Bytes of a query string, as most servers take it."""
+
+MAX_TOTAL = 20.0
+"""Seconds for one exchange; API Gateway cuts at 29 s and the function would run on."""
+
+RESERVE = 1.5
+"""Seconds kept for our own answer."""
+
+DECODE_ROUNDS = 4
+
+# --- paths ---------------------------------------------------------------------------------------
+
+# RFC 3986: pchar without the percent sign, and the slash.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_MAPPING = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DELIMITERS = re.compile(r"[/\\;?#]")
+
+# 嘊 and 嘍, U+560A and U+560D: cut to eight bits they are LF and CR, and attack lists use them so.
+# Other characters end in 0A or 0D too, 上 among them; those are words that people write.
+_NARROW_CRLF = re.compile("[\u560a\u560d]")
+
+
+def checked_path(path: str) -> str:
+    """Give the canonical path below /api/, still percent-encoded, exactly as it came.
+
+    Raises:
+        InvalidPath: for dot segments and delimiters in any encoding, controls, empty segments,
+            bad escapes, characters that fold into one of these (NFKC), or more than MAX_PATH.
+    """
+    mapping, found, below = path.partition(ROUTE)
+    # A custom domain's base path mapping stands before our own route.
+    if not found or not below or not _MAPPING.fullmatch(mapping):
+        raise InvalidPath
+    if len(below) > MAX_PATH or not _PLAIN.fullmatch(below):
+        raise InvalidPath
+    segments = below.split("/")
+    if "" in segments[:-1]:
+        raise InvalidPath
+    for segment in segments:
+        _check_segment(segment)
+    return below
+
+
+def _check_segment(segment: str) -> None:
+    """Check a segment in each form that somebody behind us may decode it to."""
+    _refuse_dots(segment)
+    text = segment
+    for _ in range(DECODE_ROUNDS):
+        if "%" not in text:
+            return
+        try:
+            decoded = unquote_to_bytes(text).decode()
+        except UnicodeDecodeError:
+            raise InvalidPath from None
+        if decoded == text:  # a percent sign that stands for itself
+            return
+        text = _folded(decoded, text)
+    raise InvalidPath
+
+
+def _folded(decoded: str, encoded: str) -> str:
+    folded = unicodedata.normalize("NFKC", decoded)
+    # A plain ; is the client's to send; one that decoding or folding made is a disguise.
+    allowed = encoded.count(";")
+    found = _DELIMITERS.findall(folded)
+    if _CONTROL.search(folded) or _NARROW_CRLF.search(decoded) or len(found) > allowed:
+        raise InvalidPath
+    _refuse_dots(folded)
+    return folded
+
+
+def _refuse_dots(segment: str) -> None:
+    # Some servers cut a segment at its matrix parameters before they resolve dots.
+    if segment.partition(";")[0].strip() in (".", ".."):
+        raise InvalidPath
+
+
+def encoded_query(query: Pairs) -> str:
+    """Encode the parameters that API Gateway decoded, in order (RFC 3986: only unreserved plain).
+
+    Raises:
+        InvalidRequest: beyond MAX_QUERY bytes, or where a value is no Unicode text.
+    """
+    try:
+        text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+    except UnicodeEncodeError:
+        raise InvalidRequest from None
+    if len(text) > MAX_QUERY:
+        raise InvalidRequest("The query is too long.")
+    return text
+
+
+# --- headers -------------------------------------------------------------------------------------
+
+REQUEST_HEADERS = frozenset(
+    (
+        "accept",
+        "accept-language",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "prefer",
+        "range",
+        "referer",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-requested-with",
+    )
+)
+"""The request headers that go upstream; every other name is dropped, whatever it is."""
+
+ANSWER_HEADERS = frozenset(
+    (
+        "accept-ranges",
+        "age",
+        "allow",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-range",
+        "content-type",
+        "date",
+        "deprecation",
+        "etag",
+        "expires",
+        "last-modified",
+        "link",
+        "location",
+        "preference-applied",
+        "retry-after",
+        "server-timing",
+        "sunset",
+        "vary",
+        "x-page",
+        "x-per-page",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+        "x-total-count",
+        "x-total-pages",
+    )
+)
+"""The answer headers that go to the client. Not among them: Set-Cookie (the token is the only
+state), CORS (mini-programs need none), Server, hop-by-hop names, X-WX-* and X-Wxgate-*."""
+
+_LISTS = frozenset(("cache-control", "link", "vary", "server-timing", "allow"))
+"""Answer headers that may repeat (RFC 9110 5.3); of any other the first one counts."""
+
+
+def forwarded_headers(headers: Pairs) -> Pairs:
+    """Take the allowed request headers, in order, names as sent.
+
+    Raises:
+        InvalidRequest: if one of them holds a control character or is not Latin-1.
+    """
+    passed = [(k, v) for k, v in headers if k.isascii() and k.lower() in REQUEST_HEADERS]
+    if any(has_control_characters(value) or not _is_latin1(value) for _, value in passed):
+        raise InvalidRequest("A header holds characters that are not allowed.")
+    return passed
+
+
+def _is_latin1(value: str) -> bool:
+    return all(ord(character) < 256 for character in value)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the request is for; it goes upstream as X-WX-* and signed."""
+
+    openid: str
+    appid: str
+    unionid: str | None
+    assertion: str
+
+    @property
+    def headers(self) -> Pairs:
+        """The identity headers, by the names of WeChat Cloud Hosting (微信云托管)."""
+        known = [("X-WX-OPENID", self.openid), ("X-WX-APPID", self.appid)]
+        if self.unionid:
+            known.append(("X-WX-UNIONID", self.unionid))
+        return [*known, ("X-WX-ASSERTION", self.assertion)]
+
+
+# --- the exchange --------------------------------------------------------------------------------
+
+
+class Upstream:
+    """One fixed scheme, host and base path; `public` are globs below /api/."""
+
+    def __init__(
+        self, transport: Transport, url: str, timeout: float, public: tuple[str, ...]
+    ) -> None:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.origin = Origin(parts.scheme, parts.hostname or "", port)
+        self._root = f"{parts.scheme}://{self.origin.authority}"
+        self._base = parts.path.rstrip("/")
+        self._transport = transport
+        self._timeout = min(timeout, MAX_TOTAL)
+        self._public = public
+
+    def is_public(self, below: str) -> bool:
+        """Tell whether a checked path needs no login; `*` spans slashes, case counts."""
+        return any(fnmatch.fnmatchcase(below, glob) for glob in self._public)
+
+    def url(self, below: str) -> str:
+        """The upstream's URL of a checked path, without query: the assertion's htu."""
+        return f"{self._root}{self._base}/{below}"
+
+    def forward(self, request: Request, below: str, identity: Identity | None) -> Answer:
+        """Send the request and pass the answer on.
+
+        Raises:
+            InvalidRequest: a header or the query cannot be sent.
+            UpstreamUnreachable, UpstreamTimeout, UpstreamBadResponse, UpstreamTooLarge: it failed.
+            DeadlineExceeded: too little time is left to begin.
+        """
+        query = encoded_query(request.query)
+        target = f"{self._base}/{below}" + (f"?{query}" if query else "")
+        headers = self._headers(request, identity)
+        reply = self._exchange(request, target, headers)
+        return self._passed_on(reply, request, private=identity is not None)
+
+    def _headers(self, request: Request, identity: Identity | None) -> Pairs:
+        headers = forwarded_headers(request.headers)
+        headers.append(("Accept-Encoding", "identity"))  # what is not packed is no bomb
+        headers.append(("X-Request-Id", request.id))
+        if request.source_ip:
+            headers.append(("X-Forwarded-For", request.source_ip))
+        return headers + (identity.headers if identity else [])
+
+    def _exchange(self, request: Request, target: str, headers: Pairs) -> Reply:
+        body = request.body
+        try:
+            try:
+                return self._once(request, target, headers, body)
+            except Refused:
+                # Nothing was sent; still, only what is safe by definition is tried again.
+                if request.method not in ("GET", "HEAD"):
+                    raise
+                return self._once(request, target, headers, body)
+        except TransportError as error:
+            raise _translated(error) from None
+
+    def _once(self, request: Request, target: str, headers: Pairs, body: bytes) -> Reply:
+        seconds = min(self._timeout, request.remaining() - RESERVE)
+        if seconds <= 0:
+            raise DeadlineExceeded
+        return self._transport.exchange(
+            self.origin, request.method, target, headers, body, seconds=seconds, cap=MAX_ANSWER
+        )
+
+    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
+        headers = _answer_headers(reply.headers)
+        location = headers.pop("Location", None)
+        stage = str(request.context.get("path", "")).partition(ROUTE)[0]
+        if location is not None and (ours := self._location(location, stage)):
+            headers["Location"] = ours
+        if reply.body:
+            headers.setdefault("Content-Type", "application/octet-stream")
+        if private:
+            headers["Cache-Control"] = _private(headers.get("Cache-Control"))
+        headers["X-Content-Type-Options"] = "nosniff"
+        try:
+            return Answer(reply.body, headers, reply.status)
+        except AnswerTooLarge:
+            raise UpstreamTooLarge(reason="encoded") from None
+
+    def _location(self, sent: str, stage: str) -> str | None:
+        """Keep a redirect from showing the upstream's address: give ours instead, or none.
+
+        A Location at another host is passed on: the client may follow it, the gate never does.
+        """
+        try:
+            parts = urlsplit(sent)
+            origin = Origin(
+                parts.scheme or self.origin.scheme, parts.hostname or "", parts.port or 0
+            )
+        except ValueError:
+            return None
+        if parts.netloc and origin.host != self.origin.host:
+            return sent
+        if parts.scheme and origin.authority.removesuffix(":0") != self.origin.authority:
+            return None
+        if parts.path and not parts.path.startswith("/"):
+            return sent  # relative to the path that was asked for, which is ours as well
+        if not parts.path.startswith(f"{self._base}/"):
+            return None
+        below = parts.path.removeprefix(f"{self._base}/")
+        return parts._replace(scheme="", netloc="", path=f"{stage}{ROUTE}{below}").geturl()
+
+
+def _translated(error: TransportError) -> Exception:
+    reason = type(error).__name__
+    match error:
+        case ConnectTimeout() | TimedOut():
+            return UpstreamTimeout(reason=reason)
+        case NotConnected():
+            return UpstreamUnreachable(reason=reason)
+        case TooLarge():
+            return UpstreamTooLarge(reason=reason)
+        case _:
+            return UpstreamBadResponse(reason=reason)
+
+
+def _private(cache_control: str | None) -> str:
+    """What one user may see no shared cache may keep."""
+    shared = ("public", "s-maxage")
+    if cache_control is None or any(word in cache_control.lower() for word in shared):
+        return "private, no-store"
+    return cache_control
+
+
+def _answer_headers(headers: Pairs) -> dict[str, str]:
+    passed: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in ANSWER_HEADERS:
+            continue
+        if has_control_characters(value):
+            raise UpstreamBadResponse(reason="header")
+        canonical = "-".join(word.capitalize() for word in lower.split("-"))
+        if canonical not in passed:
+            passed[canonical] = value
+        elif lower in _LISTS:
+            passed[canonical] += f", {value}"
+    return passed

@@ -1,0 +1,60 @@
+"""`python -m simulator`: everything on loopback in one command, until Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import threading
+
+MAX_PORT = 65_535 - 4
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"write a number from 1 to {MAX_PORT}")
+    return int(text)
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description="Run wxgate on this desk: gate, simulated WeChat, embedded AWS, upstream.",
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="first of five ports (8000)")
+    parser.add_argument("--aws-url", help="another AWS endpoint, such as DynamoDB Local")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the desk until SIGINT or SIGTERM; give the exit status."""
+    options = _arguments(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        # Late, so that a bad flag is answered at once and a missing package in one line.
+        from simulator.desk import DeskError, set_up  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        return _fail(f"The package {error.name} is missing: pip install -r requirements-dev.txt")
+    try:
+        desk = set_up(options.port, aws_url=options.aws_url)
+    except (DeskError, OSError) as error:
+        return _fail(str(error))
+    _show(desk.urls)
+    stop.wait()
+    desk.close()
+    return 0
+
+
+def _show(urls: dict[str, str]) -> None:
+    width = max(map(len, urls))
+    lines = [f"  {name:<{width}}  {url}" for name, url in urls.items()]
+    print("\n".join(["wxgate is ready. Ctrl-C ends it.", "", *lines, ""]), flush=True)  # noqa: T201
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)  # noqa: T201
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

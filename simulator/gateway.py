@@ -1,0 +1,204 @@
+"""API Gateway on the desk: HTTP becomes a REST proxy event, the Lambda answer becomes HTTP.
+
+Source of the event's shape: AWS, «Input format of a Lambda function for proxy integration», and
+recorded events: the path stays percent-encoded, query values are decoded once, header case is
+kept. Chalice's own development server fails on greedy paths, HEAD, chunked bodies and keep-alive.
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_plus
+
+STAGE = "v1"
+GREEDY = "/{proxy+}"
+
+LAMBDA_SECONDS = 25.0
+MAX_REQUEST = 10 * 1024 * 1024
+"""Bytes of a request body that API Gateway takes (AWS, API Gateway quotas)."""
+MAX_ANSWER = 6_291_556
+"""Bytes of a Lambda answer (AWS, Lambda quotas)."""
+
+DROPPED = frozenset(
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "max-forwards",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Request headers that API Gateway does not hand to a Lambda function."""
+
+Headers = list[tuple[str, str]]
+Application = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda passes beside the event: a request id and the time that is left."""
+
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: float = field(default_factory=time.monotonic)
+    seconds: float = LAMBDA_SECONDS
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Give the milliseconds until Lambda would end the invocation."""
+        return int((self.started + self.seconds - time.monotonic()) * 1000)
+
+
+def resource_of(path: str, routes: Iterable[str]) -> str | None:
+    """Match a raw path: a literal route first, then a greedy one."""
+    routes = list(routes)
+    if path in routes:
+        return path
+    for route in routes:
+        if route.endswith(GREEDY) and path.startswith(route.removesuffix(GREEDY) + "/"):
+            return route
+    return None
+
+
+def event_of(
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes | str | None,
+    routes: Iterable[str],
+    *,
+    source_ip: str = "127.0.0.1",
+    merciful: bool = True,
+) -> dict[str, Any]:
+    """Build a REST proxy event (payload 1.0) from a request as it stood on the wire.
+
+    A text body goes in as text, bytes as base64. `merciful` drops the hop-by-hop headers as API
+    Gateway does; a function URL or a load balancer would not.
+    """
+    path, _, query = target.partition("?")
+    resource = resource_of(path, routes)
+    sent = [(k, v) for k, v in headers if not (merciful and k.lower() in DROPPED)]
+    parameters = _query(query)
+    below = path.removeprefix((resource or "").removesuffix(GREEDY)).strip("/")
+    greedy = resource is not None and resource.endswith(GREEDY)
+    return {
+        "resource": resource or path,
+        "path": path,
+        "httpMethod": method,
+        "headers": dict(sent) or None,
+        "multiValueHeaders": _multi(sent) or None,
+        "queryStringParameters": dict(parameters) or None,
+        "multiValueQueryStringParameters": _multi(parameters) or None,
+        "pathParameters": {"proxy": below} if greedy else None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": resource or path,
+            "httpMethod": method,
+            "path": f"/{STAGE}{path}",
+            "stage": STAGE,
+            "requestId": str(uuid.uuid4()),
+            "protocol": "HTTP/1.1",
+            "identity": {"sourceIp": source_ip, "userAgent": dict(sent).get("User-Agent")},
+            "accountId": "123456789012",
+            "apiId": "desk",
+        },
+        "body": body if isinstance(body, str) else _base64(body),
+        "isBase64Encoded": bool(body) and not isinstance(body, str),
+    }
+
+
+def _base64(body: bytes | None) -> str | None:
+    return base64.b64encode(body).decode("ascii") if body else None
+
+
+def _query(query: str) -> Headers:
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
+
+
+def _multi(pairs: Headers) -> dict[str, list[str]]:
+    multi: dict[str, list[str]] = {}
+    for name, value in pairs:
+        multi.setdefault(name, []).append(value)
+    return multi
+
+
+def answer_of(result: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
+    """Read a Lambda proxy answer into status, headers and body bytes.
+
+    A result that API Gateway could not carry becomes its own 502.
+    """
+    body = result.get("body") or ""
+    if len(body) > MAX_ANSWER // 12 and len(json.dumps(result)) > MAX_ANSWER:
+        return 502, [("Content-Type", "application/json")], b'{"message": "Internal server error"}'
+    headers = list((result.get("headers") or {}).items())
+    for name, values in (result.get("multiValueHeaders") or {}).items():
+        headers += [(name, value) for value in values]
+    data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    return int(result["statusCode"]), headers, data
+
+
+class Gateway:
+    """The WSGI application: one Lambda function behind API Gateway's door."""
+
+    def __init__(
+        self, application: Application, routes: Iterable[str], *, merciful: bool = True
+    ) -> None:
+        self._application = application
+        self._routes = tuple(routes)
+        self._merciful = merciful
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """Serve one request; waitress gives REQUEST_URI raw and de-chunks bodies."""
+        method = environ["REQUEST_METHOD"]
+        status, headers, body = self._serve(method, environ)
+        sent = [(k, v) for k, v in headers if k.lower() not in ("connection", "content-length")]
+        if status not in (204, 304):
+            sent.append(("Content-Length", str(len(body))))
+        phrase = HTTPStatus(status).phrase if status in _STATUSES else "Status"
+        start_response(f"{status} {phrase}", sent)
+        return [] if method == "HEAD" or status in (204, 304) else [body]
+
+    def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
+        if int(environ.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
+            return 413, [("Content-Type", "application/json")], b'{"message": "Request Too Long"}'
+        event = event_of(
+            method,
+            _target(environ),
+            _headers(environ),
+            environ["wsgi.input"].read(),
+            self._routes,
+            source_ip=environ.get("REMOTE_ADDR", "127.0.0.1"),
+            merciful=self._merciful,
+        )
+        return answer_of(self._application(event, Context()))
+
+
+_STATUSES = {status.value for status in HTTPStatus}
+
+
+def _target(environ: Mapping[str, Any]) -> str:
+    """The origin-form of the target; the authority of an absolute one routes nothing."""
+    target: str = environ.get("REQUEST_URI") or environ["PATH_INFO"]
+    if "://" in target.partition("/")[0] + target[:8]:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target
+
+
+def _headers(environ: Mapping[str, Any]) -> Headers:
+    headers = [
+        (key[5:].replace("_", "-").title(), value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    ]
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            headers.append((key.replace("_", "-").title(), environ[key]))
+    return headers

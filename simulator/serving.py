@@ -1,0 +1,78 @@
+"""HTTP servers of the desk, each in a thread of its own."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from waitress.server import create_server
+
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, and how to end it."""
+
+    url: str
+    close: Callable[[], None]
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    allow_reuse_address = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+def serve(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> Server:
+    """Serve a request handler class.
+
+    Raises:
+        OSError: if the port is in use.
+    """
+    server = _HttpServer((host, port), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    thread.start()
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return Server(f"http://{host}:{server.server_port}", close)
+
+
+def serve_wsgi(application: Any, host: str, port: int) -> Server:
+    """Serve a WSGI application on waitress.
+
+    Raises:
+        OSError: if the port is in use.
+    """
+    channels: dict[int, Any] = {}
+    server = create_server(
+        application,
+        map=channels,
+        host=host,
+        port=port,
+        threads=THREADS,
+        ident="",
+        clear_untrusted_proxy_headers=True,
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+
+    def close_channels() -> None:
+        for channel in list(channels.values()):
+            channel.close()
+
+    def close() -> None:
+        # Waitress's loop ends when nothing is left to watch; only its own thread may close.
+        server.trigger.pull_trigger(close_channels)
+        thread.join(timeout=5)
+        server.task_dispatcher.shutdown(timeout=1)
+
+    return Server(f"http://{host}:{server.effective_port}", close)

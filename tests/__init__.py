@@ -1,0 +1,1 @@
+"""The tests of wxgate: one file per module, same name."""

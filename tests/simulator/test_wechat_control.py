@@ -1,0 +1,192 @@
+"""The switches: reset, the log, and the faults that are told from their answers."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simulator.wechat import appsecret_of
+from tests.simulator.wechat_desk import APPID, NOW, Desk
+
+SNS = "/sns/jscode2session"
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with Desk() as desk:
+        yield desk
+
+
+def log(desk: Desk, after: int = 0) -> Any:
+    return desk.call("GET", f"/control/log?after={after}").json()
+
+
+@pytest.mark.parametrize("kind", [-1, "-1", 40226, 45009, 45011, "99999"])
+def test_an_errcode_strikes_so_many_times_and_leaves_the_code_good(
+    desk: Desk, kind: int | str
+) -> None:
+    code = desk.code()
+    desk.fault(SNS, kind, times=2)
+    assert desk.code2session(code).json()["errcode"] == int(kind)
+    assert desk.code2session(code).json()["errcode"] == int(kind)
+    assert "openid" in desk.code2session(code).json()
+
+
+def test_a_fault_strikes_its_own_path_alone(desk: Desk) -> None:
+    desk.fault("/cgi-bin/token", -1)
+    assert "openid" in desk.code2session(desk.code()).json()
+    assert desk.token()["errcode"] == -1
+
+
+def test_a_fault_can_be_for_one_user(desk: Desk) -> None:
+    desk.fault(SNS, 40226, user="ben")
+    assert "openid" in desk.code2session(desk.code("ann")).json()
+    assert desk.code2session(desk.code("ben")).json()["errcode"] == 40226
+
+
+def test_a_fault_for_one_user_strikes_the_phone_number_too(desk: Desk) -> None:
+    desk.fault("/wxa/business/getuserphonenumber", -1, user="ann")
+    assert desk.phone_number(desk.phone("getPhoneNumber", "ben")["code"])["errcode"] == 0
+    assert desk.phone_number(desk.phone("getPhoneNumber", "ann")["code"])["errcode"] == -1
+
+
+def test_faults_strike_in_the_order_of_their_orders(desk: Desk) -> None:
+    desk.fault(SNS, -1)
+    desk.fault(SNS, 45011)
+    assert [desk.code2session("x").json()["errcode"] for _ in range(3)] == [-1, 45011, 40029]
+
+
+def test_an_html_page_comes_with_200_and_leaves_the_code_good(desk: Desk) -> None:
+    code = desk.code()
+    desk.fault(SNS, "html")
+    answer = desk.code2session(code)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
+    assert "openid" in desk.code2session(code).json()
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_status_comes_with_a_page(desk: Desk, status: int) -> None:
+    desk.fault(SNS, f"http_{status}")
+    answer = desk.code2session("x")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
+
+
+def test_a_truncated_answer_is_whole_http_but_half_json_and_spends_the_code(desk: Desk) -> None:
+    code = desk.code()
+    desk.fault(SNS, "truncated")
+    answer = desk.code2session(code)
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(answer.content)
+    assert desk.code2session(code).json()["errcode"] == 40163
+
+
+def test_a_unionid_can_be_missing(desk: Desk) -> None:
+    desk.fault(SNS, "no_unionid")
+    assert list(desk.code2session(desk.code()).json()) == ["session_key", "openid"]
+
+
+def test_a_content_type_can_be_the_other(desk: Desk) -> None:
+    desk.fault(SNS, "content_type")
+    answer = desk.code2session(desk.code())
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "openid" in answer.json()
+
+
+def test_a_phone_fails_as_wx_does(desk: Desk) -> None:
+    desk.fault("/wx/login", -1)
+    assert desk.phone("login") == {"errMsg": "login:fail system error", "errno": -1}
+    assert "code" in desk.phone("login")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"kind": "html"},
+        {"path": "/nowhere", "kind": "html"},
+        {"path": SNS},
+        {"path": SNS, "kind": "slow"},
+        {"path": SNS, "kind": 0},
+        {"path": SNS, "kind": "４００２９"},
+        {"path": SNS, "kind": True},
+        {"path": SNS, "kind": "html", "times": 0},
+        {"path": SNS, "kind": "html", "times": True},
+        {"path": SNS, "kind": "html", "user": ""},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(desk: Desk, order: dict[str, Any]) -> None:
+    answer = desk.call("POST", "/control/fault", json=order)
+    assert answer.status_code == 400
+    assert answer.json()["errMsg"].startswith("fault:fail ")
+
+
+def test_the_log_tells_each_call_without_its_secrets(desk: Desk) -> None:
+    code, session_key = desk.code(), desk.session_key()
+    desk.call("POST", "/control/reset")
+    desk.code2session(code)
+    [entry] = log(desk)
+    query = {"appid": APPID, "secret": "***", "js_code": "***", "grant_type": "authorization_code"}
+    assert entry == {
+        "n": 1,
+        "time": NOW,
+        "method": "GET",
+        "path": SNS,
+        "query": query,
+        "body": None,
+        "status": 200,
+        "errcode": 40029,
+    }
+    assert session_key not in str(entry)
+
+
+def test_the_log_masks_secrets_in_bodies(desk: Desk) -> None:
+    desk.stable_token()
+    desk.phone_number(desk.phone("getPhoneNumber")["code"])
+    assert [entry["body"] for entry in log(desk)] == [
+        {"appid": APPID, "secret": "***", "grant_type": "client_credential"},
+        None,
+        {"code": "***"},
+    ]
+
+
+def test_the_log_shows_nothing_of_a_body_that_is_no_json(desk: Desk) -> None:
+    desk.call("POST", "/cgi-bin/stable_token", data=f'{{"secret":"{appsecret_of(APPID)}"')
+    assert log(desk)[0]["body"] == "not a JSON object"
+
+
+def test_the_log_can_show_half_a_surrogate_pair(desk: Desk) -> None:
+    desk.stable_token(appid="\ud800")
+    assert log(desk)[0]["body"]["appid"] == "\ud800"
+
+
+def test_the_log_is_of_the_server_face_alone_and_can_be_read_on(desk: Desk) -> None:
+    desk.session_key()
+    desk.token()
+    assert [(e["n"], e["path"]) for e in log(desk, after=1)] == [(2, "/cgi-bin/token")]
+    assert log(desk, after=2) == []
+
+
+def test_a_log_after_nonsense_is_refused(desk: Desk) -> None:
+    assert desk.call("GET", "/control/log?after=-1").status_code == 400
+
+
+def test_a_reset_forgets_everything(desk: Desk) -> None:
+    code, token, key = desk.code(), desk.token()["access_token"], desk.session_key()
+    desk.fault(SNS, -1)
+    desk.call("POST", "/control/reset")
+    assert desk.code2session(code).json()["errcode"] == 40029
+    assert desk.phone_number("x", token)["errcode"] == 40014
+    assert desk.signed("checksession", key)["errcode"] == 40003
+    assert desk.phone("checkSession") == {"valid": False}
+    assert log(desk)[0]["n"] == 1
+
+
+def test_expiring_a_session_wants_a_known_app(desk: Desk) -> None:
+    order = {"appid": "wxffffffffffffffff", "user": "ann"}
+    assert desk.call("POST", "/control/expire_session", json=order).status_code == 400
+
+
+def test_a_wrong_method_is_refused_in_json(desk: Desk) -> None:
+    answer = desk.call("GET", "/control/reset")
+    assert (answer.status_code, answer.json()) == (405, {"errMsg": "reset:fail use POST"})

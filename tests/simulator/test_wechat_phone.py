@@ -1,0 +1,184 @@
+"""The phone's acts: open data under the key of the tap, and the phone number by code."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simulator.wechat import openid_of, unionid_of
+from simulator.wechat.cipher import raw_data_signature
+from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Desk, opened
+
+WATERMARK = {"timestamp": int(NOW), "appid": APPID}
+ABROAD = {"phoneNumber": "2025550123", "countryCode": "1"}
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with Desk() as desk:
+        yield desk
+
+
+@pytest.fixture
+def key(desk: Desk) -> str:
+    return desk.session_key()
+
+
+def test_user_info_is_anonymous_but_names_the_user(desk: Desk, key: str) -> None:
+    answer = desk.phone("getUserInfo")
+    assert list(answer) == ["userInfo", "rawData", "signature", "encryptedData", "iv"]
+    ids = {"openId": openid_of(APPID, "ann"), "unionId": unionid_of("ann")}
+    assert opened(answer, key) == {**answer["userInfo"], **ids, "watermark": WATERMARK}
+    assert answer["userInfo"]["nickName"] == "微信用户"
+
+
+def test_raw_data_is_the_user_info_signed_with_the_key(desk: Desk, key: str) -> None:
+    answer = desk.phone("getUserInfo")
+    assert json.loads(answer["rawData"]) == answer["userInfo"]
+    assert answer["signature"] == raw_data_signature(answer["rawData"], key)
+
+
+def test_an_older_phone_gives_a_real_name(desk: Desk, key: str) -> None:
+    answer = desk.phone("getUserInfo", userInfo={"nickName": "Ann", "gender": 2})
+    info = opened(answer, key)
+    assert (info["nickName"], info["gender"]) == ("Ann", 2)
+    assert "Ann" in answer["rawData"]
+
+
+def test_a_phone_number_is_sealed_and_has_a_code(desk: Desk, key: str) -> None:
+    answer = desk.phone("getPhoneNumber")
+    phone = opened(answer, key)
+    assert re.fullmatch(r"138\d{8}", phone["phoneNumber"])
+    assert phone["purePhoneNumber"] == phone["phoneNumber"]
+    assert (phone["countryCode"], phone["watermark"]) == ("86", WATERMARK)
+    assert re.fullmatch(r"[0-9a-f]{64}", answer["code"])
+
+
+@pytest.mark.parametrize("given", ["2025550123", "+12025550123"])
+def test_a_foreign_number_carries_its_country_code(desk: Desk, key: str, given: str) -> None:
+    phone = opened(desk.phone("getPhoneNumber", phoneNumber=given, countryCode="1"), key)
+    assert phone["phoneNumber"] == "+12025550123"
+    assert (phone["purePhoneNumber"], phone["countryCode"]) == ("2025550123", "1")
+
+
+def test_werun_gives_31_days_up_to_today(desk: Desk, key: str) -> None:
+    steps = opened(desk.phone("getWeRunData"), key)["stepInfoList"]
+    assert len(steps) == 31
+    assert 0 <= NOW - steps[-1]["timestamp"] < 86400
+    assert set(steps[0]) == {"timestamp", "step"}
+
+
+def test_share_and_group_spell_their_id_each_in_its_way(desk: Desk, key: str) -> None:
+    share, group = (opened(desk.phone(f"get{n}"), key) for n in ("ShareInfo", "GroupEnterInfo"))
+    assert share["openGId"] == group["opengid"]
+    assert share["openGId"].startswith("tG")
+    assert set(group) == {
+        "opengid",
+        "open_single_roomid",
+        "group_openid",
+        "chat_type",
+        "watermark",
+    }
+
+
+def test_data_is_sealed_with_the_key_of_the_tap(desk: Desk, key: str) -> None:
+    tapped = desk.phone("getPhoneNumber")
+    later = desk.session_key()
+    assert later != key
+    assert opened(tapped, key)["countryCode"] == "86"
+
+
+def test_each_tap_has_an_iv_of_its_own(desk: Desk, key: str) -> None:
+    first, second = desk.phone("getShareInfo"), desk.phone("getShareInfo")
+    assert first["iv"] != second["iv"]
+    assert opened(first, key) == opened(second, key)
+
+
+def test_a_code_gives_the_number_of_the_tap(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber", **ABROAD)["code"]
+    desk.clock.now += 299
+    answer = desk.phone_number(code, openid=openid_of(APPID, "ann"))
+    assert answer["errcode"] == 0
+    assert answer["phone_info"] == {
+        "phoneNumber": "+12025550123",
+        "purePhoneNumber": "2025550123",
+        "countryCode": "1",
+        "watermark": WATERMARK,
+    }
+
+
+def test_a_phone_code_is_good_once(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber")["code"]
+    assert desk.phone_number(code)["errcode"] == 0
+    assert desk.phone_number(code)["errcode"] == 40029
+
+
+def test_a_phone_code_is_good_for_five_minutes(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber")["code"]
+    desk.clock.now += 300
+    assert desk.phone_number(code)["errcode"] == 40029
+
+
+def test_a_login_code_is_no_phone_code(desk: Desk) -> None:
+    assert desk.phone_number(desk.code())["errcode"] == 40029
+
+
+def test_a_token_of_another_app_is_an_invalid_appid(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber")["code"]
+    token = desk.token(OTHER_APPID)["access_token"]
+    assert desk.phone_number(code, token)["errcode"] == 40013
+
+
+def test_a_code_of_another_user_is_refused_and_stays_good(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber")["code"]
+    assert desk.phone_number(code, openid=openid_of(APPID, "ben"))["errcode"] == 40003
+    assert desk.phone_number(code)["errcode"] == 0
+
+
+def test_a_dead_token_leaves_the_phone_code_good(desk: Desk) -> None:
+    code = desk.phone("getPhoneNumber")["code"]
+    assert desk.phone_number(code, "junk")["errcode"] == 40014
+    assert desk.phone_number(code)["errcode"] == 0
+
+
+def test_a_phone_number_wants_posted_json_with_a_code(desk: Desk) -> None:
+    path = f"/wxa/business/getuserphonenumber?access_token={desk.token()['access_token']}"
+    assert desk.call("GET", path).json()["errcode"] == 43002
+    assert desk.call("POST", path, data={"code": "x"}).json()["errcode"] == 47001
+    assert desk.post(path)["errcode"] == 41008
+
+
+def test_an_errmsg_below_wxa_has_a_hint_and_a_rid_without_a_comma(desk: Desk) -> None:
+    errmsg = desk.phone_number("nonsense")["errmsg"]
+    assert re.fullmatch(r"invalid code hint: \[[\w-]{16}\] rid: [0-9a-f-]{26}", errmsg)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"appid": "wxffffffffffffffff", "user": "ann"},
+        {"appid": APPID},
+        {"appid": APPID, "user": 7},
+        {"appid": APPID, "user": "\ud800"},
+        {"appid": APPID, "user": "ann", "phoneNumber": 7},
+    ],
+)
+def test_a_tap_that_makes_no_sense_fails_as_wx_does(desk: Desk, members: dict[str, Any]) -> None:
+    answer = desk.call("POST", "/wx/getPhoneNumber", json=members)
+    assert answer.status_code == 400
+    assert answer.json()["errMsg"].startswith("getPhoneNumber:fail ")
+
+
+def test_user_info_that_is_no_object_fails(desk: Desk) -> None:
+    assert "errMsg" in desk.phone("getUserInfo", userInfo="Ann")
+
+
+def test_a_body_that_is_no_object_fails(desk: Desk) -> None:
+    assert desk.call("POST", "/wx/login", data=b"[]").status_code == 400
+
+
+def test_a_wrong_method_or_name_has_its_status(desk: Desk) -> None:
+    assert desk.call("GET", "/wx/login").status_code == 405
+    assert desk.call("POST", "/wx/logIn").status_code == 404
