@@ -1,6 +1,7 @@
 """AWS on the desk: moto as a server, and the table and secrets that the template declares."""
 
 import json
+import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ def start(host: str, port: int) -> Server:
     Raises:
         OSError: if the port is in use.
     """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or it writes a line per call
     server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
     server.start()
     _, bound = server.get_host_and_port()

@@ -198,7 +198,5 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
         for key, value in environ.items()
         if key.startswith("HTTP_")
     ]
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(key):
-            headers.append((key.replace("_", "-").title(), environ[key]))
-    return headers
+    plain = [key for key in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(key)]
+    return headers + [(key.replace("_", "-").title(), environ[key]) for key in plain]

@@ -8,9 +8,7 @@ from typing import Any
 from simulator.serving import Server, serve
 
 
-def echoed(
-    method: str, target: str, headers: list[tuple[str, str]], body: bytes
-) -> dict[str, Any]:
+def echoed(method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
     """Describe a request; a body that is no UTF-8 is given as base64, and says so."""
     path, _, query = target.partition("?")
     joined: dict[str, str] = {}

@@ -1,0 +1,183 @@
+"""What several test files share: engines, the desk, and the front door without a socket."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+
+from simulator import aws, desk
+from simulator.gateway import Context, answer_of, event_of
+from tests import dynamodb_local
+from tests.fakes import Clock
+
+# No test may reach a real account, whatever the machine's environment says.
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+    os.environ.pop(_name, None)
+
+APPID = desk.DEFAULT_APP
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A frozen clock."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The embedded AWS engine."""
+    server = aws.start("127.0.0.1", 0)
+    yield server.url
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    """DynamoDB Local; skipped with one line where it cannot run, but never in CI."""
+    reason = dynamodb_local.missing()
+    if reason and not dynamodb_local.must_run():
+        pytest.skip(reason)
+    process, url = dynamodb_local.start()
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)])
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn: a test of the store runs on both."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def new_table(url: str) -> str:
+    """Make a sessions table with a fresh name, as the template declares it; give the name."""
+    name = f"sessions-{os.getpid()}-{next(_numbers)}"
+    with closing(aws.client("dynamodb", url)) as dynamodb:
+        aws.make_table(dynamodb, name)
+    return name
+
+
+@dataclass
+class Answer:
+    """An answer of the front door: what API Gateway would send to the phone."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        """The gate's own error Code, None where the gate did not refuse."""
+        return self.headers.get("X-Wxgate-Error")
+
+
+@dataclass
+class Phone:
+    """A user's phone: what wx.* does behind the scenes, through the simulator's phone face."""
+
+    url: str
+    user: str = "alice"
+    appid: str = APPID
+
+    def do(self, call: str, **fields: object) -> dict[str, Any]:
+        """Make a wx call, such as login or getPhoneNumber."""
+        body = {"appid": self.appid, "user": self.user, **fields}
+        answer: dict[str, Any] = requests.post(f"{self.url}/wx/{call}", json=body, timeout=5).json()
+        return answer
+
+    def code(self) -> str:
+        """Get a login code."""
+        code: str = self.do("login")["code"]
+        return code
+
+
+@dataclass
+class FrontDoor:
+    """The unmodified app behind API Gateway's event shape, without a socket between."""
+
+    module: ModuleType
+    wechat_url: str
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        *,
+        token: str | None = None,
+        headers: list[tuple[str, str]] | None = None,
+        json_body: object = None,
+        body: bytes | str | None = None,
+        merciful: bool = True,
+    ) -> Answer:
+        """Send one request through the adapter; give the answer."""
+        sent = list(headers or [])
+        if token is not None:
+            sent.append(("Authorization", f"Bearer {token}"))
+        if json_body is not None:
+            sent.append(("Content-Type", "application/json"))
+            body = json.dumps(json_body)
+        event = event_of(method, target, sent, body, self.module.app.routes, merciful=merciful)
+        status, answered, data = answer_of(self.module.app(event, Context()))
+        return Answer(status, dict(answered), data)
+
+    def phone(self, user: str = "alice") -> Phone:
+        """Take a user's phone in hand."""
+        return Phone(self.wechat_url, user)
+
+    def login(self, user: str = "alice", **fields: object) -> str:
+        """Log a user in; give the token."""
+        answer = self.send("POST", "/login", json_body={"code": self.phone(user).code(), **fields})
+        assert answer.status == 200, answer
+        token: str = answer.json["token"]
+        return token
+
+    def control(self, action: str, **fields: object) -> None:
+        """Use the simulator's control face."""
+        requests.post(f"{self.wechat_url}/control/{action}", json=fields, timeout=5)
+
+    def wechat_calls(self) -> list[dict[str, Any]]:
+        """What WeChat's server face received since the last reset."""
+        calls: list[dict[str, Any]] = requests.get(
+            f"{self.wechat_url}/control/log", params={"after": 0}, timeout=5
+        ).json()
+        return calls
+
+
+@pytest.fixture(scope="session")
+def running_desk() -> Iterator[desk.Desk]:
+    """The whole desk, once for all tests, on free ports."""
+    before = dict(os.environ)
+    running = desk.set_up(0)
+    yield running
+    running.close()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def front_door(running_desk: desk.Desk) -> FrontDoor:
+    """A freshly loaded app in front of the desk, with WeChat's state reset."""
+    door = FrontDoor(desk.load_app(), running_desk.urls["WeChat"])
+    door.control("reset")
+    return door
