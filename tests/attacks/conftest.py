@@ -1,0 +1,22 @@
+"""One world for all attacks: loading the app and its clients is the slow part."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attacks.runner import Runner
+from tests.attacks.world import World
+
+
+@pytest.fixture(scope="session")
+def world(moto_url: str) -> Iterator[World]:
+    """The app among the servers that watch it."""
+    world = World(moto_url)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def runner(world: World) -> Runner:
+    """What runs entries in this world."""
+    return Runner(world)

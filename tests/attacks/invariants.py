@@ -1,0 +1,309 @@
+"""The twelve invariants of the corpus, each as a check that tells every breach in a sentence.
+
+G11 stands in test_attacks.py's runner, since it compares answers of several entries.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jwt
+
+from chalicelib import errors
+from tests.attacks import watch
+from tests.attacks.corpus import Entry
+from tests.attacks.events import Mode, Tokens
+from tests.attacks.loopback import Received
+from tests.attacks.wechat import USERS
+from tests.attacks.world import APPID, Exchange, World
+
+SECONDS = 2.0
+MEMORY = 200 * 1024 * 1024
+
+_INSIDES = re.compile(r"Traceback|\.py\b|File \"|chalice|python/|boto|urllib3|/var/task|/usr/", re.I)
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+
+
+def _messages() -> str:
+    """Every sentence that the gate may say; a word of these is no reflection of the input."""
+    classes = [errors.GateError]
+    for known in classes:
+        classes += known.__subclasses__()
+    return "\n".join(known.message for known in classes)
+
+
+STATIC = _messages() + "kind is one of user, phone, werun, share, group. code appid everywhere"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One entry in one mode, and what came of it."""
+
+    world: World
+    tokens: Tokens
+    entry: Entry
+    mode: Mode
+    exchange: Exchange
+
+    @property
+    def status(self) -> int:
+        """The answer's status."""
+        return self.exchange.answer.status
+
+    @property
+    def code(self) -> str | None:
+        """The gate's error Code, None where the gate did not refuse."""
+        return self.exchange.answer.code
+
+    @property
+    def sent(self) -> Received | None:
+        """What the upstream received, None where it was not called."""
+        return self.exchange.upstream[0] if self.exchange.upstream else None
+
+    @cached_property
+    def owner(self) -> dict[str, Any]:
+        """The user whose bearer the request carries; nobody but B is B."""
+        single = self.exchange.event.get("headers") or {}
+        bearer = next((v for k, v in single.items() if k.lower() == "authorization"), "")
+        return USERS["B" if self.tokens.user("B") in bearer else "A"]
+
+    @cached_property
+    def answered(self) -> str:
+        """The answer as text: headers and body."""
+        headers = [f"{name}: {value}" for name, value in self.exchange.answer.headers.items()]
+        return "\n".join([*headers, self.exchange.answer.body.decode("latin-1")])
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the gate itself made the answer."""
+        return self.sent is None or self.code is not None
+
+
+Breaches = Iterator[str]
+
+
+def expected(case: Case) -> Breaches:
+    """Status, Code and call counts are those of the entry."""
+    expect, exchange = case.entry.expect, case.exchange
+    if case.status not in expect["status"]:
+        yield f"status {case.status} {case.code}, not one of {expect['status']}"
+    codes = expect["code"] if isinstance(expect["code"], list) else [expect["code"]]
+    if case.status >= 400 and case.is_ours and expect["code"] and case.code not in codes:
+        yield f"Code {case.code}, not one of {codes}"
+    if case.status < 400 and case.code:
+        yield f"a good answer with Code {case.code}"
+    counts = {
+        "upstream_calls": len(exchange.upstream),
+        "wechat_calls": len(exchange.wechat),
+        "store_reads": len(exchange.reads),
+        "store_writes": len(exchange.writes),
+    }
+    wanted = {**expect, "upstream_calls": case.entry.calls_to_upstream}
+    for name, count in counts.items():
+        if name in wanted and not _fits(count, wanted[name]):
+            yield f"{name}: {count}, not {wanted[name]}"
+
+
+def _fits(count: int, wanted: Any) -> bool:
+    if isinstance(wanted, list):
+        return bool(wanted[0] <= count <= wanted[-1])
+    return not isinstance(wanted, int) or count == wanted
+
+
+def g1_never_fails(case: Case) -> Breaches:
+    """G1: status is never 500."""
+    if case.status == 500 or not 200 <= case.status <= 599:
+        yield f"status {case.status}"
+
+
+def g2_well_formed(case: Case) -> Breaches:
+    """G2: an answer of ours is JSON with a Code, a request id and the headers that protect it."""
+    headers = case.exchange.answer.headers
+    if headers.get("X-Request-Id") != case.exchange.event["requestContext"]["requestId"]:
+        yield "X-Request-Id is missing or not the request's"
+    if headers.get("X-Content-Type-Options") != "nosniff":
+        yield "nosniff is missing"
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or not str(value).isprintable():
+            yield f"header {name!r} cannot be sent"
+    if not case.is_ours:
+        return
+    if headers.get("Cache-Control") != "no-store":
+        yield "no-store is missing"
+    if case.status >= 400:
+        yield from _refusal_is_well_formed(case)
+
+
+def _refusal_is_well_formed(case: Case) -> Breaches:
+    if case.exchange.answer.headers.get("Content-Type") != "application/json; charset=utf-8":
+        yield "a refusal that is not JSON in UTF-8"
+    body = json.loads(case.exchange.answer.body)
+    if set(body) != {"Code", "Message"} or body["Code"] != case.code or not body["Message"]:
+        yield f"a refusal of another shape: {sorted(body)}"
+
+
+def _input(case: Case) -> dict[str, Iterable[str]]:
+    """What of the entry's own input must not be told: the code and the ciphertext."""
+    try:
+        body = json.loads(case.exchange.event["body"] or "null")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(body, dict):
+        return {}
+    texts = {name: body.get(name) for name in ("code", "encryptedData")}
+    return {
+        name: [text] for name, text in texts.items() if isinstance(text, str) and len(text) > 5
+    }
+
+
+def g3_answer_keeps_secrets(case: Case) -> Breaches:
+    """G3: no answer holds a secret; a login's own token, and opened data, aside."""
+    secrets: dict[str, Iterable[str]] = dict(case.world.secrets)
+    if case.status == 200 and case.entry.group == "login":
+        secrets["token"] = case.world.secrets["token"] - {case.exchange.answer.json["token"]}
+    if case.is_ours and case.status >= 400:
+        secrets |= case.world.personal | _input(case)
+        if _INSIDES.search(case.answered):
+            yield "an answer tells of our insides"
+    yield from (f"the answer holds: {name}" for name in watch.leaks(case.answered, secrets))
+
+
+def g4_log_keeps_secrets(case: Case) -> Breaches:
+    """G4: no log line and no exception holds a secret; a request is one event, an event one line."""
+    seen = case.exchange.seen
+    secrets = {**case.world.secrets, **case.world.personal, **_input(case)}
+    yield from (f"the log holds: {name}" for name in watch.leaks(seen.said, secrets))
+    try:
+        events = [event["event"] for event in seen.events]
+    except (ValueError, TypeError, KeyError):
+        yield f"a log line is no event: {seen.lines}"
+        return
+    if events.count("request") != 1:
+        yield f"not one event for one request: {events}"
+
+
+def g5_calls_known_addresses(case: Case) -> Breaches:
+    """G5: nobody but WeChat, the upstream and AWS is contacted, or looked up."""
+    seen = case.exchange.seen
+    foreign = set(seen.addresses) - case.world.configured
+    if foreign or seen.names - {"127.0.0.1"}:
+        yield f"contacted {sorted(foreign)}, looked up {sorted(seen.names)}"
+
+
+def g6_upstream_needs_a_session(case: Case) -> Breaches:
+    """G6: what reaches the upstream proves who it is for, signed by us."""
+    if case.sent is None:
+        return
+    keys = jwt.PyJWKSet.from_dict(case.world.key_set)
+    audience = f"{case.world.upstream.url}/base"
+    try:
+        claims = jwt.decode(
+            case.sent.values("x-wx-assertion")[0],
+            keys.keys[0].key,
+            algorithms=["ES256"],
+            audience=audience,
+            options={"verify_exp": False, "verify_iat": False},
+        )
+    except (jwt.InvalidTokenError, IndexError) as error:
+        yield f"no proof of a session: {type(error).__name__}"
+        return
+    htu = f"{case.world.upstream.url}{case.sent.target.partition('?')[0]}"
+    proven = {"sub": case.owner["openid"], "appid": APPID, "htm": case.sent.method, "htu": htu}
+    yield from (
+        f"the assertion's {name} is wrong" for name, value in proven.items() if claims[name] != value
+    )
+
+
+def folded(name: str) -> str:
+    """Fold a header name as servers behind us may: case, underscores, dots, doubled dashes."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+    return plain.replace("openi-d", "openid")
+
+
+def g7_identity_is_the_owners(case: Case) -> Breaches:
+    """G7: the identity headers upstream are exactly the owner's, each once."""
+    if case.sent is None:
+        return
+    owner = case.owner
+    wanted = [("X-WX-OPENID", owner["openid"]), ("X-WX-APPID", APPID)]
+    wanted += [("X-WX-UNIONID", owner["unionid"])] if owner["unionid"] else []
+    found = [(k, v) for k, v in case.sent.headers if folded(k).startswith("x-wx-")]
+    if sorted(pair for pair in found if pair[0] != "X-WX-ASSERTION") != sorted(wanted):
+        yield f"identity upstream: {[name for name, _ in found]}"
+    if len(found) != len(wanted) + 1:
+        yield "identity upstream is more or less than ours"
+    hosts = case.sent.values("host")
+    if hosts != [f"127.0.0.1:{case.world.upstream.port}"]:
+        yield f"Host upstream is {hosts}"
+    if not case.sent.target.startswith("/base/"):
+        yield "a path outside the base path"
+
+
+def g8_follows_nothing(case: Case) -> Breaches:
+    """G8: one request in, at most one request upstream."""
+    calls = case.exchange.seen.addresses.count(("127.0.0.1", case.world.upstream.port))
+    if max(calls, len(case.exchange.upstream)) > 1:
+        yield f"{calls} connections, {len(case.exchange.upstream)} requests upstream"
+
+
+def g9_is_quick(case: Case) -> Breaches:
+    """G9: an answer comes within two seconds."""
+    if case.exchange.seconds > SECONDS:
+        yield f"took {case.exchange.seconds:.1f} s"
+
+
+def g10_writes_are_expected(case: Case) -> Breaches:
+    """G10: only a login and a failed decryption write, once; what they write expires."""
+    allowed = 1 if case.code == "DecryptFailed" else 0
+    if case.entry.group == "login" and case.status == 200:
+        allowed = 1
+    writes = case.exchange.writes
+    if len(writes) != allowed:
+        yield f"{[write.name for write in writes]} where {allowed} writes are right"
+    for write in writes:
+        if "expires_at" not in json.dumps(write.parameters):
+            yield f"{write.name} without an expiry"
+
+
+def g12_reflects_nothing(case: Case) -> Breaches:
+    """G12: no text of the input is in a refusal."""
+    if not case.is_ours or case.status < 400:
+        return
+    told = [case.exchange.answer.body.decode()]
+    told += [v for k, v in case.exchange.answer.headers.items() if k in ("Location", "Allow")]
+    for piece in _pieces(case):
+        if any(piece in text for text in told):
+            yield f"input is reflected: {piece[:40]!r}"
+            return
+
+
+def _pieces(case: Case) -> Iterator[str]:
+    event = case.exchange.event
+    texts = re.split(r"[/?&=]", str(case.entry.path))
+    texts += [value for values in (event["multiValueHeaders"] or {}).values() for value in values]
+    texts += re.split(r"[\"\s]", str(event["body"] or "")[:10_000])
+    return (text for text in texts if len(text) >= 4 and text not in STATIC)
+
+
+INVARIANTS = (
+    expected,
+    g1_never_fails,
+    g2_well_formed,
+    g3_answer_keeps_secrets,
+    g4_log_keeps_secrets,
+    g5_calls_known_addresses,
+    g6_upstream_needs_a_session,
+    g7_identity_is_the_owners,
+    g8_follows_nothing,
+    g9_is_quick,
+    g10_writes_are_expected,
+    g12_reflects_nothing,
+)
+
+
+def breaches(case: Case) -> list[str]:
+    """Tell every breach of the entry's expectation and of the invariants."""
+    return [f"{check.__name__}: {text}" for check in INVARIANTS for text in check(case)]

@@ -1,0 +1,123 @@
+"""What the process said and whom it called while a request was served, and secrets found in it."""
+
+import base64
+import contextlib
+import io
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from tests.attacks.loopback import THREAD
+
+Address = tuple[str, int]
+
+
+@dataclass
+class Seen:
+    """Addresses contacted and names looked up by the gate, its lines, its exceptions as text."""
+
+    addresses: list[Address] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    lines: list[str] = field(default_factory=list)
+    exceptions: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        """Everything that a log could hold, and every exception as a traceback prints it."""
+        return "\n".join([*self.lines, *self.foreign, *self.exceptions])
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The log lines, each parsed as JSON."""
+        return [json.loads(line) for line in self.lines]
+
+
+_watched: list[Seen] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watched or event not in ("socket.connect", "socket.getaddrinfo"):
+        return
+    if threading.current_thread().name.startswith(THREAD):
+        return
+    for seen in _watched:
+        if event == "socket.connect":
+            seen.addresses.append(arguments[1][:2])
+        else:
+            seen.names.add(str(arguments[0]))
+
+
+# An audit hook cannot be taken away again; this one looks only while somebody watches.
+sys.addaudithook(_hook)
+
+
+class _Collector(logging.Handler):
+    """Keeps records as the plainest of formatters would print them, tracebacks included."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(self.format(record))
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Seen]:
+    """Watch the process: outgoing calls, standard output, every logger, at any level."""
+    seen, output, errors = Seen(), io.StringIO(), io.StringIO()
+    collector = _Collector(seen.foreign)
+    loggers = [logging.getLogger(), logging.getLogger("wxgate")]
+    _watched.append(seen)
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            yield seen
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)
+        _watched.remove(seen)
+        seen.lines += output.getvalue().splitlines()
+        seen.foreign += errors.getvalue().splitlines()
+
+
+def telling(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Chalice middleware that notes each exception of a view, its causes with it."""
+
+    def middleware(event: Any, get_response: Callable[[Any], Any]) -> Any:
+        try:
+            return get_response(event)
+        except BaseException as error:
+            note("".join(traceback.format_exception(error)))
+            raise
+
+    return middleware
+
+
+def forms(secret: str) -> set[str]:
+    """The spellings under which a secret may leak."""
+    raw = secret.encode()
+    return {
+        secret,
+        quote(secret, safe=""),
+        json.dumps(secret)[1:-1],
+        base64.b64encode(raw).decode().rstrip("="),
+        raw.hex(),
+    }
+
+
+def leaks(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
+    """Name the secrets that a text holds, in any form."""
+    return [
+        name
+        for name, values in secrets.items()
+        if any(form in text for value in values if value for form in forms(value))
+    ]

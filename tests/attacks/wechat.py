@@ -1,0 +1,89 @@
+"""WeChat as the corpus has it: a table of codes, two users, and errmsg texts that must not leak."""
+
+import json
+import socket
+import threading
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.attacks.corpus import META
+from tests.attacks.loopback import Loopback, Received, Script, answer
+
+APPSECRET = "cafe0123456789abcdef0123456789ab"
+ACCESS_TOKEN = "canary-access-token-7Jq2"
+PHONE = "13777000042"
+RID = "6a7b8c9d-0e1f2a3b-4c5d6e7f"
+
+USERS: dict[str, dict[str, Any]] = META["users"]
+
+
+def said(fields: object, *, content_type: str = "text/plain") -> Script:
+    """Script: an answer of WeChat's, with the content type that /sns/* has."""
+
+    def script(connection: socket.socket, _received: Received) -> None:
+        body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
+        connection.sendall(answer(200, [("Content-Type", content_type)], body))
+
+    return script
+
+
+def refusal(errcode: int) -> dict[str, object]:
+    """Write an error as WeChat does."""
+    return {"errcode": errcode, "errmsg": f"canary-errmsg, rid: {RID}"}
+
+
+def session_of(user: str, session_key: str | None = None) -> dict[str, Any]:
+    """Write what code2session answers for a user of the corpus."""
+    known = USERS[user]
+    fields = {"openid": known["openid"], "session_key": session_key or known["session_key"]}
+    return fields | ({"unionid": known["unionid"]} if known["unionid"] else {})
+
+
+class FakeWeChat(Loopback):
+    """The server; `appsecret` is the one that it takes, `codes` says what each code gives."""
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.appsecret = APPSECRET
+        self.codes: dict[str, Any] = dict(META["fake_wechat"])
+        self._spent: set[str] = set()
+        self._lock = threading.Lock()
+
+    def renew(self) -> None:
+        """Make every one-time code good again."""
+        self._spent.clear()
+
+    def _answer(self, connection: socket.socket, received: Received) -> None:
+        parts = urlsplit(received.target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        match parts.path:
+            case "/sns/jscode2session":
+                fields = self._session(query)
+            case "/cgi-bin/stable_token":
+                fields = {"access_token": ACCESS_TOKEN, "expires_in": 7200}
+            case "/wxa/business/getuserphonenumber":
+                fields = _phone()
+            case _:
+                fields = {"errcode": 0, "errmsg": "ok"}
+        said(fields)(connection, received)
+
+    def _session(self, query: dict[str, str]) -> dict[str, Any]:
+        if query.get("secret") != self.appsecret:
+            return refusal(40125)
+        code = query.get("js_code", "")
+        meaning = self.codes.get(code, 40029)
+        if isinstance(meaning, int):
+            return refusal(meaning)
+        user, _, once = str(meaning).removeprefix("openid ").partition(", ")
+        with self._lock:
+            if code in self._spent:
+                return refusal(40163)
+            if once:
+                self._spent.add(code)
+        return session_of(user)
+
+
+def _phone() -> dict[str, Any]:
+    watermark = {"timestamp": META["frozen_clock"], "appid": META["appid"]}
+    numbers = {"phoneNumber": PHONE, "purePhoneNumber": PHONE, "countryCode": "86"}
+    return {"errcode": 0, "errmsg": "ok", "phone_info": {**numbers, "watermark": watermark}}
