@@ -12,19 +12,20 @@ proxy's Lambda function; its role cannot read the sealed keys.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError
+from pynamodb.connection.table import TableConnection
+from pynamodb.exceptions import PutError, PynamoDBException
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from chalicelib.errors import GateError, InvalidToken, Misconfigured, StoreUnavailable
+from chalicelib.errors import InvalidToken, Misconfigured, StoreUnavailable
 from chalicelib.tokens import MAX_TTL, Token, user_reference
 
 VERSION = 1
@@ -78,6 +79,14 @@ class Item(Model):
     created_at = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)
 
+    @classmethod
+    def from_raw_data(cls, data: dict[str, Any]) -> "Item":
+        """Read an item; of one that holds a wrong type, a foreign hand's, only the keys count."""
+        try:
+            return super().from_raw_data(data)
+        except (TypeError, ValueError):
+            return super().from_raw_data({name: data[name] for name in ("user", "item")})
+
 
 def table(name: str, region: str | None) -> type[Item]:
     """Bind the items to a table; a connection is made when the first request needs it."""
@@ -124,7 +133,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except PynamoDBException as error:
-        reason = error.cause_response_code or type(error.cause or error).__name__
+        reason = _reason(error)
         fault = Misconfigured if reason in _OPERATORS_FAULTS else StoreUnavailable
         raise fault(reason=reason) from error
 
@@ -165,9 +174,11 @@ class Sessions:
             token = self._replace(old, appid, openid, unionid, session_key)
             if token is not None:
                 return token
-        token = Token.new(user)
-        self._put(self._item(token, appid, openid, unionid, session_key))
-        return token
+        for _ in range(2):  # a token that was given before is a fault of the system's generator
+            token = Token.new(user)
+            if self._put(self._item(token, appid, openid, unionid, session_key)):
+                return token
+        raise StoreUnavailable(reason="tokens collide")
 
     def end(self, token: Token) -> None:
         """End one session, exactly; one write.
@@ -188,21 +199,23 @@ class Sessions:
 
         Raises:
             InvalidToken: if the token itself was not live.
+            StoreUnavailable, Misconfigured: the token lives on, to try again with.
         """
-        with _translated(), _odd_items_refused():
-            found = list(
-                self._items.query(
-                    token.user,
-                    consistent_read=True,
-                    attributes_to_get=list(_IDENTITY),
+        with _translated():
+            found = {
+                item.item: item
+                for item in self._items.query(
+                    token.user, consistent_read=True, attributes_to_get=list(_IDENTITY)
                 )
-            )
-        own = next((item for item in found if item.item == token.item), None)
-        self._session(own, token)
-        with _translated(), self._items.batch_write() as batch:
-            for item in found:
-                if item.item != FAILURES_ITEM:
+            }
+        self._session(found.pop(token.item, self._items()), token)
+        found.pop(FAILURES_ITEM, None)
+        with _translated():
+            with self._items.batch_write() as batch:
+                for item in found.values():
                     batch.delete(item)
+            # Last, since a batch may be done in part: nobody else could end what is left.
+            self._items(token.user, token.item).delete()
 
     # --- requests ---
 
@@ -221,17 +234,11 @@ class Sessions:
         Raises:
             As find.
         """
-        keys: list[Any] = [(token.user, token.item), (token.user, FAILURES_ITEM)]
-        with _translated(), _odd_items_refused():
-            found = {bytes(i.item): i for i in self._items.batch_get(keys, consistent_read=True)}
-        item = found.get(token.item)
+        found = self._get_both(token)
+        item = found.get(token.item, self._items())
         session = self._session(item, token)
-        assert item is not None  # noqa: S101 - for the type checker: _session refuses None
-        keys_at_hand = tuple(self._session_keys(item, token))
-        return (
-            Session(session.appid, session.openid, session.unionid, session.user, keys_at_hand),
-            self._failures(found.get(FAILURES_ITEM)),
-        )
+        keys = tuple(self._session_keys(item, token))
+        return replace(session, session_keys=keys), self._failures(found.get(FAILURES_ITEM))
 
     def count_failure(self, session: Session, failures: Failures) -> None:
         """Count one failed decryption: one write, whatever failed.
@@ -248,7 +255,7 @@ class Sessions:
         )
         go_on: tuple[list[Action], Condition] = ([self._items.failures.add(1)], expires > now)
         # What the read saw comes first; a parallel failure may have opened the window meanwhile.
-        for actions, condition in (go_on, begin) if failures.until else (begin, go_on):
+        for actions, condition in (go_on, begin, go_on) if failures.until else (begin, go_on):
             try:
                 with _translated():
                     counter.update(actions=actions, condition=condition)
@@ -257,6 +264,7 @@ class Sessions:
                     raise
             else:
                 return
+        raise StoreUnavailable(reason="failure counter is malformed")
 
     # --- inside ---
 
@@ -276,17 +284,17 @@ class Sessions:
             expires_at=now + self.ttl,
         )
 
-    def _put(self, item: Item) -> None:
+    def _put(self, item: Item) -> bool:
+        """Store an item where there is none; tell whether it is stored."""
         with _translated():
             try:
                 item.save(condition=self._items.item.does_not_exist(), add_version_condition=False)
             except PutError as error:
                 if not _condition_failed(error):
                     raise
-                # The SDK's second try of a put whose answer was lost meets its own item: then all
-                # is well. A collision of 256 random bits does not happen.
-                if not self._is_stored(item):
-                    raise
+                # The SDK's second try of a put whose answer was lost meets its own item.
+                return self._is_stored(item)
+        return True
 
     def _is_stored(self, item: Item) -> bool:
         try:
@@ -305,7 +313,7 @@ class Sessions:
             self._session(item, token)
         except InvalidToken:
             return None
-        return (token, item) if item is not None else None
+        return token, item
 
     def _replace(
         self,
@@ -323,45 +331,50 @@ class Sessions:
         if inherited is not None:
             item.previous_key = token.seal(inherited[0], "previous")
             item.previous_until = inherited[1]
-        for attempt in range(CONFLICT_TRIES):
+        tries = 0
+        while True:
+            tries += 1
             try:
-                with _translated(), TransactWrite(connection=self._connection()) as transaction:
-                    transaction.save(item)
-                    transaction.delete(
+                with _translated(), TransactWrite(connection=self._table().connection) as swap:
+                    swap.save(item)
+                    swap.delete(
                         self._items(old_token.user, old_token.item), condition=self._is_live()
                     )
             except StoreUnavailable as error:
                 reasons = _cancellation(error.__cause__)
                 if "ConditionalCheckFailed" in reasons:
                     return None
-                if "TransactionConflict" not in reasons or attempt == CONFLICT_TRIES - 1:
+                if "TransactionConflict" not in reasons or tries == CONFLICT_TRIES:
                     raise
-                self._pause(0.05 * (attempt + 1))
+                self._pause(0.05 * tries)
             else:
                 return token
-        return None
 
     def _inherited(self, item: Item, token: Token, new_key: str) -> tuple[str, int] | None:
         """The key that the new session inherits, and until when.
 
         WeChat may hand out the same key again; then what matters is the one before it.
         """
-        keys = list(self._session_keys(item, token))
+        try:
+            keys = list(self._session_keys(item, token))
+        except InvalidToken:  # an odd item ends all the same, and leaves nothing
+            return None
         until = int(self._clock()) + INHERITED_LIFE
-        if keys and keys[0] != new_key:
+        if keys[0] != new_key:
             return keys[0], until
         if len(keys) > 1:
             return keys[1], int(item.previous_until or 0)
         return None
 
-    def _connection(self) -> Any:
-        return self._items._get_connection().connection
+    def _table(self) -> TableConnection:
+        return self._items._get_connection()
 
-    def _is_live(self) -> Any:
+    def _is_live(self) -> Condition:
         return self._items.expires_at > int(self._clock())
 
-    def _get(self, token: Token, attributes: Sequence[str] | None) -> Item | None:
-        with _translated(), _odd_items_refused():
+    def _get(self, token: Token, attributes: Sequence[str] | None) -> Item:
+        """Get an item, or an empty one: what is not there is as odd as what is wrong."""
+        with _translated():
             try:
                 return self._items.get(
                     token.user,
@@ -370,26 +383,54 @@ class Sessions:
                     attributes_to_get=list(attributes) if attributes else None,
                 )
             except self._items.DoesNotExist:
-                return None
+                return self._items()
 
-    def _session(self, item: Item | None, token: Token) -> Session:
-        """Read an item as a session; whatever is odd about it, the token is refused."""
-        if item is None or item.version != VERSION or item.item != token.item:
+    def _get_both(self, token: Token) -> dict[bytes, Item]:
+        """Get the session and the failure counter; PynamoDB's batch_get has no end to its tries."""
+        wanted: Any = [
+            {"user": {"B": token.user}, "item": {"B": item}} for item in (token.item, FAILURES_ITEM)
+        ]
+        found: dict[bytes, Item] = {}
+        for _ in range(1 + RETRIES):
+            with _translated():
+                answer = self._table().batch_get_item(wanted, consistent_read=True)
+            for data in answer["Responses"][self._table().table_name]:
+                item = self._items.from_raw_data(data)
+                found[item.item] = item
+            wanted = answer["UnprocessedKeys"].get(self._table().table_name, {}).get("Keys")
+            if not wanted:
+                return found
+            self._pause(0.05)
+        raise StoreUnavailable(reason="UnprocessedKeys")
+
+    def _session(self, item: Item, token: Token) -> Session:
+        """Read an item as a session; whatever is odd about it, the token is refused.
+
+        An item that no clock and no configuration explains is told to the log: a foreign hand.
+        """
+        if item.item is None:  # not there
             raise InvalidToken
-        now, expires_at = self._clock(), item.expires_at
-        # An expiry beyond any TTL is milliseconds, or worse.
-        if type(expires_at) is not int or not now < expires_at <= now + 2 * MAX_TTL:
-            raise InvalidToken
-        ids = [item.openid] if item.unionid is None else [item.openid, item.unionid]
-        if item.appid not in self._appids or not all(map(_is_id, ids)):
-            raise InvalidToken
-        if user_reference(item.appid, item.openid) != token.user:
+        if not self._is_whole(item, token):
+            raise InvalidToken(reason="item is malformed")
+        if item.expires_at <= self._clock() or item.appid not in self._appids:
             raise InvalidToken
         return Session(item.appid, item.openid, item.unionid, token.user)
 
+    def _is_whole(self, item: Item, token: Token) -> bool:
+        ids = [item.openid] if item.unionid is None else [item.openid, item.unionid]
+        return (
+            item.version == VERSION
+            and type(item.expires_at) is int
+            # An expiry beyond any TTL is milliseconds, or worse.
+            and item.expires_at <= self._clock() + 2 * MAX_TTL
+            and isinstance(item.appid, str)
+            and all(map(_is_id, ids))
+            and user_reference(item.appid, item.openid) == token.user
+        )
+
     def _session_keys(self, item: Item, token: Token) -> Iterator[str]:
         if item.sealed_key is None:
-            raise InvalidToken
+            raise InvalidToken(reason="item is malformed")
         yield token.unseal(item.sealed_key, "current")
         if item.previous_key is not None and (item.previous_until or 0) > self._clock():
             yield token.unseal(item.previous_key, "previous")
@@ -404,25 +445,20 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and bool(_ID.fullmatch(value))
 
 
-@contextmanager
-def _odd_items_refused() -> Iterator[None]:
-    """Refuse the token of an item that PynamoDB cannot read: a wrong type, a foreign hand."""
-    try:
-        yield
-    except (PynamoDBException, GateError):
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidToken(reason="item is malformed") from error
+def _reason(error: PynamoDBException) -> str:
+    """Name the cause: AWS's error code, or the class of the error where AWS said nothing.
+
+    PynamoDB's cause_response_code breaks on a lost connection, whose response is None.
+    """
+    response: Mapping[str, Any] = getattr(error.cause, "response", None) or {}
+    return response.get("Error", {}).get("Code") or type(error.cause or error).__name__
 
 
 def _condition_failed(error: BaseException | None) -> bool:
-    return (
-        isinstance(error, PynamoDBException)
-        and error.cause_response_code == "ConditionalCheckFailedException"
-    )
+    failed = "ConditionalCheckFailedException"
+    return isinstance(error, PynamoDBException) and _reason(error) == failed
 
 
 def _cancellation(error: BaseException | None) -> list[str]:
-    if not isinstance(error, TransactWriteError):
-        return []
-    return [reason.code for reason in error.cancellation_reasons if reason is not None]
+    reasons = getattr(error, "cancellation_reasons", ())
+    return [reason.code for reason in reasons if reason is not None]

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import threading
+import time
 
 MAX_PORT = 65_535 - 4
 
@@ -27,6 +28,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the desk until SIGINT or SIGTERM; give the exit status."""
     options = _arguments(arguments)
+    started = time.monotonic()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -39,16 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
         desk = set_up(options.port, aws_url=options.aws_url)
     except (DeskError, OSError) as error:
         return _fail(str(error))
-    _show(desk.urls)
+    _show(desk.urls, time.monotonic() - started)
     stop.wait()
     desk.close()
     return 0
 
 
-def _show(urls: dict[str, str]) -> None:
+def _show(urls: dict[str, str], seconds: float) -> None:
     width = max(map(len, urls))
     lines = [f"  {name:<{width}}  {url}" for name, url in urls.items()]
-    print("\n".join(["wxgate is ready. Ctrl-C ends it.", "", *lines, ""]), flush=True)  # noqa: T201
+    first = f"wxgate is ready after {seconds:.1f} s. Ctrl-C ends it."
+    print("\n".join([first, "", *lines, ""]), flush=True)  # noqa: T201
 
 
 def _fail(sentence: str) -> int:

@@ -1,9 +1,9 @@
 """AWS on the desk: moto as a server, and the table and secrets that the template declares."""
 
 import json
-import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from simulator.serving import Server
+from simulator.serving import Server, serve_wsgi
 
 TEMPLATE = Path(__file__).parent.parent / "resources.json"
 TABLE = "SessionsTable"
@@ -28,7 +28,7 @@ _CREATE = ("BillingMode", "AttributeDefinitions", "KeySchema", "DeletionProtecti
 
 
 class EngineUnavailable(RuntimeError):
-    """The AWS engine does not answer, or refuses what the gate needs."""
+    """The AWS engine does not answer, or refuses what the gate needs; the text is one line."""
 
 
 def start(host: str, port: int) -> Server:
@@ -37,11 +37,8 @@ def start(host: str, port: int) -> Server:
     Raises:
         OSError: if the port is in use.
     """
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or it writes a line per call
-    server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
-    server.start()
-    _, bound = server.get_host_and_port()
-    return Server(f"http://{host}:{bound}", server.stop)
+    # Not by moto's own server, which waits forever for a port that is in use.
+    return serve_wsgi(DomainDispatcherApplication(create_backend_app), host, port)
 
 
 def client(service: Any, url: str) -> Any:
@@ -64,19 +61,29 @@ def make_table(dynamodb: Any, name: str) -> None:
         EngineUnavailable: if the engine does not answer or refuses.
     """
     definition = table_definition()
-    try:
-        if name in dynamodb.list_tables()["TableNames"]:
+    wanted = {key: definition[key] for key in _CREATE if key in definition}
+    with _refusals("DynamoDB"):
+        try:
+            dynamodb.create_table(TableName=name, **wanted)
+        except dynamodb.exceptions.ResourceInUseException:
             return
-        wanted = {key: definition[key] for key in _CREATE if key in definition}
-        dynamodb.create_table(TableName=name, **wanted)
         dynamodb.get_waiter("table_exists").wait(
             TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 10}
         )
         dynamodb.update_time_to_live(
             TableName=name, TimeToLiveSpecification=definition["TimeToLiveSpecification"]
         )
-    except (BotoCoreError, ClientError) as error:
-        raise EngineUnavailable(f"DynamoDB refuses: {type(error).__name__}") from error
+
+
+@contextmanager
+def _refusals(service: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        reason = error.response["Error"]["Code"]
+        raise EngineUnavailable(f"{service} refuses: {reason}.") from error
+    except BotoCoreError as error:
+        raise EngineUnavailable(f"{service} does not answer: {type(error).__name__}.") from error
 
 
 def signing_secret() -> str:
@@ -90,25 +97,31 @@ def make_secrets(manager: Any, prefix: str, appsecrets: Mapping[str, str]) -> No
     """Make the secrets that do not exist yet: one per mini-program, and the signing key.
 
     Raises:
-        ClientError: as the engine says.
+        EngineUnavailable: if the engine does not answer or refuses.
     """
-    for appid, appsecret in appsecrets.items():
-        _make(manager, f"{prefix}app/{appid}", json.dumps({"appsecret": appsecret}))
-    _make(manager, f"{prefix}signing", signing_secret())
-
-
-def _make(manager: Any, name: str, value: str) -> None:
-    try:
-        manager.create_secret(Name=name, SecretString=value)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceExistsException":
-            raise
+    values = {
+        f"{prefix}app/{appid}": json.dumps({"appsecret": appsecret})
+        for appid, appsecret in appsecrets.items()
+    }
+    values[f"{prefix}signing"] = signing_secret()
+    for name, value in values.items():
+        with _refusals("Secrets Manager"), suppress(manager.exceptions.ResourceExistsException):
+            manager.create_secret(Name=name, SecretString=value)
 
 
 def has_secrets_manager(url: str) -> bool:
-    """Tell whether an engine offers Secrets Manager; DynamoDB Local does not."""
+    """Tell whether an engine offers Secrets Manager; DynamoDB Local does not.
+
+    Raises:
+        EngineUnavailable: if no engine answers there.
+    """
     try:
-        client("secretsmanager", url).list_secrets(MaxResults=1)
-    except (BotoCoreError, ClientError):
+        with closing(client("secretsmanager", url)) as manager:
+            manager.list_secrets(MaxResults=1)
+    except ClientError:
         return False
+    except BotoCoreError as error:
+        raise EngineUnavailable(f"No engine answers: {type(error).__name__}.") from error
+    except ValueError as error:  # botocore's word for what is no address
+        raise EngineUnavailable("That is no http address.") from error
     return True

@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -32,18 +33,17 @@ class Desk:
     """What runs, by name, and how to end all of it."""
 
     urls: dict[str, str] = field(default_factory=dict)
-    _closers: list[Callable[[], None]] = field(default_factory=list)
+    _servers: ExitStack = field(default_factory=ExitStack)
 
     def add(self, name: str, server: Server) -> str:
         """Remember a server under a name; give its address."""
         self.urls[name] = server.url
-        self._closers.append(server.close)
+        self._servers.callback(server.close)
         return server.url
 
     def close(self) -> None:
         """End everything, the newest first."""
-        while self._closers:
-            self._closers.pop()()
+        self._servers.close()
 
 
 def set_up(
@@ -63,6 +63,7 @@ def set_up(
     except BaseException:
         desk.close()
         raise
+    desk.urls = {name: desk.urls[name] for name in (*PORTS, "DynamoDB") if name in desk.urls}
     return desk
 
 
@@ -98,8 +99,10 @@ def _numbered(port: int) -> dict[str, int]:
             try:
                 probe.bind((HOST, number))
             except OSError as error:
+                other = port + 1000 if port < 60_000 else 8000
                 raise DeskError(
-                    f"Port {number} ({name}) is in use. Choose five free ones: --port {port + 1000}"
+                    f"Port {number} ({name}) cannot be had: {(error.strerror or '').lower()}. "
+                    f"Choose the first of five free ones, such as --port {other}"
                 ) from error
     return ports
 
@@ -109,25 +112,43 @@ def _use_engine(desk: Desk, port: int, aws_url: str | None, appsecrets: dict[str
 
     An engine without Secrets Manager (DynamoDB Local) gets the embedded one beside it.
     """
-    # The embedded engine must never see, let alone need, the credentials of a real account.
-    os.environ.update(AWS_ACCESS_KEY_ID="desk", AWS_SECRET_ACCESS_KEY="desk")  # noqa: S106
-    os.environ.pop("AWS_SESSION_TOKEN", None)
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    if aws_url and aws.has_secrets_manager(aws_url):
-        store, manager = aws_url, aws_url
-        desk.urls["AWS"] = aws_url
-    else:
-        manager = desk.add("AWS", aws.start(HOST, port))
-        store = aws_url or manager
-    os.environ["AWS_ENDPOINT_URL"] = manager
-    if store != manager:
-        desk.urls["DynamoDB"] = store
-        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = store
+    _forget_account()
     try:
-        aws.make_table(aws.client("dynamodb", store), TABLE)
-        aws.make_secrets(aws.client("secretsmanager", manager), PREFIX, appsecrets)
+        if aws_url and aws.has_secrets_manager(aws_url):
+            store = manager = desk.urls["AWS"] = aws_url
+        else:
+            manager = desk.add("AWS", aws.start(HOST, port))
+            store = aws_url or manager
+        os.environ["AWS_ENDPOINT_URL"] = manager
+        if store != manager:
+            os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = desk.urls["DynamoDB"] = store
+        with closing(aws.client("dynamodb", store)) as dynamodb:
+            aws.make_table(dynamodb, TABLE)
+        with closing(aws.client("secretsmanager", manager)) as secrets:
+            aws.make_secrets(secrets, PREFIX, appsecrets)
     except aws.EngineUnavailable as error:
-        raise DeskError(f"The AWS engine at {store} cannot be used. {error}") from error
+        raise DeskError(
+            f"The AWS engine at {aws_url or 'the desk'} is of no use. {error}"
+        ) from error
+
+
+def _forget_account() -> None:
+    """Drop all that the environment and ~/.aws tell the SDK: no real account may be reached.
+
+    Other settings could lead past the engine as well: a profile, an endpoint of one service.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="desk",
+        AWS_SECRET_ACCESS_KEY="desk",  # noqa: S106
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    # The SDK would look for loopback behind a proxy.
+    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST, "localhost")))
 
 
 def load_app() -> ModuleType:

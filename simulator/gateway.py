@@ -130,14 +130,29 @@ def _multi(pairs: Headers) -> dict[str, list[str]]:
     return multi
 
 
-def answer_of(result: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
+def answer_of(result: Any) -> tuple[int, Headers, bytes]:
     """Read a Lambda proxy answer into status, headers and body bytes.
 
-    A result that API Gateway could not carry becomes its own 502.
+    A result that API Gateway could not read, or Lambda not carry, becomes its own 502.
     """
+    try:
+        # A character is at most twelve in JSON: most answers need not be measured.
+        if (
+            len(result.get("body") or "") <= MAX_ANSWER // 12
+            or len(json.dumps(result)) <= MAX_ANSWER
+        ):
+            return _read(result)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass  # a malformed proxy answer
+    return _own(502, "Internal server error")
+
+
+def _own(status: int, message: str) -> tuple[int, Headers, bytes]:
+    return status, [("Content-Type", "application/json")], json.dumps({"message": message}).encode()
+
+
+def _read(result: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
     body = result.get("body") or ""
-    if len(body) > MAX_ANSWER // 12 and len(json.dumps(result)) > MAX_ANSWER:
-        return 502, [("Content-Type", "application/json")], b'{"message": "Internal server error"}'
     headers = list((result.get("headers") or {}).items())
     for name, values in (result.get("multiValueHeaders") or {}).items():
         headers += [(name, value) for value in values]
@@ -168,7 +183,7 @@ class Gateway:
 
     def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
         if int(environ.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
-            return 413, [("Content-Type", "application/json")], b'{"message": "Request Too Long"}'
+            return _own(413, "Request Too Long")
         event = event_of(
             method,
             _target(environ),
@@ -186,10 +201,10 @@ _STATUSES = {status.value for status in HTTPStatus}
 
 def _target(environ: Mapping[str, Any]) -> str:
     """The origin-form of the target; the authority of an absolute one routes nothing."""
-    target: str = environ.get("REQUEST_URI") or environ["PATH_INFO"]
-    if "://" in target.partition("/")[0] + target[:8]:
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    return target
+    target: str = environ["REQUEST_URI"]
+    if target.startswith("/"):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
 
 
 def _headers(environ: Mapping[str, Any]) -> Headers:

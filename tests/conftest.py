@@ -57,7 +57,10 @@ def dynamodb_local_url() -> Iterator[str]:
     process.wait()
 
 
-@pytest.fixture(params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)])
+@pytest.fixture(
+    scope="session",
+    params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)],
+)
 def engine_url(request: pytest.FixtureRequest) -> str:
     """Each engine in turn: a test of the store runs on both."""
     url: str = request.getfixturevalue(f"{request.param}_url")

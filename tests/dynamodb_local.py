@@ -32,8 +32,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start() -> tuple[subprocess.Popen[bytes], str]:
-    """Start it in memory; give the process and its address once it answers.
+def start(folder: Path | None = None) -> tuple[subprocess.Popen[bytes], str]:
+    """Start it in memory, or on a folder's files; give process and address once it answers.
 
     Raises:
         TimeoutError: if it does not listen within START_SECONDS.
@@ -41,7 +41,8 @@ def start() -> tuple[subprocess.Popen[bytes], str]:
     port = free_port()
     java = shutil.which("java") or "java"
     libraries = JAR.parent / "DynamoDBLocal_lib"
-    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    place = ["-dbPath", str(folder)] if folder else ["-inMemory"]
+    options = [*place, "-sharedDb", "-disableTelemetry", "-port", str(port)]
     process = subprocess.Popen(
         [java, f"-Djava.library.path={libraries}", "-jar", JAR.name, *options],
         cwd=JAR.parent,
