@@ -1,4 +1,4 @@
-"""The entries of attacks.json, the values that fill their placeholders, and what they contradict."""
+"""The entries of attacks.json, how their placeholders are filled, and what contradicts us."""
 
 import base64
 import json
@@ -48,11 +48,6 @@ class Entry:
     def path(self) -> str:
         """The target as it stands on the wire."""
         return str(expanded(self.request["path"]))
-
-    @property
-    def is_flood(self) -> bool:
-        """Whether the entry is about many sends."""
-        return "sends" in str(self.extra.get("setup", ""))
 
 
 def entries() -> list[Entry]:

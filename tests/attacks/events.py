@@ -1,5 +1,6 @@
-"""A corpus entry as the event that API Gateway would hand over; the rules are in the file's meta."""
+"""An entry as the event that API Gateway would hand over, by the rules in the corpus's meta."""
 
+import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,9 +68,11 @@ class Tokens:
             "TOKEN_APP2": self._of_another_app,
             "TOKEN_A_MINUS1": lambda: self.user("A")[:-1],
             "TOKEN_A_SWAPCASE": lambda: self.user("A").swapcase(),
-            "TOKEN_A_STORED_KEY": lambda: Token.parse(self.user("A")).item.hex(),
+            "TOKEN_A_STORED_KEY": Token.parse(self.user("A")).item.hex,
             "RANDOM_IP": lambda: ".".join(str(secrets.randbelow(256)) for _ in range(4)),
             "API_HOST": lambda: API_HOST,
+            "ATTACK_IV": _random_block,
+            "ATTACK_BLOCK": _random_block,
         }
 
     def user(self, name: str) -> str:
@@ -123,6 +126,10 @@ class Tokens:
         self._world.change_item(token, **ODDITIES[oddity])
         self.odd.append(token)
         return token
+
+
+def _random_block() -> str:
+    return base64.b64encode(secrets.token_bytes(16)).decode()
 
 
 ODDITIES: dict[str, dict[str, Any]] = {

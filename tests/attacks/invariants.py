@@ -23,7 +23,12 @@ from tests.attacks.world import APPID, Exchange, World
 SECONDS = 2.0
 MEMORY = 200 * 1024 * 1024
 
-_INSIDES = re.compile(r"Traceback|\.py\b|File \"|chalice|python/|boto|urllib3|/var/task|/usr/", re.I)
+_INSIDES = re.compile(
+    r"Traceback|\.py\b|File \"|chalice|python/|boto|urllib3|/var/task|/usr/", re.IGNORECASE
+)
+REFLECTING = ("Location", "Set-Cookie", "Content-Disposition", "Refresh", "Link")
+"""Headers in which an answer might repeat what was sent; the others are fixed words."""
+
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -154,9 +159,7 @@ def _input(case: Case) -> dict[str, Iterable[str]]:
     if not isinstance(body, dict):
         return {}
     texts = {name: body.get(name) for name in ("code", "encryptedData")}
-    return {
-        name: [text] for name, text in texts.items() if isinstance(text, str) and len(text) > 5
-    }
+    return {name: [text] for name, text in texts.items() if isinstance(text, str) and len(text) > 5}
 
 
 def g3_answer_keeps_secrets(case: Case) -> Breaches:
@@ -172,7 +175,7 @@ def g3_answer_keeps_secrets(case: Case) -> Breaches:
 
 
 def g4_log_keeps_secrets(case: Case) -> Breaches:
-    """G4: no log line and no exception holds a secret; a request is one event, an event one line."""
+    """G4: no log line, no exception holds a secret; a request is one event, an event one line."""
     seen = case.exchange.seen
     secrets = {**case.world.secrets, **case.world.personal, **_input(case)}
     yield from (f"the log holds: {name}" for name in watch.leaks(seen.said, secrets))
@@ -213,7 +216,9 @@ def g6_upstream_needs_a_session(case: Case) -> Breaches:
     htu = f"{case.world.upstream.url}{case.sent.target.partition('?')[0]}"
     proven = {"sub": case.owner["openid"], "appid": APPID, "htm": case.sent.method, "htu": htu}
     yield from (
-        f"the assertion's {name} is wrong" for name, value in proven.items() if claims[name] != value
+        f"the assertion's {name} is wrong"
+        for name, value in proven.items()
+        if claims[name] != value
     )
 
 
@@ -273,7 +278,7 @@ def g12_reflects_nothing(case: Case) -> Breaches:
     if not case.is_ours or case.status < 400:
         return
     told = [case.exchange.answer.body.decode()]
-    told += [v for k, v in case.exchange.answer.headers.items() if k in ("Location", "Allow")]
+    told += [v for k, v in case.exchange.answer.headers.items() if k in REFLECTING]
     for piece in _pieces(case):
         if any(piece in text for text in told):
             yield f"input is reflected: {piece[:40]!r}"
@@ -284,6 +289,7 @@ def _pieces(case: Case) -> Iterator[str]:
     event = case.exchange.event
     texts = re.split(r"[/?&=]", str(case.entry.path))
     texts += [value for values in (event["multiValueHeaders"] or {}).values() for value in values]
+    texts = [text for text in texts if text != "application/json"]
     texts += re.split(r"[\"\s]", str(event["body"] or "")[:10_000])
     return (text for text in texts if len(text) >= 4 and text not in STATIC)
 

@@ -181,6 +181,6 @@ def _more(connection: socket.socket, buffer: bytearray) -> bool:
 
 def _head(head: bytes) -> tuple[str, str, Pairs]:
     request_line, *lines = head.decode("latin-1").split("\r\n")
-    method, target = (request_line.split(" ") + ["", ""])[:2]
+    method, target = ([*request_line.split(" "), "", ""])[:2]
     pairs = [line.partition(":") for line in lines]
     return method, target, [(name, value.strip(" ")) for name, _, value in pairs]

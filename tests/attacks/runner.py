@@ -55,7 +55,7 @@ class Runner:
         found += self._case(entry, mode, exchange)
         if peaks and peaks[0] > MEMORY:
             found.append(f"g9: {peaks[0] >> 20} MiB at the peak")
-        self._forget(exchange)
+        self._forget()
         return found
 
     def _case(self, entry: Entry, mode: Mode, exchange: Exchange) -> list[str]:
@@ -67,7 +67,7 @@ class Runner:
         found += self._uniform(entry, exchange)
         return found
 
-    def _forget(self, exchange: Exchange) -> None:
+    def _forget(self) -> None:
         """Let odd items not outlive their entry."""
         for text in self.tokens.odd:
             self.world.drop_item(text)
@@ -80,10 +80,10 @@ class Runner:
         if group is None:
             return
         model = self.model(group)
-        if _told(exchange) != _told(model):
-            yield f"g11: not the answer of {group}: {_told(exchange)}"
-        if group == "decrypt-failure" and _done(exchange) != _done(model):
-            yield f"g11: not the store operations of {group}: {_done(exchange)}"
+        if told(exchange) != told(model):
+            yield f"g11: not the answer of {group}: {told(exchange)}"
+        if group == "decrypt-failure" and operations_of(exchange) != operations_of(model):
+            yield f"g11: not the store operations of {group}: {operations_of(exchange)}"
 
     def model(self, group: str) -> Exchange:
         """Give the exchange that stands for a uniform group, from the unmodified app."""
@@ -106,9 +106,7 @@ class Runner:
     def flood(self, entry: Entry, mode: Mode) -> list[Exchange]:
         """Send a flood entry again and again."""
         door = self.world.door
-        return [
-            door.serve(event(entry, self.tokens, mode, door.app.routes)) for _ in range(FLOOD)
-        ]
+        return [door.serve(event(entry, self.tokens, mode, door.app.routes)) for _ in range(FLOOD)]
 
     def parallel(self, entry: Entry, mode: Mode, sends: int) -> list[dict[str, Any]]:
         """Send an entry many times at once; give the Lambda answers."""
@@ -119,12 +117,12 @@ class Runner:
             return list(pool.map(lambda one: door.app(one, None), events))
 
 
-def _told(exchange: Exchange) -> tuple[int, dict[str, str], bytes]:
+def told(exchange: Exchange) -> tuple[int, dict[str, str], bytes]:
     headers = {k: v for k, v in exchange.answer.headers.items() if k != "X-Request-Id"}
     return exchange.answer.status, headers, exchange.answer.body
 
 
-def _done(exchange: Exchange) -> list[str]:
+def operations_of(exchange: Exchange) -> list[str]:
     return [done.name for done in exchange.store]
 
 

@@ -179,7 +179,7 @@ class Door:
 
     def listen(self, app: Any) -> None:
         """Note the exceptions of an app's views."""
-        app.register_middleware(watch.telling(lambda text: self._notes.append(text)), "http")
+        app.register_middleware(watch.telling(self._notes.append), "http")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -268,4 +268,4 @@ def _key(item: dict[str, Any]) -> dict[str, Any]:
 
 
 TTL = 604_800
-assert NOW == META["frozen_clock"]  # the tests' clock and the corpus's stand at the same second
+assert META["frozen_clock"] == NOW  # the tests' clock and the corpus's stand at the same second
