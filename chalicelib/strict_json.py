@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
@@ -34,23 +35,15 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check(value: Any) -> None:
+def _check(value: Any, depth: int = 1) -> None:
     """Walk the value: no nesting beyond MAX_DEPTH, no lone surrogates."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        deeper: list[Any] = []
-        for entry in level:
-            if isinstance(entry, str):
-                entry.encode()
-            elif isinstance(entry, dict):
-                deeper.extend(entry)
-                deeper.extend(entry.values())
-            elif isinstance(entry, list):
-                deeper.extend(entry)
-        if not deeper:
-            return
-        level = deeper
-    raise NotStrictJson
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list):
+        if depth > MAX_DEPTH:
+            raise NotStrictJson
+        for entry in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check(entry, depth + 1)
 
 
 def loads(data: bytes) -> Any:
@@ -61,16 +54,16 @@ def loads(data: bytes) -> Any:
     Raises:
         NotStrictJson: for every fault, nesting beyond MAX_DEPTH included.
     """
-    try:
+    # Raised outside an except clause: a JSONDecodeError carries the whole document, and would be
+    # the __context__ of ours.
+    with suppress(ValueError, RecursionError):
         text = data.decode()
         value = _DECODER.decode(text)
         # Only an escape can make a surrogate, only a nested bracket can make depth.
         if "\\u" in text or text.count("{") + text.count("[") > MAX_DEPTH:
             _check(value)
-    except (ValueError, RecursionError):
-        # from None: a JSONDecodeError carries the whole document.
-        raise NotStrictJson from None
-    return value
+        return value
+    raise NotStrictJson
 
 
 def load_object(data: bytes) -> dict[str, Any]:
