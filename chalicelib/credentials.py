@@ -6,6 +6,7 @@ Secrets: `<prefix>app/<appid>` = `{"appsecret": "…"}`, `<prefix>signing` = `{"
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,8 +29,13 @@ TRIES = 2
 _OPERATORS_FAULTS = {
     "AccessDeniedException",
     "DecryptionFailure",
+    "IncompleteSignatureException",
     "InvalidParameterException",
     "InvalidRequestException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "NoCredentialsError",
+    "NoRegionError",
     "ResourceNotFoundException",
     "UnrecognizedClientException",
     "ValidationException",
@@ -122,7 +128,9 @@ class Secrets:
     def _fetch(self, name: str, stage: str) -> Version:
         answer = self._ask(name, stage)
         try:
-            fields = strict_json.load_object(answer["SecretString"].encode())
+            # Half a surrogate pair is for the parser to refuse: the codec's error quotes the text.
+            document = answer["SecretString"].encode(errors="surrogatepass")
+            fields = strict_json.load_object(document)
         except (strict_json.NotStrictJson, KeyError, AttributeError):
             raise Misconfigured(reason="secret is not a JSON object", secret=name) from None
         created = answer.get("CreatedDate")
@@ -132,13 +140,17 @@ class Secrets:
         for _ in range(TRIES):
             try:
                 return self._client().get_secret_value(SecretId=name, VersionStage=stage)
-            except ClientError as error:
-                reason = error.response.get("Error", {}).get("Code", "")
+            except (BotoCoreError, ClientError) as error:
+                reason = _reason(error)
                 if reason in _OPERATORS_FAULTS:
                     raise Misconfigured(reason=reason, secret=name) from error
-            except BotoCoreError as error:
-                reason = type(error).__name__
         raise SecretsUnavailable(reason=reason, secret=name)
+
+
+def _reason(error: BotoCoreError | ClientError) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return type(error).__name__
 
 
 def text(version: Version, member: str, name: str) -> str:
@@ -190,6 +202,9 @@ class AppSecrets:
             Misconfigured, SecretsUnavailable: as Secrets.afresh.
         """
         name = self._name(appid)
+        kept = self._appsecret(appid, self._secrets.current(name))
+        if kept != refused:  # another thread has found it meanwhile
+            return kept
         fresh = self._secrets.afresh(name)
         if fresh is None:
             return None
@@ -197,7 +212,12 @@ class AppSecrets:
         if appsecret != refused:
             return appsecret
         previous = self._secrets.previous(name)
-        if previous is None or self._appsecret(appid, previous) == refused:
+        if previous is None:
             return None
-        self._secrets.prefer(name, previous)
-        return self._appsecret(appid, previous)
+        # A previous version that never was an appsecret is none to try.
+        with suppress(Misconfigured):
+            older = self._appsecret(appid, previous)
+            if older != refused:
+                self._secrets.prefer(name, previous)
+                return older
+        return None
