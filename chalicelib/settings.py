@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from chalicelib.tokens import MAX_TTL, MIN_TTL
 
@@ -13,6 +13,7 @@ _APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _PREFIX = re.compile(r"[A-Za-z0-9/_+=.@-]{1,400}")
 _GLOB = re.compile(r"[A-Za-z0-9._~!$&'()*+=:@/%?\[\]-]{1,512}")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -164,12 +165,26 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+_HTTP_URL = "write http(s)://host[:port][/path]"
+
+
+def _parted(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # checked only when asked for
+    except ValueError:
+        # urlsplit quotes what it refuses, and that may be a password.
+        raise ValueError(_HTTP_URL) from None
+    return parts
+
+
 def _http_url(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("it holds characters that a URL may not hold")
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("write http(s)://host[:port][/path]")
+    parts = _parted(text)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or parts.port == 0:
+        raise ValueError(_HTTP_URL)
     if parts.username is not None or parts.password is not None:
         raise ValueError("credentials do not belong in a URL")
     if "?" in text or "#" in text or not _BASE_PATH.fullmatch(parts.path):
