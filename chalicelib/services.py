@@ -42,7 +42,8 @@ class Services:
         self.fault: str | None = None
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
-        function = environ.get("_HANDLER", "").rpartition(".")[2]
+        # Lambda names its handler: app.login_function.
+        function = environ.get("_HANDLER", "").removeprefix("app.").removesuffix("_function")
         try:
             self._settings = settings.read(environ, function)
         except settings.BadEnvironment as error:
