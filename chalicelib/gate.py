@@ -8,7 +8,14 @@ from typing import Any
 from chalice.app import Chalice, Response
 
 from chalicelib import logs
-from chalicelib.errors import GateError, InternalError, MethodNotAllowed, Misconfigured, NotFound
+from chalicelib.errors import (
+    GateError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    Misconfigured,
+    NotFound,
+)
 from chalicelib.request import Request
 from chalicelib.response import Answer, refusal
 from chalicelib.services import Services
@@ -30,7 +37,7 @@ class Gate(Chalice):
         self._services = services
         self.log = logs.configure(services.log_level)
         if services.fault:
-            self._line("error", "misconfigured", reason=services.fault)
+            self._line("error", "misconfigured", {"reason": services.fault})
 
     def route(self, path: str, **options: Any) -> Callable[..., Any]:
         """Bind a view; the media type is the view's own affair (Chalice would answer 415)."""
@@ -60,7 +67,7 @@ class Gate(Chalice):
             answer = self._answer(request, context)
         except Exception:  # noqa: BLE001 - the last resort of the process
             # Not one line of what failed may reach the client, nor its text the log.
-            self._line("error", "unhandled", exc_info=True)
+            self._line("error", "unhandled", {}, exc_info=True)
             answer = self._refused(request, InternalError())
         finally:
             _REQUEST.reset(token)
@@ -70,7 +77,8 @@ class Gate(Chalice):
 
     def _answer(self, request: Request, context: Any) -> dict[str, Any]:
         if request.resource not in self.routes:
-            return self._refused(request, NotFound())
+            # API Gateway names a resource; an event without one was made by another hand.
+            return self._refused(request, NotFound() if request.resource else InvalidRequest())
         answer: dict[str, Any] = super().__call__(_complete(request), context)
         return answer
 
@@ -98,19 +106,19 @@ class Gate(Chalice):
 
     def _report(self, request: Request, status: int, started: float) -> None:
         level = "error" if status in (500, 501) else "info"
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        self._line(
-            level,
-            "request",
-            request_id=request.id,
-            route=request.resource if request.resource in self.routes else None,
-            method=request.method if request.method.isalpha() and len(request.method) < 9 else None,
-            status=status,
-            ms=milliseconds,
-            **request.notes,
-        )
+        method = request.method if request.method.isalpha() and len(request.method) < 9 else None
+        fields = {
+            "request_id": request.id,
+            "route": request.resource if request.resource in self.routes else None,
+            "method": method,
+            "status": status,
+            "ms": round((time.perf_counter() - started) * 1000, 1),
+        }
+        self._line(level, "request", request.notes | fields)
 
-    def _line(self, level: str, event: str, *, exc_info: bool = False, **fields: object) -> None:
+    def _line(
+        self, level: str, event: str, fields: dict[str, Any], *, exc_info: bool = False
+    ) -> None:
         getattr(self.log, level)(event, exc_info=exc_info, extra={"fields": fields})
 
 
@@ -118,7 +126,7 @@ def _complete(request: Request) -> dict[str, Any]:
     """Give Chalice an event with all that it indexes without asking."""
     return {
         **request.event,
-        "requestContext": request.context,
+        "requestContext": {**request.context, "httpMethod": request.method},
         "multiValueQueryStringParameters": None,
         "pathParameters": None,
         "stageVariables": None,
