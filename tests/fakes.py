@@ -1,6 +1,10 @@
 """In-memory doubles that tests hand over by argument."""
 
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from botocore.exceptions import ClientError
 
 NOW = 1_900_000_000
 
@@ -17,3 +21,59 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move on, or back."""
         self.now += seconds
+
+
+def client_error(code: str) -> ClientError:
+    """What botocore raises for an error answer of AWS."""
+    return ClientError({"Error": {"Code": code, "Message": "refused"}}, "GetSecretValue")
+
+
+class SecretsManager:
+    """Secrets Manager in memory, in place of botocore's client.
+
+    `put` rotates: the new version is AWSCURRENT, the one before it AWSPREVIOUS. While `failure`
+    is set, every call raises it. `calls` lists (name, stage).
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._versions: dict[str, list[dict[str, object]]] = {}
+        self.failure: Exception | None = None
+        self.calls: list[tuple[str, str]] = []
+
+    def put(self, name: str, value: object) -> None:
+        """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
+        made = datetime.fromtimestamp(self._clock(), UTC)
+        version: dict[str, object] = {"CreatedDate": made}
+        if isinstance(value, bytes):
+            version["SecretBinary"] = value
+        else:
+            version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
+        self._versions.setdefault(name, []).append(version)
+
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:  # noqa: N803
+        """Give one version as the service does."""
+        self.calls.append((SecretId, VersionStage))
+        if self.failure is not None:
+            raise self.failure
+        age = {"AWSCURRENT": 1, "AWSPREVIOUS": 2}[VersionStage]
+        versions = self._versions.get(SecretId, [])
+        if len(versions) < age:
+            raise client_error("ResourceNotFoundException")
+        return versions[-age]
+
+    def count(self, stage: str = "AWSCURRENT") -> int:
+        """How many calls asked for a stage."""
+        return sum(asked == stage for _, asked in self.calls)
+
+
+def told_by(error: BaseException) -> str:
+    """All that an error, and those behind it, could print."""
+    texts: list[str] = []
+    behind: list[BaseException | None] = [error]
+    while behind:
+        found = behind.pop()
+        if found is not None:
+            texts += [str(found), repr(found), repr(vars(found))]
+            behind += [found.__cause__, found.__context__]
+    return "\n".join(texts)

@@ -1,0 +1,362 @@
+"""Secrets: kept for minutes, used while the service is down, afresh on doubt, never told."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+)
+
+from chalicelib.credentials import KEEP, REREAD, STALE, TRIES, AppSecrets, Secrets, Version
+from chalicelib.errors import GateError, Misconfigured, SecretsUnavailable
+from tests.fakes import NOW, Clock, SecretsManager, client_error, told_by
+
+APPID = "wx4f4bc4dec97d474b"
+NAME = f"wxgate/app/{APPID}"
+FIRST, SECOND, THIRD = "first-canary-0001", "second-canary-0002", "third-canary-0003"
+DOWN = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+
+
+@pytest.fixture
+def manager(clock: Clock) -> SecretsManager:
+    manager = SecretsManager(clock)
+    manager.put(NAME, {"appsecret": FIRST})
+    return manager
+
+
+@pytest.fixture
+def secrets(manager: SecretsManager, clock: Clock) -> Secrets:
+    return Secrets(lambda: manager, clock)
+
+
+@pytest.fixture
+def apps(secrets: Secrets) -> AppSecrets:
+    return AppSecrets(secrets, "wxgate/")
+
+
+def refusal(call: Callable[[], object]) -> GateError:
+    with pytest.raises(GateError) as caught:
+        call()
+    return caught.value
+
+
+# --- kept ---
+
+
+def test_a_secret_is_asked_for_by_its_full_name(apps: AppSecrets, manager: SecretsManager) -> None:
+    assert apps.current(APPID) == FIRST
+    assert manager.calls == [(NAME, "AWSCURRENT")]
+
+
+def test_a_value_is_kept_for_five_minutes(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    manager.put(NAME, {"appsecret": SECOND})
+    clock.advance(KEEP - 1)
+    assert apps.current(APPID) == FIRST
+    clock.advance(1)
+    assert apps.current(APPID) == SECOND
+    assert manager.count() == 2
+
+
+def test_a_clock_that_jumps_back_keeps_no_value_for_ever(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    clock.advance(-3600)
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.current(APPID) == SECOND
+
+
+def test_each_app_has_its_own_secret(apps: AppSecrets, manager: SecretsManager) -> None:
+    manager.put("wxgate/app/wx-other", {"appsecret": SECOND})
+    assert (apps.current(APPID), apps.current("wx-other")) == (FIRST, SECOND)
+
+
+def test_threads_that_come_at_once_ask_once(apps: AppSecrets, manager: SecretsManager) -> None:
+    barrier, got = threading.Barrier(8), []
+
+    def ask() -> None:
+        barrier.wait()
+        got.append(apps.current(APPID))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [FIRST] * 8
+    assert manager.count() == 1
+
+
+# --- the service is down ---
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        DOWN,
+        EndpointConnectionError(endpoint_url="https://secretsmanager"),
+        client_error("ThrottlingException"),
+        client_error("InternalServiceError"),
+        client_error(""),
+    ],
+    ids=str,
+)
+def test_a_fault_of_the_service_is_unavailable_and_tried_twice(
+    apps: AppSecrets, manager: SecretsManager, failure: Exception
+) -> None:
+    manager.failure = failure
+    error = refusal(lambda: apps.current(APPID))
+    assert isinstance(error, SecretsUnavailable)
+    assert error.headers == {"Retry-After": "3"}
+    assert manager.count() == TRIES == 2
+
+
+def test_a_stale_value_is_used_for_an_hour_while_the_service_is_down(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    manager.failure = DOWN
+    clock.advance(STALE - 1)
+    assert apps.current(APPID) == FIRST
+    clock.advance(1)
+    assert isinstance(refusal(lambda: apps.current(APPID)), SecretsUnavailable)
+
+
+def test_a_value_from_the_future_is_not_stale_but_wrong(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    manager.failure = DOWN
+    clock.advance(-1)
+    assert isinstance(refusal(lambda: apps.current(APPID)), SecretsUnavailable)
+
+
+def test_the_service_is_asked_again_as_soon_as_it_is_back(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    clock.advance(KEEP)
+    manager.failure = DOWN
+    assert apps.current(APPID) == FIRST
+    manager.failure = None
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.current(APPID) == SECOND
+
+
+def test_one_hiccup_is_not_seen(manager: SecretsManager, clock: Clock) -> None:
+    hiccup = SecretsManager(clock)
+    hiccup.failure = client_error("InternalServiceError")
+    in_turn = iter([hiccup, manager])
+    assert AppSecrets(Secrets(lambda: next(in_turn), clock), "wxgate/").current(APPID) == FIRST
+
+
+# --- the operator's faults ---
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        client_error("AccessDeniedException"),
+        client_error("DecryptionFailure"),
+        client_error("InvalidParameterException"),
+        client_error("InvalidRequestException"),
+        client_error("InvalidSignatureException"),
+        client_error("ResourceNotFoundException"),
+        client_error("UnrecognizedClientException"),
+        client_error("ValidationException"),
+        NoCredentialsError(),
+        NoRegionError(),
+    ],
+    ids=str,
+)
+def test_an_operators_fault_is_told_as_such_and_asked_once(
+    apps: AppSecrets, manager: SecretsManager, failure: Exception
+) -> None:
+    manager.failure = failure
+    error = refusal(lambda: apps.current(APPID))
+    assert isinstance(error, Misconfigured)
+    assert error.evidence["secret"] == NAME
+    assert error.evidence["reason"]
+    assert manager.count() == 1
+
+
+def test_a_missing_secret_is_the_operators_fault(apps: AppSecrets) -> None:
+    error = refusal(lambda: apps.current("wx-unknown"))
+    assert isinstance(error, Misconfigured)
+    assert error.evidence["reason"] == "ResourceNotFoundException"
+
+
+def test_a_lost_permission_is_not_hidden_by_a_kept_value(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    clock.advance(KEEP)
+    manager.failure = client_error("AccessDeniedException")
+    assert isinstance(refusal(lambda: apps.current(APPID)), Misconfigured)
+
+
+MALFORMED: list[Any] = [
+    FIRST,
+    "",
+    b'{"appsecret":"' + FIRST.encode() + b'"}',
+    f'{{"appsecret":"{FIRST}"',
+    f'{{"appsecret":"{FIRST}\ud800"}}',
+    f'{{"appsecret":"{FIRST}\\ud800"}}',
+    f'{{"appsecret":"{FIRST}","appsecret":"{FIRST}"}}',
+    [FIRST],
+    {"secret": FIRST},
+    {"appsecret": ""},
+    {"appsecret": None},
+    {"appsecret": [FIRST]},
+    {"appsecret": FIRST + "é"},
+    {"appsecret": FIRST + "\n"},
+    {"appsecret": FIRST * 10},
+    {"appsecret": FIRST, "appid": "wx-other"},
+    {"appsecret": FIRST, "appid": None},
+]
+
+
+@pytest.mark.parametrize("value", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_secret_is_misconfigured_and_never_told(
+    apps: AppSecrets, manager: SecretsManager, value: object
+) -> None:
+    manager.put(NAME, value)
+    error = refusal(lambda: apps.current(APPID))
+    assert isinstance(error, Misconfigured)
+    assert error.evidence["secret"] == NAME
+    assert FIRST not in told_by(error)
+
+
+def test_a_secret_may_say_whose_it_is(apps: AppSecrets, manager: SecretsManager) -> None:
+    manager.put(NAME, {"appsecret": FIRST, "appid": APPID, "note": "unknown members are ignored"})
+    assert apps.current(APPID) == FIRST
+
+
+def test_a_version_shows_nothing_of_itself(secrets: Secrets) -> None:
+    version = secrets.current(NAME)
+    assert version.created_at == NOW
+    assert f"{version} {version!r}" == "Version(…) Version(…)"
+    assert FIRST not in f"{vars(secrets)}"
+
+
+def test_a_version_without_a_date_is_an_old_one(manager: SecretsManager, clock: Clock) -> None:
+    del manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")["CreatedDate"]
+    assert Secrets(lambda: manager, clock).current(NAME) == Version({"appsecret": FIRST}, 0.0)
+
+
+# --- WeChat refused the secret (40125) ---
+
+
+def test_a_rotated_secret_is_found_by_one_fresh_read(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    apps.current(APPID)
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.after_refusal(APPID, FIRST) == SECOND
+    assert apps.current(APPID) == SECOND
+    assert manager.count() == 2
+
+
+def test_the_previous_version_is_tried_where_wechat_has_not_followed_yet(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.current(APPID) == SECOND
+    assert apps.after_refusal(APPID, SECOND) == FIRST
+    clock.advance(KEEP - 1)
+    assert apps.current(APPID) == FIRST
+    clock.advance(1)
+    assert apps.current(APPID) == SECOND
+
+
+def test_a_secret_that_another_request_found_needs_no_read(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    apps.current(APPID)
+    manager.put(NAME, {"appsecret": SECOND})
+    apps.after_refusal(APPID, FIRST)
+    asked = len(manager.calls)
+    assert apps.after_refusal(APPID, FIRST) == SECOND
+    assert len(manager.calls) == asked
+
+
+def test_a_wrong_secret_is_read_afresh_once_in_thirty_seconds(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    assert [apps.after_refusal(APPID, FIRST) for _ in range(20)] == [None] * 20
+    assert manager.count() == 2
+    clock.advance(REREAD - 1)
+    assert apps.after_refusal(APPID, FIRST) is None
+    assert manager.count() == 2
+    clock.advance(1)
+    assert apps.after_refusal(APPID, FIRST) is None
+    assert manager.count() == 3
+
+
+def test_each_app_has_its_own_thirty_seconds(apps: AppSecrets, manager: SecretsManager) -> None:
+    manager.put("wxgate/app/wx-other", {"appsecret": SECOND})
+    apps.after_refusal(APPID, FIRST)
+    apps.current("wx-other")
+    manager.put("wxgate/app/wx-other", {"appsecret": THIRD})
+    assert apps.after_refusal("wx-other", SECOND) == THIRD
+
+
+def test_a_first_version_has_no_previous_one(secrets: Secrets) -> None:
+    assert secrets.previous(NAME) is None
+
+
+def test_the_same_secret_in_both_versions_is_tried_once(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    manager.put(NAME, {"appsecret": FIRST})
+    assert apps.after_refusal(APPID, FIRST) is None
+    assert manager.count("AWSPREVIOUS") == 1
+
+
+@pytest.mark.parametrize("placeholder", ["change me", {}, {"appsecret": ""}])
+def test_a_previous_version_that_never_was_a_secret_is_passed_over(
+    apps: AppSecrets, manager: SecretsManager, placeholder: object
+) -> None:
+    manager.put(NAME, placeholder)
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.after_refusal(APPID, SECOND) is None
+
+
+def test_a_fresh_read_does_not_fall_back_to_the_refused_value(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    apps.current(APPID)
+    manager.failure = DOWN
+    assert isinstance(refusal(lambda: apps.after_refusal(APPID, FIRST)), SecretsUnavailable)
+
+
+def test_a_fresh_read_that_failed_counts_as_one(
+    apps: AppSecrets, manager: SecretsManager, clock: Clock
+) -> None:
+    apps.current(APPID)
+    manager.failure = DOWN
+    refusal(lambda: apps.after_refusal(APPID, FIRST))
+    manager.failure = None
+    assert apps.after_refusal(APPID, FIRST) is None
+    clock.advance(REREAD)
+    manager.put(NAME, {"appsecret": SECOND})
+    assert apps.after_refusal(APPID, FIRST) == SECOND
+
+
+def test_a_value_changed_for_a_malformed_one_is_told_on_refusal(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    apps.current(APPID)
+    manager.put(NAME, {"appsecret": f"{SECOND}\n"})
+    error = refusal(lambda: apps.after_refusal(APPID, FIRST))
+    assert isinstance(error, Misconfigured)
+    assert SECOND not in told_by(error)

@@ -1,0 +1,97 @@
+"""Every refusal: its Code and status are the contract's, its message tells what to do."""
+
+import re
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.errors import GateError, MethodNotAllowed, Misconfigured, TooManyRequests
+
+# The contract's table; NotFound is the gate's own, for a path that no route has.
+STATUS = {
+    "InvalidRequest": 400,
+    "InvalidPath": 400,
+    "UnknownApp": 400,
+    "InvalidCode": 401,
+    "InvalidToken": 401,
+    "UserBlocked": 403,
+    "NotFound": 404,
+    "MethodNotAllowed": 405,
+    "RequestTooLarge": 413,
+    "UnsupportedMediaType": 415,
+    "DecryptFailed": 422,
+    "TooManyRequests": 429,
+    "Misconfigured": 500,
+    "InternalError": 500,
+    "WeChatBadResponse": 502,
+    "WeChatUnavailable": 503,
+    "WeChatBusy": 503,
+    "WeChatTimeout": 504,
+    "UpstreamUnreachable": 502,
+    "UpstreamBadResponse": 502,
+    "UpstreamTooLarge": 502,
+    "UpstreamTimeout": 504,
+    "SecretsUnavailable": 503,
+    "StoreUnavailable": 503,
+    "DeadlineExceeded": 503,
+}
+
+
+def every_class() -> list[type[GateError]]:
+    return GateError.__subclasses__()
+
+
+def made(refusal: type[GateError]) -> GateError:
+    return refusal("GET, POST") if refusal is MethodNotAllowed else refusal()
+
+
+def test_the_codes_are_the_contracts() -> None:
+    assert {refusal.__name__: refusal.status for refusal in every_class()} == STATUS
+    assert all(made(refusal).code == refusal.__name__ for refusal in every_class())
+
+
+def test_the_docstring_names_every_code() -> None:
+    assert set(re.findall(r"[A-Z][a-z]+[A-Z]\w+|\bMisconfigured\b", errors.__doc__ or "")) >= set(
+        STATUS
+    )
+
+
+@pytest.mark.parametrize("refusal", every_class())
+def test_a_message_is_sentences_of_its_own(refusal: type[GateError]) -> None:
+    message = made(refusal).message
+    assert message[0].isupper()
+    assert message.endswith(".")
+    assert [other for other in every_class() if other.message == message] == [refusal]
+
+
+@pytest.mark.parametrize("refusal", every_class())
+def test_who_shall_wait_is_told_how_long(refusal: type[GateError]) -> None:
+    told = "Retry-After" in made(refusal).headers
+    assert told == (refusal.status in (429, 503))
+
+
+def test_a_401_for_the_token_has_a_challenge_without_a_cause() -> None:
+    challenged = [r.__name__ for r in every_class() if "WWW-Authenticate" in made(r).headers]
+    assert challenged == ["InvalidToken"]
+    assert errors.InvalidToken().headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_evidence_is_kept_from_the_client() -> None:
+    error = Misconfigured(errcode=40013, secret="wxgate/app/wx1")
+    assert error.evidence == {"errcode": 40013, "secret": "wxgate/app/wx1"}
+    assert error.message == str(error) == Misconfigured.message
+    assert error.headers == {}
+
+
+def test_a_message_and_a_wait_can_be_told_more_exactly() -> None:
+    error = TooManyRequests("Wait.", retry_after=7)
+    assert (error.message, error.headers) == ("Wait.", {"Retry-After": "7"})
+    assert TooManyRequests().headers == {"Retry-After": "60"}
+
+
+def test_a_method_that_is_not_allowed_names_those_that_are() -> None:
+    assert MethodNotAllowed("GET, POST").headers == {"Allow": "GET, POST"}
+
+
+def test_no_refusal_is_caught_where_a_value_error_is_expected() -> None:
+    assert not any(issubclass(refusal, ValueError | LookupError) for refusal in every_class())
