@@ -1,0 +1,1 @@
+"""From the source to a stack on AWS: template, package, commands. Nothing here ships."""
