@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -176,6 +177,13 @@ class Door:
         self.app: Any = self.module.app
         self._notes: list[str] = []
         self.listen(self.app)
+
+    def with_app(self, app: Any) -> "Door":
+        """Give another app this door's place: same environment, same world."""
+        door = copy(self)
+        door.app, door._notes = app, []
+        door.listen(app)
+        return door
 
     def listen(self, app: Any) -> None:
         """Note the exceptions of an app's views."""
