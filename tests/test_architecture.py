@@ -1,0 +1,187 @@
+"""The house: imports go down, one room reads the environment, keywords are the IAM policy."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.services import Services
+
+ROOT = Path(__file__).parents[1]
+
+FLOORS = [
+    ["app"],
+    ["gate"],
+    ["handlers.login", "handlers.proxy", "handlers.decrypt"],
+    ["services"],
+    ["wechat", "upstream", "sessions", "assertions"],
+    ["settings", "request", "response", "credentials", "opendata"],
+    ["tokens", "transport", "strict_json", "logs"],
+    ["errors"],
+    ["__init__", "handlers.__init__"],
+]
+"""Top to bottom; rooms on one floor do not know each other."""
+
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    """Every Python file of some folders, as (path below the root, syntax tree)."""
+    for folder in folders:
+        files = [ROOT / folder] if folder.endswith(".py") else sorted((ROOT / folder).rglob("*.py"))
+        assert files, folder
+        for file in files:
+            yield str(file.relative_to(ROOT)), ast.parse(file.read_text())
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that is imported anywhere in a file, also late or for types, in full."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def room_of(path: str) -> str:
+    return path.removesuffix(".py").removeprefix("chalicelib/").replace("/", ".")
+
+
+def rooms_in(names: set[str]) -> set[str]:
+    """The rooms of chalicelib among imported names."""
+    rooms = {name.removeprefix("chalicelib.") for name in names if name.startswith("chalicelib.")}
+    return rooms & FLOOR.keys()
+
+
+SHIPPED = list(source("app.py", "chalicelib"))
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(path) for path, _ in SHIPPED} == FLOOR.keys()
+
+
+@pytest.mark.parametrize(("path", "tree"), SHIPPED, ids=[path for path, _ in SHIPPED])
+def test_imports_only_go_down(path: str, tree: ast.Module) -> None:
+    own = FLOOR[room_of(path)]
+    assert [room for room in rooms_in(imported(tree)) if FLOOR[room] <= own] == []
+
+
+def test_the_imports_are_seen() -> None:
+    """Guards the test above: an import that it overlooks would pass it."""
+    seen = {room_of(path): rooms_in(imported(tree)) for path, tree in SHIPPED}
+    assert {"handlers.login", "handlers.proxy", "handlers.decrypt"} <= seen["app"]
+    assert {"sessions", "wechat", "upstream", "assertions", "credentials"} <= seen["services"]
+    assert {"opendata", "strict_json", "assertions"} <= seen["handlers.decrypt"] | seen["wechat"]
+    assert seen["errors"] == set()
+
+
+def test_only_services_reads_the_environment() -> None:
+    words = {"environ", "environb", "getenv", "getenvb"}
+    readers = {
+        path
+        for path, tree in SHIPPED
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in words)
+        or (isinstance(node, ast.ImportFrom) and words & {alias.name for alias in node.names})
+    }
+    assert readers == {"chalicelib/services.py"}
+
+
+def test_nothing_that_ships_knows_the_desk_or_the_tests() -> None:
+    for path, tree in SHIPPED:
+        tops = {name.partition(".")[0] for name in imported(tree)}
+        assert not tops & {"simulator", "tests", "benchmarks", "pytest", "moto"}, path
+
+
+def test_the_simulated_wechat_knows_nothing_of_the_gate() -> None:
+    """Its cryptography is a witness only while it is written apart."""
+    for path, tree in source("simulator/wechat"):
+        tops = {name.partition(".")[0] for name in imported(tree)}
+        assert not tops & {"app", "chalicelib", "tests"}, path
+
+
+# The keyword list of a handler is the IAM policy of its Lambda function.
+SERVICES = {
+    login: {"wechat", "sessions"},
+    proxy: {"sessions", "upstream", "assertions"},
+    decrypt: {"sessions", "wechat", "assertions"},
+}
+VALUES = {"clock", "max_age"}
+
+
+def keywords(handler: object) -> dict[str, set[str]]:
+    """The keyword-only parameters of each public function that a handler's file defines."""
+    return {
+        name: {
+            parameter.name
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        for name, function in inspect.getmembers(handler, inspect.isfunction)
+        if function.__module__ == getattr(handler, "__name__", "") and not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize("handler", SERVICES)
+def test_a_handlers_keywords_are_the_services_of_its_lambda_function(handler: object) -> None:
+    taken = set[str]().union(*keywords(handler).values())
+    assert taken - VALUES == SERVICES[handler]  # type: ignore[index]
+
+
+def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
+    assert keywords(login) == {"login": {"wechat", "sessions"}, "logout": {"sessions"}}
+    assert keywords(proxy) == {
+        "proxy": {"sessions", "upstream", "assertions"},
+        "health": set(),
+        "key_set": {"assertions"},
+    }
+    assert keywords(decrypt) == {
+        "decrypt": {"sessions", "assertions", *VALUES},
+        "phone": {"sessions", "wechat", "assertions"},
+        "session": {"sessions", "wechat"},
+    }
+
+
+def test_a_service_has_the_name_under_which_it_is_taken() -> None:
+    for name in set[str]().union(*SERVICES.values()):
+        assert hasattr(Services, name)
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize(("path", "tree"), SHIPPED, ids=[path for path, _ in SHIPPED])
+def test_no_function_is_longer_than_forty_lines(path: str, tree: ast.Module) -> None:
+    long = [f.name for f in functions(tree) if (f.end_lineno or 0) - f.lineno + 1 > 40]
+    assert long == []
+
+
+def test_no_test_replaces_what_it_tests() -> None:
+    """Two seams, no third: arguments and the environment."""
+    for path, tree in source("tests", "benchmarks"):
+        assert not {name for name in imported(tree) if "mock.patch" in name}, path
+        attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        owners = {(ast.unparse(node.value).rpartition(".")[2], node.attr) for node in attributes}
+        assert not owners & {("mock", "patch"), ("monkeypatch", "setattr")}, path
+        assert ("mocker", "patch") not in owners, path
+
+
+NOT_A_NAME = {
+    *("utils", "common", "helpers", "base", "core"),
+    *("manager", "processor", "misc", "data", "info"),
+}
+
+
+def test_a_file_says_what_is_in_it() -> None:
+    for folder in ("chalicelib", "simulator", "tests", "benchmarks"):
+        for file in (ROOT / folder).rglob("*.py"):
+            assert not set(file.stem.split("_")) & NOT_A_NAME, file

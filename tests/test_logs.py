@@ -1,0 +1,205 @@
+"""The log: one JSON line each, nothing forged, nothing secret, and silence from the libraries."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+
+import pytest
+
+from chalicelib import logs
+from tests.conftest import FrontDoor
+
+TALKATIVE = ["boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3"]
+SECRET = "appsecret-canary"
+
+
+@pytest.fixture(autouse=True)
+def _levels() -> Iterator[None]:
+    """Put the loggers' levels back."""
+    loggers = [logging.getLogger(name) for name in [logs.NAME, *TALKATIVE]]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+class Ear(logging.Handler):
+    """A handler on the root logger at DEBUG, as a debugging operator would hang one there."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record)
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    ear, root = Ear(), logging.getLogger()
+    level = root.level
+    root.addHandler(ear)
+    root.setLevel(logging.DEBUG)
+    yield ear
+    root.setLevel(level)
+    root.removeHandler(ear)
+
+
+def lines(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    (found,) = lines(capsys.readouterr().out)
+    return found
+
+
+# --- lines ---
+
+
+def test_a_line_has_time_level_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO").info("request", extra={"fields": {"status": 200, "route": "/login"}})
+    found = line(capsys)
+    assert str(found.pop("time")).endswith("Z")
+    assert found == {"level": "INFO", "event": "request", "status": 200, "route": "/login"}
+
+
+def test_the_time_is_utc_to_the_second() -> None:
+    record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "created": 1_900_000_000.9})
+    assert json.loads(logs.JsonFormatter().format(record))["time"] == "2030-03-17T17:46:40Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\r\n{}", "\u2028", "\x1b[2J", "\0", "昵称😀", '"}', "\ud800"], ids=ascii
+)
+def test_no_value_can_forge_a_line(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    logs.configure("INFO").info(text, extra={"fields": {"value": text}})
+    output = capsys.readouterr().out
+    assert output.isascii()
+    assert output.count("\n") == 1
+    assert [(found["event"], found["value"]) for found in lines(output)] == [(text, text)]
+
+
+def test_a_value_that_json_does_not_know_shows_its_type_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fields = {"value": SECRET.encode(), "error": ValueError(SECRET)}
+    logs.configure("INFO").info("x", extra={"fields": fields})
+    found = line(capsys)
+    assert (found["value"], found["error"]) == ("bytes", "ValueError")
+
+
+def test_an_exception_shows_its_type_and_places_but_never_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    empty: dict[str, str] = {}
+    try:
+        empty[SECRET]
+    except KeyError:
+        logs.configure("INFO").exception("unhandled")
+    output = capsys.readouterr().out
+    (found,) = lines(output)
+    assert found["exception"] == "KeyError"
+    assert str(found["at"]).startswith("['test_logs.py:")
+    assert SECRET not in output
+    assert "/" not in str(found["at"])
+
+
+def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO").error("x", exc_info=True)
+    assert "exception" not in line(capsys)
+
+
+# --- levels ---
+
+
+@pytest.mark.parametrize(
+    ("level", "seen"), [("DEBUG", 3), ("INFO", 2), ("ERROR", 1), ("CRITICAL", 0)]
+)
+def test_the_level_is_the_environments(
+    capsys: pytest.CaptureFixture[str], level: str, seen: int
+) -> None:
+    logger = logs.configure(level)
+    logger.debug("d")
+    logger.info("i")
+    logger.error("e")
+    assert len(lines(capsys.readouterr().out)) == seen
+
+
+def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    logs.configure("INFO").info("once")
+    assert line(capsys)["event"] == "once"
+
+
+def test_lambdas_own_root_handler_does_not_see_our_lines(ear: Ear) -> None:
+    logging.getLogger("other").debug("theirs")
+    logs.configure("DEBUG").error("ours")
+    assert [record.msg for record in ear.heard] == ["theirs"]
+
+
+# --- a failing output ---
+
+
+class Broken(io.StringIO):
+    """A standard output whose reader has gone."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+def closed() -> io.StringIO:
+    output = io.StringIO()
+    output.close()
+    return output
+
+
+@pytest.mark.parametrize("output", [Broken(), closed(), None])
+def test_a_failing_output_raises_nothing(
+    output: io.StringIO | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logs.configure("INFO")
+    with redirect_stdout(output):
+        logger.error("lost")
+    assert capsys.readouterr().err == ""
+    logger.info("after")
+    assert line(capsys)["event"] == "after"
+
+
+def test_a_line_that_cannot_be_written_as_json_raises_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    logs.configure("INFO").info("x", extra={"fields": {"circle": circle}})
+    assert capsys.readouterr() == ("", "")
+
+
+# --- the libraries ---
+
+
+@pytest.mark.parametrize("name", TALKATIVE)
+def test_a_library_says_nothing_below_critical(name: str, ear: Ear) -> None:
+    logs.configure("DEBUG")
+    for child in ("", ".connectionpool", ".retryhandler.deep"):
+        logger = logging.getLogger(name + child)
+        logger.debug(SECRET)
+        logger.warning(SECRET)
+        logger.error(SECRET)
+    assert ear.heard == []
+
+
+def test_a_whole_login_at_debug_tells_no_secret(
+    front_door: FrontDoor, ear: Ear, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = front_door.phone().code()
+    front_door.module.app.log.setLevel("DEBUG")
+    token = front_door.send("POST", "/login", json_body={"code": code}).json["token"]
+    assert front_door.send("GET", "/session", token=token).json == {"valid": True}
+    assert not [r for r in ear.heard if r.name.partition(".")[0] in TALKATIVE]
+    output = capsys.readouterr().out
+    assert [found["status"] for found in lines(output)] == [200, 200]
+    assert code not in output
+    assert token[4:] not in output

@@ -1,0 +1,177 @@
+"""The composition root: one reader of the environment, each service built once and when needed."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib import services as root
+from chalicelib.credentials import TRIES
+from chalicelib.errors import Misconfigured, UpstreamUnreachable
+from chalicelib.request import Request
+from chalicelib.services import Services
+from chalicelib.settings import NEEDS
+from simulator import aws, desk
+from simulator.gateway import event_of
+from tests.fakes import Clock
+
+APPID = "wx4f4bc4dec97d474b"
+GOOD = {
+    "WX_APPIDS": APPID,
+    "SESSIONS_TABLE": "wxgate-sessions",
+    "SECRET_PREFIX": "wxgate/",
+    "UPSTREAM_URL": "https://api.example.com/base",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+NAMES = ["sessions", "wechat", "upstream", "assertions"]
+
+
+@pytest.fixture
+def services(clock: Clock) -> Services:
+    return Services({**GOOD, "TOKEN_TTL": "3600"}, clock)
+
+
+# --- the environment ---
+
+
+def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DECRYPT_MAX_AGE", "77")
+    assert root.from_environment().settings.decrypt_max_age == 77
+
+
+def test_a_faulty_environment_is_told_and_builds_nothing() -> None:
+    services = Services({**GOOD, "WX_APPIDS": "", "LOG_LEVEL": "DEBUG"})
+    assert services.fault == "WX_APPIDS is missing."
+    assert services.log_level == "INFO"
+    for name in NAMES:
+        with pytest.raises(Misconfigured) as caught:
+            getattr(services, name)
+        assert caught.value.evidence == {"reason": "WX_APPIDS is missing."}
+
+
+def test_a_good_environment_has_no_fault(services: Services) -> None:
+    assert services.fault is None
+    assert Services({**GOOD, "LOG_LEVEL": "debug"}).log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("function", NEEDS)
+def test_each_lambda_function_starts_with_its_own_variables_alone(function: str) -> None:
+    needed = {name: GOOD[name] for name in NEEDS[function]}
+    handler = {"_HANDLER": f"app.{function}_function"}
+    assert Services({**needed, **handler}).fault is None
+    for name in needed:
+        assert Services({**needed, **handler, name: ""}).fault == f"{name} is missing."
+
+
+@pytest.mark.parametrize("handler", ["", "app.app", "app", "other.handler"])
+def test_a_process_that_serves_all_routes_needs_all_variables(handler: str) -> None:
+    assert Services({**GOOD, "_HANDLER": handler, "UPSTREAM_URL": ""}).fault is not None
+
+
+@pytest.fixture
+def front_door_module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return desk.load_app()
+
+
+def test_lambdas_handlers_are_those_that_the_needs_are_known_of(front_door_module: Any) -> None:
+    handlers = {f.handler_string for f in front_door_module.app.pure_lambda_functions}
+    assert handlers == {f"app.{function}_function" for function in NEEDS}
+
+
+# --- what is built ---
+
+
+def test_services_are_built_from_the_settings(services: Services) -> None:
+    assert services.sessions.ttl == 3600
+    assert services.wechat.app(None) == APPID
+    assert services.upstream.url("a/b") == "https://api.example.com/base/a/b"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_is_built_once_also_where_threads_ask_at_once(
+    services: Services, name: str
+) -> None:
+    barrier, built = threading.Barrier(8), []
+
+    def ask() -> None:
+        barrier.wait()
+        built.append(getattr(services, name))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 8
+    assert len(set(map(id, built))) == 1
+
+
+def test_what_settings_cannot_see_is_refused_at_the_connection(clock: Clock) -> None:
+    # A decimal host is no address to the settings; the resolver reads 127.0.0.1.
+    services = Services({**GOOD, "UPSTREAM_URL": "https://2130706433"}, clock)
+    request = Request.from_event(event_of("GET", "/api/a", [], None, ["/api/{proxy+}"]), None)
+    with pytest.raises(UpstreamUnreachable) as caught:
+        services.upstream.forward(request, "a", None)
+    assert caught.value.evidence == {"reason": "AddressForbidden"}
+
+
+# --- Secrets Manager ---
+
+
+@pytest.fixture
+def with_engine(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    with closing(aws.client("secretsmanager", moto_url)) as manager:
+        aws.make_secrets(manager, "services-test/", {APPID: "appsecret"})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    services = Services({**GOOD, "SECRET_PREFIX": "services-test/"})
+    yield services
+    services._secrets_client.close()
+
+
+def test_the_signing_key_comes_from_secrets_manager(with_engine: Services) -> None:
+    (key,) = with_engine.assertions.key_set()["keys"]
+    assert key["alg"] == "ES256"
+
+
+def test_secrets_manager_has_two_seconds_in_all(with_engine: Services) -> None:
+    config = with_engine._secrets_client.meta.config
+    assert config.connect_timeout * TRIES < 2
+    assert config.read_timeout * TRIES < 2
+    assert config.retries["total_max_attempts"] == 1
+
+
+# --- the cold start ---
+
+
+def printed_by(code: str) -> str:
+    """What a fresh process prints that runs `code` in the project's root."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(root.__file__).parents[1],
+        env=GOOD,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_front_door_loads_no_slow_library() -> None:
+    """A Lambda function pays for what its own requests need, and at the first of them."""
+    slow = {"botocore", "jwt", "pynamodb", "requests", "urllib3"}
+    assert printed_by(f"import app, sys; print({slow} & set(sys.modules))") == "set()\n"
+
+
+def test_the_proxy_never_loads_requests() -> None:
+    use = "app.services.sessions, app.services.upstream, app.services.assertions"
+    see = "'requests' in sys.modules, 'pynamodb' in sys.modules"
+    assert printed_by(f"import app, sys; {use}; print({see})") == "False True\n"
