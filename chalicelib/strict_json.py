@@ -2,10 +2,11 @@
 
 import json
 import math
-from contextlib import suppress
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
+
+_SPACE = " \t\n\r"
 
 
 class NotStrictJson(ValueError):
@@ -54,16 +55,24 @@ def loads(data: bytes) -> Any:
     Raises:
         NotStrictJson: for every fault, nesting beyond MAX_DEPTH included.
     """
-    # Raised outside an except clause: a JSONDecodeError carries the whole document, and would be
-    # the __context__ of ours.
-    with suppress(ValueError, RecursionError):
-        text = data.decode()
-        value = _DECODER.decode(text)
+    try:
+        text = data.decode().strip(_SPACE)
+        value, end = _DECODER.raw_decode(text)
         # Only an escape can make a surrogate, only a nested bracket can make depth.
-        if "\\u" in text or text.count("{") + text.count("[") > MAX_DEPTH:
+        if "\\" in text or _may_be_deep(text):
             _check(value)
-        return value
+        if end == len(text):
+            return value
+    except (ValueError, RecursionError):
+        pass
+    # Not in the clause: a JSONDecodeError carries the whole document, and would be the __context__.
     raise NotStrictJson
+
+
+def _may_be_deep(text: str) -> bool:
+    brackets = text.count("{") + text.count("[")
+    # An object that follows its sibling is no deeper.
+    return brackets > MAX_DEPTH and brackets - text.count("},{") > MAX_DEPTH
 
 
 def load_object(data: bytes) -> dict[str, Any]:

@@ -120,6 +120,14 @@ def test_many_brackets_side_by_side_are_no_nesting() -> None:
     assert loads(b"[" + b"[],{}," * 100 + b"[]]")[0] == []
 
 
+@pytest.mark.parametrize("sibling", ['{"b":0}', '"},{"'])
+def test_siblings_hide_no_nesting(sibling: str) -> None:
+    many = f"{sibling}," * 100
+    assert not refused(f"[{many}{'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}]".encode())
+    assert refused(f"[{many}{'[' * MAX_DEPTH}{']' * MAX_DEPTH}]".encode())
+    assert refused(f"{'[' * MAX_DEPTH}[{many}0]{']' * MAX_DEPTH}".encode())
+
+
 def test_brackets_in_a_text_are_no_nesting() -> None:
     assert loads(b'{"a":"' + b"[{" * 100 + b'"}') == {"a": "[{" * 100}
 
