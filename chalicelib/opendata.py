@@ -6,7 +6,6 @@ accepted but exactly the fields of one kind, that agree with each other, and tha
 looks the same.
 """
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -45,7 +44,7 @@ def decode(text: object, size: int | None = None) -> bytes:
     if not isinstance(text, str):
         raise InvalidRequest
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise InvalidRequest from None
     if size is not None and len(data) != size:
@@ -61,7 +60,7 @@ def key_bytes(session_key: object) -> bytes:
     """
     if not isinstance(session_key, str):
         raise _Refused
-    key = base64.b64decode(session_key, validate=True)
+    key = binascii.a2b_base64(session_key, strict_mode=True)
     if len(key) != BLOCK:
         raise _Refused
     return key
@@ -80,12 +79,15 @@ def ciphertext(encrypted_data: object, iv: object) -> tuple[bytes, bytes]:
     return data, vector
 
 
+_PADDINGS = {count: bytes([count]) * count for count in range(1, BLOCK + 1)}
+
+
 def unpad(padded: bytes) -> bytes:
     """Remove PKCS#7 padding of 16-byte blocks, every padding byte checked (RFC 5652 6.3)."""
-    count = padded[-1]
-    if not 1 <= count <= BLOCK or padded[-count:] != bytes([count]) * count:
+    padding = _PADDINGS.get(padded[-1])
+    if padding is None or not padded.endswith(padding):
         raise _Refused
-    return padded[:-count]
+    return padded[: -len(padding)]
 
 
 def decrypt(key: bytes, data: bytes, iv: bytes) -> bytes:
@@ -120,14 +122,19 @@ def _optional(read: Callable[[Fields, str], Any], fields: Fields, *names: str) -
     return {name: read(fields, name) for name in names if name in fields}
 
 
-_USER_TEXTS = ("nickName", "avatarUrl", "language", "country", "province", "city")
+_PROFILE = ("nickName", "avatarUrl", "language", "country", "province", "city")
+_USER_TEXTS = ("openId", "unionId", *_PROFILE)
 
 
 def _user(fields: Fields, openid: str, unionid: str | None) -> Fields:
-    _string(fields, "nickName")
-    _string(fields, "avatarUrl")
-    opened = _optional(_string, fields, "openId", "unionId", *_USER_TEXTS)
-    opened |= _optional(_integer, fields, "gender")
+    if "nickName" not in fields or "avatarUrl" not in fields:
+        raise _Refused
+    opened = {name: fields[name] for name in _USER_TEXTS if name in fields}
+    for value in opened.values():
+        if not isinstance(value, str):
+            raise _Refused
+    if "gender" in fields:
+        opened["gender"] = _integer(fields, "gender")
     if opened.get("openId", openid) != openid:
         raise _Refused
     # A session older than the binding that gave its user a unionid must log in again.
@@ -196,7 +203,7 @@ Unknown members are ignored: WeChat may add some at any time, and promises to re
 """
 
 _OWN = {
-    "user": {"openId", "unionId", "gender", *_USER_TEXTS},
+    "user": {"gender", *_USER_TEXTS},
     "phone": {"phoneNumber", "purePhoneNumber", "countryCode"},
     "werun": {"stepInfoList"},
     "share": {"openGId"},
