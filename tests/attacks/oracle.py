@@ -1,0 +1,219 @@
+"""Crafted queries to /decrypt: what a client can do who picks iv and ciphertext but has no key.
+
+He knows the plaintext of his own messages, so he knows what each of their blocks opens to
+(«CBC»: plaintext = D(block) xor the block before). Everything here is made from that alone.
+"""
+
+import base64
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+from chalicelib.sessions import Failures, Session
+from chalicelib.tokens import Token, user_reference
+from tests.attacks.wechat import USERS
+from tests.attacks.world import APPID
+from tests.fakes import NOW
+
+BLOCK = 16
+WATERMARK = {"timestamp": NOW - 5, "appid": APPID}
+
+PHONE = {"phoneNumber": "13900000001", "purePhoneNumber": "13900000001", "countryCode": "86"}
+PROFILE = {
+    "openId": USERS["A"]["openid"],
+    # The client chooses it: digits that a splice would make a phone number of, and room.
+    "nickName": "13800138000" * 4 + "x" * 48,
+    "gender": 1,
+    "language": "zh_CN",
+    "city": "Guangzhou",
+    "province": "Guangdong",
+    "country": "CN",
+    "avatarUrl": "https://wx.qlogo.cn/x/0",
+}
+STEPS = {"stepInfoList": [{"timestamp": NOW - 86_400 * day, "step": 100} for day in range(3)]}
+
+HEADS = (
+    b'{"phoneNumber":"',  # exactly one block, as it happens
+    b'{"openGId":"Gabc',
+    b'{"opengid":"Gabc',
+    b'{"stepInfoList":',
+    b'{"openId":"oB7zy',
+    b'{"avatarUrl":"ht',
+    b'{"unionId":"abcd',
+)
+KINDS = ("phone", "user", "werun", "share", "group")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of WeChat's: what it says, its iv and its blocks."""
+
+    text: bytes
+    iv: bytes
+    blocks: list[bytes]
+
+    def opened(self, index: int) -> bytes:
+        """D(block), which the client works out from his own message."""
+        before = self.iv if index == 0 else self.blocks[index - 1]
+        return xor(self.text[index * BLOCK : (index + 1) * BLOCK], before)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One request to /decrypt, and the family of attacks that it belongs to."""
+
+    family: str
+    kind: str
+    iv: bytes
+    data: bytes
+
+    @property
+    def body(self) -> dict[str, str]:
+        """Its JSON members."""
+        return {
+            "kind": self.kind,
+            "iv": base64.b64encode(self.iv).decode(),
+            "encryptedData": base64.b64encode(self.data).decode(),
+        }
+
+
+def xor(left: bytes, right: bytes) -> bytes:
+    """Combine two texts of one length."""
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+
+
+def padded(text: bytes) -> bytes:
+    """Pad as PKCS#7 does."""
+    count = BLOCK - len(text) % BLOCK
+    return text + bytes([count]) * count
+
+
+def sealed(text: bytes, iv: bytes, user: str = "A") -> Message:
+    """Encrypt whole blocks as WeChat does for a user."""
+    key = base64.b64decode(USERS[user]["session_key"])
+    encryptor = Cipher(AES128(key), CBC(iv)).encryptor()
+    data = encryptor.update(text) + encryptor.finalize()
+    return Message(text, iv, [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
+
+
+def message(fields: dict[str, Any], iv: bytes) -> Message:
+    """Encrypt one of WeChat's objects, spelled as WeChat spells it."""
+    text = json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":"))
+    return sealed(padded(text.encode()), iv)
+
+
+class Attacker:
+    """Makes queries; `dice` is seeded, so every run asks the same."""
+
+    def __init__(self) -> None:
+        self.dice = random.Random(7)  # noqa: S311 - to repeat a run, not to hide anything
+        self.messages = [message(fields, self._noise()) for fields in (PHONE, PROFILE, STEPS)]
+        self.profile = self.messages[1]
+
+    def _noise(self, size: int = BLOCK) -> bytes:
+        return self.dice.randbytes(size)
+
+    def queries(self) -> list[Query]:
+        """All of them: 5,000 and a few."""
+        return [
+            *self._paddings(),
+            *self._noises(1200),
+            *self._splices(1500),
+            *self._flips(),
+            *self._garbled(1100),
+        ]
+
+    def _paddings(self) -> Iterator[Query]:
+        """Vaudenay's oracle: every last byte, then every byte before a padding that holds."""
+        for block in (self.messages[0].blocks[-1], self.profile.blocks[3]):
+            for byte in range(256):
+                yield Query("padding", "phone", self._noise(15) + bytes([byte]), block)
+        whole = xor(self.profile.opened(3), bytes([2]) * BLOCK)
+        for byte in range(256):
+            iv = whole[:14] + bytes([byte]) + whole[15:]
+            yield Query("padding", "phone", iv, self.profile.blocks[3])
+        for count in range(1, 17):  # a padding that holds, of every length, over known text
+            text = b"x" * (BLOCK - count) + bytes([count]) * count
+            iv = xor(self.profile.opened(4), text)
+            yield Query("padding", "user", iv, self.profile.blocks[4])
+
+    def _noises(self, count: int) -> Iterator[Query]:
+        for _ in range(count):
+            size = BLOCK * self.dice.randint(1, 12)
+            yield Query("noise", self.dice.choice(KINDS), self._noise(), self._noise(size))
+
+    def _splices(self, count: int) -> Iterator[Query]:
+        """A chosen head by the iv, then a run of blocks of one message, perhaps of another too."""
+        for _ in range(count):
+            one, other = self.dice.choices(self.messages, k=2)
+            start = self.dice.randrange(len(one.blocks) - 1)
+            head = self.dice.choice(HEADS)
+            if start == 0 and one.text.startswith(head):
+                continue  # an honest message
+            tail = other.blocks[self.dice.randrange(len(other.blocks)) :]
+            blocks = one.blocks[start:] if self.dice.random() < 0.5 else one.blocks[start:-1] + tail
+            iv = xor(one.opened(start), head)
+            yield Query("splice", self.dice.choice(KINDS), iv, b"".join(blocks))
+
+    def _flips(self) -> Iterator[Query]:
+        """Every bit of the iv, and of each block that stands before a value."""
+        for kind, original in zip(("phone", "user", "werun"), self.messages, strict=True):
+            values = range(88, 128) if kind == "user" else range(128)  # the bits of openId itself
+            for bit in values:
+                yield Query("flip", kind, _flipped(original.iv, bit), b"".join(original.blocks))
+            for index in range(min(len(original.blocks) - 1, 6)):
+                for bit in range(0, 128, 5):
+                    blocks = list(original.blocks)
+                    blocks[index] = _flipped(blocks[index], bit)
+                    yield Query("flip", kind, original.iv, b"".join(blocks))
+
+    def _garbled(self, count: int) -> Iterator[Query]:
+        """Change a value, and let the block before it turn to noise inside the nickname.
+
+        Whoever decodes leniently takes the noise for a strange nickname.
+        """
+        text = self.profile.text
+        index = text.index(b'"gender":1') // BLOCK
+        wanted = text[index * BLOCK : (index + 1) * BLOCK].replace(b'r":1', b'r":2')
+        change = xor(wanted, text[index * BLOCK : (index + 1) * BLOCK])
+        for _ in range(count):
+            blocks = list(self.profile.blocks)
+            blocks[index - 1] = xor(blocks[index - 1], change)
+            # Noise of another kind each time: the block before it is the client's choice as well.
+            blocks[index - 2] = self._noise()
+            yield Query("garbled", "user", self.profile.iv, b"".join(blocks))
+
+
+def _flipped(block: bytes, bit: int) -> bytes:
+    mask = bytearray(BLOCK)
+    mask[bit // 8] = 0x80 >> bit % 8
+    return xor(block, bytes(mask))
+
+
+class CountedSessions:
+    """The store as /decrypt sees it, with user A alone; `done` is what was asked of it."""
+
+    def __init__(self) -> None:
+        user = USERS["A"]
+        self.done: list[str] = []
+        self.token = Token.new(user_reference(APPID, user["openid"]))
+        self._session = Session(
+            APPID, user["openid"], user["unionid"], self.token.user, (user["session_key"],)
+        )
+
+    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
+        """Find the session; failures never become too many here."""
+        assert token == self.token
+        self.done.append("find_with_keys")
+        return self._session, Failures()
+
+    def count_failure(self, session: Session, _failures: Failures) -> None:
+        """Count a failure."""
+        assert session is self._session
+        self.done.append("count_failure")
