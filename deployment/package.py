@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +23,9 @@ from deployment.template import ROOT
 
 SERVICES = ("dynamodb", "secretsmanager")
 """What the gate calls; botocore ships 22 MB of others."""
+
+STORE = ROOT / "build" / "wheels"
+"""Where the unpacked libraries are kept between builds."""
 
 MAX_ZIP = 9 * 1024 * 1024
 """Bytes that deployment.zip may have: Lambda fetches it at every cold start."""
@@ -34,8 +36,8 @@ TASK = "/var/task"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every file: the earliest time that a zip can tell."""
 
-# botocore/data: what every client reads, besides the folder of its service.
-_SDK_DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
+SDK_DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
+"""What every client reads of botocore/data, besides the folder of its service."""
 
 _UNUSED = (
     "bin",  # command line tools
@@ -53,16 +55,13 @@ def here() -> str:
     return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 
 
-def build(architecture: str, out: Path, store: Path = ROOT / "build" / "wheels") -> Path:
+def build(architecture: str, out: Path, store: Path = STORE) -> Path:
     """Write the template and the package into `out`; give the path of deployment.zip.
-
-    `store` keeps the unpacked libraries between builds.
 
     Raises:
         PackageError, template.TemplateError, wheels.MissingWheel: and `out` holds no zip.
     """
-    if sys.version_info[:2] != wheels.PYTHON:
-        raise PackageError("Package with Python 3.11: .pyc files fit one version only.")
+    check_python(sys.version_info[:2])
     archive = out / "deployment.zip"
     archive.unlink(missing_ok=True)
     folder = out / "package"
@@ -79,6 +78,16 @@ def build(architecture: str, out: Path, store: Path = ROOT / "build" / "wheels")
     return archive
 
 
+def check_python(running: tuple[int, int]) -> None:
+    """See that this Python is the one of Lambda's runtime.
+
+    Raises:
+        PackageError: if it is not.
+    """
+    if running != wheels.PYTHON:
+        raise PackageError("Package with Python 3.11: .pyc files fit one version only.")
+
+
 def _unpack_chalice_package(folder: Path) -> template.Template:
     """Unpack app.py, chalicelib and Chalice's runtime; give the template beside them."""
     with TemporaryDirectory() as temporary:
@@ -93,7 +102,7 @@ def _unwanted(folder: str, names: list[str]) -> set[str]:
     """Tell what of the libraries does not ship (for shutil.copytree)."""
     place = Path(folder)
     if place.match("botocore/data"):
-        return set(names) - set(SERVICES) - set(_SDK_DATA)
+        return set(names) - set(SERVICES) - set(SDK_DATA)
     if place.name.endswith(".dist-info"):
         return {"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "direct_url.json"} & set(names)
     unused = {name for name in names if name in _UNUSED and (place / "requests").exists()}
@@ -126,8 +135,9 @@ def _zip(folder: Path, archive: Path) -> None:
             target.writestr(entry, path.read_bytes(), compresslevel=9)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+def _files(folder: Path) -> list[Path]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def finished(sam: Template, architecture: str) -> Template:
     for function in functions(sam).values():
         function["Properties"].pop("Tags")  # names Chalice's stage, which is not ours
         function["Properties"]["CodeUri"] = CODE
-    _refuse_orphans(resources["RestAPI"]["Properties"]["DefinitionBody"])
+    refuse_orphans(sam)
     body = resources["Dashboard"]["Properties"]["DashboardBody"]
     body["Fn::Sub"] = json.dumps(body["Fn::Sub"], separators=(",", ":"))
     # Another architecture than the package's would fail at the first start.
@@ -94,10 +94,14 @@ def finished(sam: Template, architecture: str) -> Template:
     return sam
 
 
-def _refuse_orphans(api: Mapping[str, Any]) -> None:
-    orphans = [
-        path for path, methods in api["paths"].items() if "APIHandler" in json.dumps(methods)
-    ]
+def refuse_orphans(sam: Template) -> None:
+    """See that resources.json points each path of the app at a function.
+
+    Raises:
+        TemplateError: naming the paths that it forgot.
+    """
+    paths = sam["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    orphans = [path for path, methods in paths.items() if "APIHandler" in json.dumps(methods)]
     if orphans:
         raise TemplateError(f"resources.json names no function for {', '.join(orphans)}")
 

@@ -42,18 +42,18 @@ def requirements() -> list[str]:
     return [line for line in lines if line and line.partition("==")[0] not in _VENDORED]
 
 
-def installed(architecture: str, store: Path) -> Path:
-    """Give a folder with the libraries unpacked, made once per wheels.txt and architecture.
+def installed(architecture: str, store: Path, lock: Path = LOCK) -> Path:
+    """Give a folder with the locked libraries unpacked, made once per lock and architecture.
 
     Raises:
         MissingWheel: and nothing is left behind.
     """
-    digest = sha256(LOCK.read_bytes()).hexdigest()[:12]
+    digest = sha256(lock.read_bytes()).hexdigest()[:12]
     place = store / f"{architecture}-{digest}"
     if not place.exists():
         unfinished = place.with_name(f"{place.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _pip(architecture, "--require-hashes", "--target", str(unfinished), "-r", str(LOCK))
+        _pip(architecture, "--require-hashes", "--target", str(unfinished), "-r", str(lock))
         unfinished.rename(place)
     return place
 

@@ -1,0 +1,1 @@
+"""Tests of what goes to AWS: the template, the policies, the package, the commands."""
