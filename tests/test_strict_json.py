@@ -1,6 +1,7 @@
 """JSON as RFC 8259 means it: one value, one reading, one error."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,18 +103,19 @@ def test_what_is_not_one_json_value_is_refused(data: bytes) -> None:
     assert refused(data)
 
 
-@pytest.mark.parametrize(
-    ("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")], ids=repr
-)
-@pytest.mark.parametrize("inner", ["0", "", "{}"])
-def test_nesting_is_bounded(opening: str, closing: str, inner: str) -> None:
-    if inner == "" and opening != "[":
-        inner = '""'
-    width, inside = len(closing), inner == "{}"
-    fits = (MAX_DEPTH - inside) // width
-    assert not refused((opening * fits + inner + closing * fits).encode())
-    one_more = fits + 1
-    assert refused((opening * one_more + inner + closing * one_more).encode())
+NESTED: dict[str, Callable[[int], str]] = {
+    "arrays": lambda depth: "[" * depth + "]" * depth,
+    "arrays around a value": lambda depth: "[" * depth + "0" + "]" * depth,
+    "objects": lambda depth: '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1),
+    "objects around a value": lambda depth: '{"a":' * depth + "0" + "}" * depth,
+    "a side branch": lambda depth: '[{"a":1},' + "[" * (depth - 1) + "]" * depth,
+}
+
+
+@pytest.mark.parametrize("shape", NESTED)
+def test_nesting_is_bounded_at_32(shape: str) -> None:
+    assert not refused(NESTED[shape](32).encode())
+    assert refused(NESTED[shape](33).encode())
 
 
 def test_many_brackets_side_by_side_are_no_nesting() -> None:
@@ -126,6 +128,14 @@ def test_siblings_hide_no_nesting(sibling: str) -> None:
     assert not refused(f"[{many}{'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}]".encode())
     assert refused(f"[{many}{'[' * MAX_DEPTH}{']' * MAX_DEPTH}]".encode())
     assert refused(f"{'[' * MAX_DEPTH}[{many}0]{']' * MAX_DEPTH}".encode())
+
+
+def test_siblings_at_every_level_hide_no_nesting() -> None:
+    def nested(levels: int) -> bytes:
+        return b'[{},{},{"a":' * levels + b"0" + b"}]" * levels
+
+    assert not refused(nested(16))
+    assert refused(nested(17))
 
 
 def test_brackets_in_a_text_are_no_nesting() -> None:
