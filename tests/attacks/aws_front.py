@@ -14,6 +14,9 @@ from tests.attacks.loopback import Loopback, Received, answer
 READS = ("GetItem", "BatchGetItem", "Query")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
 
+TEXT = "canary-aws-text: arn:aws:iam::123456789012:role/x is not authorized"
+"""What AWS says to a refusal; it names accounts, roles and tables."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -33,7 +36,7 @@ Fault = Callable[[socket.socket, Operation, Forward], None]
 
 def refusing(code: str, *, status: int = 400, **fields: object) -> Fault:
     """Fault: the operation is refused with an AWS error code, and not done."""
-    body = json.dumps({"__type": f"aws#{code}", "message": "x", "Message": "x", **fields}).encode()
+    body = json.dumps({"__type": f"aws#{code}", "message": TEXT, "Message": TEXT, **fields}).encode()
 
     def fault(connection: socket.socket, _operation: Operation, _forward: Forward) -> None:
         connection.sendall(answer(status, [("Content-Type", "application/x-amz-json-1.0")], body))
