@@ -1,1 +1,5 @@
-"""Speed and memory, measured apart from the tests."""
+"""How fast and how big wxgate is: `make bench`. Ratios of one run count, not the machine's mood."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
