@@ -218,7 +218,7 @@ MALFORMED: list[Any] = [
     {"appsecret": [FIRST]},
     {"appsecret": FIRST + "é"},
     {"appsecret": FIRST + "\n"},
-    {"appsecret": FIRST * 10},
+    {"appsecret": FIRST.ljust(129, "x")},
     {"appsecret": FIRST, "appid": "wx-other"},
     {"appsecret": FIRST, "appid": None},
 ]
@@ -238,6 +238,11 @@ def test_a_malformed_secret_is_misconfigured_and_never_told(
 def test_a_secret_may_say_whose_it_is(apps: AppSecrets, manager: SecretsManager) -> None:
     manager.put(NAME, {"appsecret": FIRST, "appid": APPID, "note": "unknown members are ignored"})
     assert apps.current(APPID) == FIRST
+
+
+def test_an_appsecret_has_128_characters_at_most(apps: AppSecrets, manager: SecretsManager) -> None:
+    manager.put(NAME, {"appsecret": "x" * 128})
+    assert apps.current(APPID) == "x" * 128
 
 
 def test_a_version_shows_nothing_of_itself(secrets: Secrets) -> None:
