@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from simulator import aws, desk
-from simulator.gateway import Context, answer_of, event_of
+from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of
 from tests import dynamodb_local
 from tests.fakes import Clock
 
@@ -93,6 +93,14 @@ class Answer:
         """The gate's own error Code, None where the gate did not refuse."""
         return self.headers.get("X-Wxgate-Error")
 
+    def keeps_its_promises(self) -> None:
+        """Check what the contract says of every answer, whatever was asked."""
+        assert self.headers["X-Request-Id"]
+        assert self.headers["X-Content-Type-Options"] == "nosniff"
+        if self.code is not None:
+            assert self.json == {"Code": self.code, "Message": self.json["Message"]}
+            assert self.headers["Cache-Control"] == "no-store"
+
 
 @dataclass
 class Phone:
@@ -120,7 +128,8 @@ class FrontDoor:
 
     module: ModuleType
     wechat_url: str
-    events: list[dict[str, Any]] = field(default_factory=list)
+    aws_url: str = ""
+    answers: list[Answer] = field(default_factory=list)
 
     def send(
         self,
@@ -132,8 +141,12 @@ class FrontDoor:
         json_body: object = None,
         body: bytes | str | None = None,
         merciful: bool = True,
+        seconds: float = LAMBDA_SECONDS,
     ) -> Answer:
-        """Send one request through the adapter; give the answer."""
+        """Send one request through the adapter; give the answer.
+
+        `seconds` is what Lambda has left for it.
+        """
         sent = list(headers or [])
         if token is not None:
             sent.append(("Authorization", f"Bearer {token}"))
@@ -141,16 +154,18 @@ class FrontDoor:
             sent.append(("Content-Type", "application/json"))
             body = json.dumps(json_body)
         event = event_of(method, target, sent, body, self.module.app.routes, merciful=merciful)
-        status, answered, data = answer_of(self.module.app(event, Context()))
-        return Answer(status, dict(answered), data)
+        status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
+        self.answers.append(Answer(status, dict(answered), data))
+        return self.answers[-1]
 
-    def phone(self, user: str = "alice") -> Phone:
+    def phone(self, user: str = "alice", appid: str = APPID) -> Phone:
         """Take a user's phone in hand."""
-        return Phone(self.wechat_url, user)
+        return Phone(self.wechat_url, user, appid)
 
     def login(self, user: str = "alice", **fields: object) -> str:
         """Log a user in; give the token."""
-        answer = self.send("POST", "/login", json_body={"code": self.phone(user).code(), **fields})
+        code = self.phone(user, str(fields.get("appid", APPID))).code()
+        answer = self.send("POST", "/login", json_body={"code": code, **fields})
         assert answer.status == 200, answer
         token: str = answer.json["token"]
         return token
@@ -179,8 +194,11 @@ def running_desk() -> Iterator[desk.Desk]:
 
 
 @pytest.fixture
-def front_door(running_desk: desk.Desk) -> FrontDoor:
-    """A freshly loaded app in front of the desk, with WeChat's state reset."""
-    door = FrontDoor(desk.load_app(), running_desk.urls["WeChat"])
+def front_door(running_desk: desk.Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontDoor]:
+    """A freshly loaded app in front of the desk: an empty table, and WeChat's state reset."""
+    monkeypatch.setenv("SESSIONS_TABLE", new_table(running_desk.urls["AWS"]))
+    door = FrontDoor(desk.load_app(), running_desk.urls["WeChat"], running_desk.urls["AWS"])
     door.control("reset")
-    return door
+    yield door
+    for answer in door.answers:
+        answer.keeps_its_promises()

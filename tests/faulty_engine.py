@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
@@ -146,17 +145,3 @@ def first(happens: Callable[[], object]) -> Act:
         let_through(exchange)
 
     return act
-
-
-def unreachable() -> tuple[socket.socket, str, list[socket.socket]]:
-    """Listen with a full queue, so that no connection is ever accepted; give socket and address."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    waiting = []
-    for _ in range(3):
-        caller = socket.socket()
-        caller.setblocking(False)
-        caller.connect_ex(listening.getsockname())
-        waiting.append(caller)
-    return listening, f"http://127.0.0.1:{listening.getsockname()[1]}", waiting

@@ -20,6 +20,7 @@ from tests import faulty_engine
 from tests.conftest import new_table
 from tests.fakes import NOW, Clock
 from tests.faulty_engine import FaultyEngine
+from tests.misbehaving import full_backlog
 from tests.store import APPID, KEY, KEY2, TTL, Store, bound, store_on
 
 
@@ -343,9 +344,8 @@ def test_every_fault_of_the_store_in_the_corpus_is_tried() -> None:
 
 
 def test_a_store_that_cannot_be_reached_is_given_up_in_time(clock: Clock) -> None:
-    listening, url, waiting = faulty_engine.unreachable()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", url)
+    with pytest.MonkeyPatch.context() as patch, full_backlog() as port:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -353,8 +353,6 @@ def test_a_store_that_cannot_be_reached_is_given_up_in_time(clock: Clock) -> Non
                 Token.new(user_reference(APPID, "o1"))
             )
     assert time.monotonic() - started < BUDGET
-    for opened in (listening, *waiting):
-        opened.close()
 
 
 def test_a_put_whose_answer_was_lost_is_found_to_be_done(

@@ -1,0 +1,251 @@
+"""The flows that wxgate exists for, as a phone goes through them (server side).
+
+L: login. R1: a request that needs no login. R2: one that needs it. R3: one that brings encrypted
+data, checked when the page opens (way 1) or when the user taps (way 2).
+"""
+
+from typing import Any
+
+import pytest
+
+from simulator import desk
+from simulator.wechat import openid_of
+from tests.conftest import APPID, Answer, FrontDoor
+
+
+class MiniProgram:
+    """What a mini-program does on one phone: it keeps a token, and asks wx and the gate."""
+
+    def __init__(self, door: FrontDoor, user: str = "alice") -> None:
+        self._door = door
+        self._phone = door.phone(user)
+        self.token: str | None = None
+        self.logins = 0
+
+    def log_in(self) -> None:
+        """Flow L."""
+        body = {"code": self._phone.code(), "replaces": self.token}
+        answer = self._door.send("POST", "/login", json_body=body)
+        self.token = answer.json["token"]
+        self.logins += 1
+
+    def send(self, method: str, path: str, body: object = None) -> Answer:
+        return self._door.send(method, path, token=self.token, json_body=body)
+
+    def request(self, path: str) -> Answer:
+        """Flow R2: sent; where the gate says "not logged in": flow L, sent again, once."""
+        answer = self.send("GET", path)
+        if answer.code != "InvalidToken":
+            return answer
+        self.log_in()
+        return self.send("GET", path)
+
+    def session_holds(self) -> bool:
+        """wx.checkSession."""
+        valid: bool = self._phone.do("checkSession")["valid"]
+        return valid
+
+    def open_page(self) -> None:
+        """Way 1: log in where there is no token, the gate refuses it, or WeChat's session ended."""
+        accepted = self.token and self.send("GET", "/session").code != "InvalidToken"
+        if not accepted or not self.session_holds():
+            self.log_in()
+
+    def tap(self) -> dict[str, Any]:
+        """The user taps the phone button."""
+        data = self._phone.do("getPhoneNumber")
+        return {"kind": "phone", "encryptedData": data["encryptedData"], "iv": data["iv"]}
+
+    def open_data(self, data: dict[str, Any]) -> Answer:
+        return self.send("POST", "/decrypt", data)
+
+    def tap_and_check(self) -> Answer | None:
+        """Way 2: None where flow L had to run, and the user must tap again."""
+        data = self.tap()
+        if self.token and self.session_holds():
+            answer = self.open_data(data)
+            if answer.code != "InvalidToken":
+                return answer
+        self.log_in()
+        return None
+
+    def expire(self) -> None:
+        """WeChat ends the session."""
+        self._door.control("expire_session", appid=APPID, user=self._phone.user)
+
+
+@pytest.fixture
+def app(front_door: FrontDoor) -> MiniProgram:
+    return MiniProgram(front_door)
+
+
+@pytest.fixture
+def public(front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> MiniProgram:
+    """A gate with a public path."""
+    monkeypatch.setenv("PUBLIC_PATHS", "news")
+    front_door.module = desk.load_app()
+    return MiniProgram(front_door)
+
+
+# --- L -------------------------------------------------------------------------------------------
+
+
+def test_login_turns_a_code_into_a_token_that_stands_for_the_user(app: MiniProgram) -> None:
+    app.log_in()
+    assert app.send("GET", "/api/me").json["headers"]["X-WX-OPENID"] == openid_of(APPID, "alice")
+
+
+def test_a_login_ends_the_session_that_it_replaces(app: MiniProgram, front_door: FrontDoor) -> None:
+    app.log_in()
+    old = app.token
+    app.log_in()
+    assert front_door.send("GET", "/api/me", token=old).code == "InvalidToken"
+    assert app.send("GET", "/api/me").status == 200
+
+
+# --- R1, R2 --------------------------------------------------------------------------------------
+
+
+def test_r1_a_request_that_needs_no_login_is_just_sent(public: MiniProgram) -> None:
+    assert public.request("/api/news").status == 200
+    assert public.logins == 0
+
+
+def test_r2_a_request_without_a_token_logs_in_and_is_sent_again(app: MiniProgram) -> None:
+    assert app.request("/api/orders").json["path"] == "/orders"
+    assert app.logins == 1
+
+
+def test_r2_a_request_with_a_good_token_does_not_log_in(app: MiniProgram) -> None:
+    app.log_in()
+    for _ in range(3):
+        assert app.request("/api/orders").status == 200
+    assert app.logins == 1
+
+
+def test_r2_a_request_with_a_dead_token_logs_in_once(app: MiniProgram) -> None:
+    app.log_in()
+    app.send("POST", "/logout")
+    assert app.request("/api/orders").status == 200
+    assert app.logins == 2
+
+
+def test_our_token_lives_on_when_wechats_session_ends(app: MiniProgram) -> None:
+    app.log_in()
+    app.expire()
+    assert app.request("/api/orders").status == 200
+    assert app.logins == 1
+
+
+def test_on_a_new_phone_the_user_is_not_logged_in_though_wechats_session_holds(
+    app: MiniProgram, front_door: FrontDoor
+) -> None:
+    app.log_in()
+    new_phone = MiniProgram(front_door)
+    assert new_phone.session_holds()
+    assert new_phone.send("GET", "/api/orders").code == "InvalidToken"
+    assert new_phone.request("/api/orders").status == 200
+    assert app.send("GET", "/api/orders").status == 200
+
+
+# --- R3, way 1: when the page opens --------------------------------------------------------------
+
+
+def test_way_1_with_token_and_session_the_tap_opens_without_a_login(app: MiniProgram) -> None:
+    app.log_in()
+    app.open_page()
+    assert app.open_data(app.tap()).status == 200
+    assert app.logins == 1
+
+
+def test_way_1_without_a_token_the_page_logs_in(app: MiniProgram) -> None:
+    app.open_page()
+    assert app.open_data(app.tap()).status == 200
+    assert app.logins == 1
+
+
+def test_way_1_with_a_dead_token_the_page_logs_in(app: MiniProgram) -> None:
+    app.log_in()
+    app.send("POST", "/logout")
+    app.open_page()
+    assert app.open_data(app.tap()).status == 200
+
+
+def test_way_1_with_a_stale_session_the_page_logs_in(app: MiniProgram) -> None:
+    app.log_in()
+    app.expire()
+    app.open_page()
+    assert app.open_data(app.tap()).status == 200
+    assert app.logins == 2
+
+
+def test_way_1_the_data_is_the_users_own(app: MiniProgram, front_door: FrontDoor) -> None:
+    other = MiniProgram(front_door, "bob")
+    for each in (app, other):
+        each.open_page()
+    numbers = [each.open_data(each.tap()).json["data"]["phoneNumber"] for each in (app, other)]
+    assert numbers[0] != numbers[1]
+
+
+# --- R3, way 2: when the user taps ---------------------------------------------------------------
+
+
+def test_way_2_with_token_and_session_the_first_tap_opens(app: MiniProgram) -> None:
+    app.log_in()
+    answer = app.tap_and_check()
+    assert answer is not None
+    assert answer.status == 200
+
+
+def test_way_2_without_a_token_the_second_tap_opens(app: MiniProgram) -> None:
+    assert app.tap_and_check() is None
+    answer = app.tap_and_check()
+    assert answer is not None
+    assert answer.status == 200
+
+
+def test_way_2_with_a_dead_token_the_second_tap_opens(app: MiniProgram) -> None:
+    app.log_in()
+    app.send("POST", "/logout")
+    assert app.tap_and_check() is None
+    answer = app.tap_and_check()
+    assert answer is not None
+    assert answer.status == 200
+
+
+def test_way_2_with_a_stale_session_the_data_in_hand_is_lost(app: MiniProgram) -> None:
+    app.log_in()
+    app.expire()
+    in_hand = app.tap()
+    app.log_in()
+    assert app.open_data(in_hand).code == "DecryptFailed"
+    assert app.open_data(app.tap()).status == 200
+
+
+# --- the key that changes under our hands --------------------------------------------------------
+
+
+def test_data_of_just_before_a_new_login_still_opens(app: MiniProgram) -> None:
+    app.log_in()
+    in_hand = app.tap()
+    app.log_in()
+    assert app.open_data(in_hand).status == 200
+    assert app.open_data(app.tap()).status == 200
+
+
+def test_without_replaces_data_of_before_the_login_is_lost(app: MiniProgram) -> None:
+    app.log_in()
+    in_hand = app.tap()
+    app.token = None
+    app.log_in()
+    assert app.open_data(in_hand).code == "DecryptFailed"
+
+
+def test_two_pages_that_log_in_at_once_both_work(app: MiniProgram, front_door: FrontDoor) -> None:
+    codes = [front_door.phone().code() for _ in range(2)]
+    tokens = [
+        front_door.send("POST", "/login", json_body={"code": code}).json["token"]
+        for code in reversed(codes)
+    ]
+    for app.token in tokens:
+        assert app.open_data(app.tap()).status == 200
