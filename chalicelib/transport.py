@@ -4,12 +4,13 @@ The timeouts of socket libraries bound one read, so a peer that sends a byte now
 them for ever; here the whole exchange has one deadline. A connection serves one exchange:
 Lambda freezes containers between requests, and a thawed connection may be dead, which is found
 out only after bytes were written. No redirects, no proxies from the environment, no cookies, no
-decompression, no second send.
+decompression, no second send. The look-up of a name alone is the system's to bound (resolv.conf).
 """
 
 import http.client
 import io
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -31,8 +32,12 @@ class NotConnected(TransportError):
     """No connection: the request was not sent."""
 
 
+class Unresolved(NotConnected):
+    """The host's name leads to no address."""
+
+
 class Refused(NotConnected):
-    """The peer refused the connection, or was not there."""
+    """The peer refused or ended the connection, or was not there."""
 
 
 class ConnectTimeout(NotConnected):
@@ -122,41 +127,70 @@ class _DeadlineSocket:
 
 
 class _Response(http.client.HTTPResponse):
-    """Skips every interim answer (RFC 9110 15.2); http.client knows 100 Continue alone."""
+    """Mends two things of http.client: interim answers, and chunks of negative size."""
 
     def _read_status(self) -> tuple[str, int, str]:
+        """Skip every interim answer (RFC 9110 15.2), not 100 Continue alone."""
         while True:
             status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
             if not 100 <= status[1] < 200 or status[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 return status
             http.client.parse_headers(self.fp)
 
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:  # read(-1) would take all that comes, past every cap
+            raise Broken
+        return size
+
+
+_METADATA = ipaddress.ip_network("fd00:ec2::/32")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def _carried(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), else the one given."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(ip.packed[-4:])
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
 
 def permitted(address: str, *, allow_private: bool) -> bool:
     """Tell whether an address may be contacted.
 
-    Link-local addresses never (169.254.169.254 hands out the function's credentials); private
-    and loopback ones only where that is allowed.
+    Link-local addresses and AWS's own never (169.254.169.254 and fd00:ec2::254 hand out
+    credentials); private and loopback ones only where that is allowed.
     """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    ip = mapped or ip
-    if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+    ip = _carried(address)
+    if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA:
         return False
     return allow_private or ip.is_global
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class Transport:
     """Sends one request to one origin and takes the whole answer.
 
-    `allow_private` permits private and loopback addresses; `monotonic` is the clock of deadlines.
+    `allow_private` permits private and loopback addresses; `monotonic` is the clock of deadlines;
+    `look_up` gives the addresses of (host, port) as socket.getaddrinfo does.
     """
 
     def __init__(
-        self, *, allow_private: bool, monotonic: Callable[[], float] = time.monotonic
+        self,
+        *,
+        allow_private: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+        look_up: Callable[[str, int], list[Any]] = _look_up,
     ) -> None:
         self._allow_private = allow_private
         self._monotonic = monotonic
+        self._look_up = look_up
         self._tls: ssl.SSLContext | None = None
 
     def exchange(
@@ -185,11 +219,13 @@ class Transport:
             _send(connection, method, target, [("Host", origin.authority), *headers], body)
             return _receive(_begin(connection), cap)
         except TimeoutError:
-            raise TimedOut from None
+            failure: TransportError = TimedOut()
         except (OSError, http.client.HTTPException, ValueError):
-            raise Broken from None
+            failure = Broken()
         finally:
             sock.close()
+        # Raised out here, without a context: http.client's errors quote what came.
+        raise failure
 
     def _countdown(self, seconds: float) -> Callable[[], float]:
         end = self._monotonic() + seconds
@@ -207,6 +243,8 @@ class Transport:
             sock = self._dial(origin, remaining)
         except TimeoutError:
             raise ConnectTimeout from None
+        except (socket.gaierror, UnicodeError):
+            raise Unresolved from None
         except OSError:
             raise Refused from None
         if origin.scheme == "http":
@@ -217,32 +255,28 @@ class Transport:
         except TimeoutError:
             sock.close()
             raise ConnectTimeout from None
+        except (ConnectionError, ssl.SSLEOFError):
+            sock.close()
+            raise Refused from None
         except (OSError, ValueError):
             sock.close()
             raise NotTrusted from None
 
     def _dial(self, origin: Origin, remaining: Callable[[], float]) -> socket.socket:
         """Resolve once, and connect to an address that was checked: no second look-up."""
-        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         allowed = [
             entry
-            for entry in found
+            for entry in self._look_up(origin.host, origin.port)
             if permitted(str(entry[4][0]), allow_private=self._allow_private)
         ]
         if not allowed:
             raise AddressForbidden
         failure: OSError = OSError()
-        for family, kind, protocol, _, address in allowed:
-            sock = socket.socket(family, kind, protocol)
+        for entry in allowed:
             try:
-                sock.settimeout(min(CONNECT_TIMEOUT, remaining()))
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return _connected(entry, min(CONNECT_TIMEOUT, remaining()))
             except OSError as error:
-                sock.close()
                 failure = error
-            else:
-                return sock
         raise failure
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -250,6 +284,19 @@ class Transport:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _connected(entry: Any, seconds: float) -> socket.socket:
+    family, kind, protocol, _, address = entry
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _send(
@@ -290,8 +337,22 @@ def _receive(response: http.client.HTTPResponse, cap: int) -> Reply:
     return Reply(response.status, response.getheaders(), bytes(body))
 
 
+_LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
+
+
 def _check_framing(response: http.client.HTTPResponse) -> None:
-    """Refuse what http.client takes in silence: odd statuses, bad header lines, two lengths."""
+    """Refuse what http.client takes in silence: odd statuses, bad header lines, unclear length.
+
+    A body whose end is unclear is an error (RFC 9112 6.3): two lengths, a length beside a transfer
+    coding, a length that is no number, a coding other than chunked.
+    """
     lengths = set(response.headers.get_all("content-length") or [])
-    if not 200 <= response.status <= 599 or response.headers.defects or len(lengths) > 1:
+    codings = response.headers.get_all("transfer-encoding") or []
+    if (
+        not 200 <= response.status <= 599
+        or response.headers.defects
+        or len(lengths) + len(codings) > 1
+        or not all(map(_LENGTH.fullmatch, lengths))
+        or (codings and not response.chunked)
+    ):
         raise Broken

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
+from chalicelib.transport import Origin, Reply, Transport, TransportError
+
 NOW = 1_900_000_000
 
 
@@ -77,3 +79,49 @@ def told_by(error: BaseException) -> str:
             texts += [str(found), repr(found), repr(vars(found))]
             behind += [found.__cause__, found.__context__]
     return "\n".join(texts)
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What a transport was given."""
+
+    origin: Origin
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    seconds: float
+    cap: int
+
+
+class Wire(Transport):
+    """A transport without a network: writes down what it is given, and replies or fails as told.
+
+    The last outcome repeats.
+    """
+
+    def __init__(self, *outcomes: Reply | TransportError) -> None:
+        super().__init__(allow_private=False)
+        self._outcomes = list(outcomes) or [Reply(200, [], b"")]
+        self.exchanged: list[Exchanged] = []
+
+    def exchange(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        *,
+        seconds: float,
+        cap: int,
+    ) -> Reply:
+        """Give the next outcome."""
+        self.exchanged.append(Exchanged(origin, method, target, headers, body, seconds, cap))
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
