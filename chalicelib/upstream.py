@@ -47,6 +47,9 @@ MAX_TOTAL = 20.0
 RESERVE = 1.5
 """Seconds kept for our own answer."""
 
+MAX_HEADERS = 10_240
+"""Characters of all headers passed on with an answer (AWS, API Gateway quotas)."""
+
 DECODE_ROUNDS = 4
 
 # --- paths ---------------------------------------------------------------------------------------
@@ -75,10 +78,7 @@ def checked_path(path: str) -> str:
         raise InvalidPath
     if len(below) > MAX_PATH or not _PLAIN.fullmatch(below):
         raise InvalidPath
-    segments = below.split("/")
-    if "" in segments[:-1]:
-        raise InvalidPath
-    for segment in segments:
+    for segment in [*mapping.split("/")[1:], *below.removesuffix("/").split("/")]:
         _check_segment(segment)
     return below
 
@@ -112,8 +112,9 @@ def _folded(decoded: str, encoded: str) -> str:
 
 
 def _refuse_dots(segment: str) -> None:
-    # Some servers cut a segment at its matrix parameters before they resolve dots.
-    if segment.partition(";")[0].strip() in (".", ".."):
+    # Some servers cut a segment at its matrix parameters before they resolve dots and drop what
+    # is empty.
+    if segment.partition(";")[0].strip() in ("", ".", ".."):
         raise InvalidPath
 
 
@@ -281,24 +282,31 @@ class Upstream:
         return headers + (identity.headers if identity else [])
 
     def _exchange(self, request: Request, target: str, headers: Pairs) -> Reply:
-        body = request.body
+        # What must be left of the invocation when both attempts are over.
+        reserve = max(RESERVE, request.remaining() - self._timeout)
         try:
             try:
-                return self._once(request, target, headers, body)
+                return self._once(request, target, headers, reserve)
             except Refused:
                 # Nothing was sent; still, only what is safe by definition is tried again.
                 if request.method not in ("GET", "HEAD"):
                     raise
-                return self._once(request, target, headers, body)
+                return self._once(request, target, headers, reserve)
         except TransportError as error:
             raise _translated(error) from None
 
-    def _once(self, request: Request, target: str, headers: Pairs, body: bytes) -> Reply:
-        seconds = min(self._timeout, request.remaining() - RESERVE)
+    def _once(self, request: Request, target: str, headers: Pairs, reserve: float) -> Reply:
+        seconds = request.remaining() - reserve
         if seconds <= 0:
             raise DeadlineExceeded
         return self._transport.exchange(
-            self.origin, request.method, target, headers, body, seconds=seconds, cap=MAX_ANSWER
+            self.origin,
+            request.method,
+            target,
+            headers,
+            request.body,
+            seconds=seconds,
+            cap=MAX_ANSWER,
         )
 
     def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
@@ -321,6 +329,7 @@ class Upstream:
         """Keep a redirect from showing the upstream's address: give ours instead, or none.
 
         A Location at another host is passed on: the client may follow it, the gate never does.
+        An upstream behind a load balancer may take its own https for http: that is still ours.
         """
         try:
             parts = urlsplit(sent)
@@ -331,9 +340,10 @@ class Upstream:
             return None
         if parts.netloc and origin.host != self.origin.host:
             return sent
-        if parts.scheme and origin.authority.removesuffix(":0") != self.origin.authority:
+        absolute = parts.scheme or parts.netloc
+        if absolute and origin.authority.removesuffix(":0") != self.origin.authority:
             return None
-        if parts.path and not parts.path.startswith("/"):
+        if not absolute and not parts.path.startswith("/"):
             return sent  # relative to the path that was asked for, which is ours as well
         if not parts.path.startswith(f"{self._base}/"):
             return None
@@ -359,7 +369,10 @@ def _private(cache_control: str | None) -> str:
     shared = ("public", "s-maxage")
     if cache_control is None or any(word in cache_control.lower() for word in shared):
         return "private, no-store"
-    return cache_control
+    directives = {word.strip().lower() for word in cache_control.split(",")}
+    if directives & {"private", "no-store"}:
+        return cache_control
+    return f"private, {cache_control}"
 
 
 def _answer_headers(headers: Pairs) -> dict[str, str]:
@@ -375,4 +388,6 @@ def _answer_headers(headers: Pairs) -> dict[str, str]:
             passed[canonical] = value
         elif lower in _LISTS:
             passed[canonical] += f", {value}"
+    if sum(len(name) + len(value) for name, value in passed.items()) > MAX_HEADERS:
+        raise UpstreamTooLarge(reason="headers")
     return passed
