@@ -44,6 +44,7 @@ from chalicelib.transport import (
     TooLarge,
     Transport,
     TransportError,
+    Unresolved,
 )
 
 TOTAL = 4.0
@@ -74,7 +75,7 @@ _SECRET_REFUSED = 40125
 _STALE_KEY = {87007, 87009, 40003}
 
 _OPERATORS_FAULTS = (
-    *(40001, 40002, 40013, 40014, 40125, 40164, 40243),
+    *(40001, 40002, 40013, 40014, 40097, 40125, 40164, 40243),
     *(41001, 41002, 41004, 41008, 42001, 43002, 47001, 48001),
     *(50001, 50002, 50004, 50007, 61024, 87008, 89501, 89503, 89506, 89507),
 )
@@ -134,11 +135,10 @@ class _Adapter(BaseAdapter):
         )
         return _response(request, reply)
 
-    def close(self) -> None:
-        """Nothing stays open."""
-
 
 _SENT = ("accept", "content-type", "user-agent")
+
+_NEVER_STOOD = (Unresolved, Refused, ConnectTimeout)
 
 
 def _port(scheme: str) -> int:
@@ -149,7 +149,8 @@ def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Respo
     response = requests.Response()
     response.request = request
     response.status_code = reply.status
-    response.headers.update(reply.headers)
+    # Location stays behind: requests would parse it even where no redirect is followed.
+    response.headers.update((k, v) for k, v in reply.headers if k.lower() != "location")
     response._content = reply.body
     return response
 
@@ -174,7 +175,8 @@ class WeChat:
         self._http = requests.Session()
         self._http.trust_env = False  # no proxies and no netrc from the environment
         self._http.headers.update({"User-Agent": "wxgate", "Accept": "*/*"})
-        self._http.mount(self._base_url, _Adapter(transport))
+        for scheme in ("http://", "https://"):  # no other door is left
+            self._http.mount(scheme, _Adapter(transport))
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -327,7 +329,7 @@ class WeChat:
         end = self._monotonic() + min(TOTAL, remaining() - RESERVE)
         try:
             response = self._send(method, path, query, body, end)
-        except (Refused, ConnectTimeout):
+        except _NEVER_STOOD:
             response = self._send(method, path, query, body, end, last=True)
         return _read(response)
 
@@ -353,7 +355,7 @@ class WeChat:
                 timeout=left,
                 allow_redirects=False,
             )
-        except (Refused, ConnectTimeout) as error:
+        except _NEVER_STOOD as error:
             if not last:
                 raise
             raise _translated(error) from None
