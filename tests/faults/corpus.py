@@ -1,6 +1,7 @@
 """The entries of faults.json, which test covers each, and where the contract says otherwise."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,14 +86,14 @@ def _read() -> dict[str, Fault]:
 FAULTS = _read()
 
 
-def covers(*identifiers: str) -> Any:
+def covers(*identifiers: str) -> pytest.MarkDecorator:
     """Run a test once for each of these entries; it gets the entry as `fault`."""
     COVERED.update(identifiers)
     cases = [pytest.param(FAULTS[name], id=name) for name in identifiers]
     return pytest.mark.parametrize("fault", cases)
 
 
-def covers_each(table: dict[str, Any]) -> Any:
+def covers_each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
     """Run a test for each entry of a table; it gets the entry and the table's value."""
     COVERED.update(table)
     cases = [pytest.param(FAULTS[name], value, id=name) for name, value in table.items()]
