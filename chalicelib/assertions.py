@@ -93,7 +93,11 @@ class Assertions:
         """The current version, its key first, and the previous key until RETIRE."""
         version = self._secrets.current(self._name)
         if self._loaded is None or self._loaded[0] is not version:
-            self._loaded = (version, self._load(version))
+            try:
+                self._loaded = (version, self._load(version))
+            except Misconfigured:
+                self._secrets.forget(self._name)
+                raise
         return self._loaded
 
     def _load(self, version: Version) -> list[SigningKey]:

@@ -120,6 +120,11 @@ class Secrets:
         with self._lock:
             self._kept[name] = _Kept(version, self._clock())
 
+    def forget(self, name: str) -> None:
+        """Read a secret anew when it is next asked for: a repaired one works at once."""
+        with self._lock:
+            self._kept.pop(name, None)
+
     def _read(self, name: str, now: float) -> Version:
         version = self._fetch(name, "AWSCURRENT")
         self._kept[name] = _Kept(version, now)
@@ -190,7 +195,12 @@ class AppSecrets:
         Raises:
             Misconfigured, SecretsUnavailable: as Secrets.current.
         """
-        return self._appsecret(appid, self._secrets.current(self._name(appid)))
+        name = self._name(appid)
+        try:
+            return self._appsecret(appid, self._secrets.current(name))
+        except Misconfigured:
+            self._secrets.forget(name)
+            raise
 
     def after_refusal(self, appid: str, refused: str) -> str | None:
         """Give another appsecret after WeChat refused one (errcode 40125), or None.

@@ -13,7 +13,8 @@ _APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _PREFIX = re.compile(r"[A-Za-z0-9/_+=.@-]{1,400}")
 _GLOB = re.compile(r"[A-Za-z0-9._~!$&'()*+=:@/%?\[\]-]{1,512}")
-_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+# Labels of 1 to 63 characters (RFC 1035 2.3.4), or an IPv6 address.
+_HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}(?:\.|$))+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+")
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
