@@ -1,0 +1,48 @@
+// What a mini-program in TypeScript writes; compiled, never run.
+import { createClient, ClientError } from '../miniprogram_dist/index'
+
+const client = createClient({ baseUrl: 'https://api.example.com/v1', wx })
+
+interface Order {
+  id: number
+}
+
+export async function orders(): Promise<Order[]> {
+  const pending = client.get<Order[]>('/api/orders', { page: 2 }, { replay: false })
+  pending.abort()
+  const { data, statusCode } = await pending
+  return statusCode === 200 ? data : []
+}
+
+Page({
+  onLoad() {
+    const off = client.on('replay', ({ url }) => console.log(url))
+    client.ensureSession().then(({ renewed }) => renewed && off())
+    client.privacy.onNeed(({ referrer, agree, disagree }) => (referrer ? agree('agree') : disagree()))
+  },
+  onPhone(event: WechatMiniprogram.ButtonGetPhoneNumber) {
+    client.phone(event.detail).then(
+      ({ data }) => this.setData({ phone: data.purePhoneNumber }),
+      (err: ClientError) => {
+        if (err.code === 'TAP_AGAIN') wx.showToast({ title: err.errMsg, icon: 'none' })
+        if (err.code === 'GATE_TooManyRequests') throw err
+      }
+    )
+  },
+  onSetting(event: WechatMiniprogram.ButtonOpenSetting) {
+    client.settingResult(event.detail, 'scope.userLocation').then((granted: true) => granted)
+  },
+  run() {
+    wx.getWeRunData({ success: (res) => client.decrypt<{ stepInfoList: object[] }>(res, { kind: 'werun', optimistic: true }) })
+    client.request({ url: '/api/a', method: 'POST', data: {}, onTask: (task) => task.abort(), fail: (err) => err.code })
+    client.upload({ url: '/api/photo', filePath: 'wxfile://a', name: 'photo' })
+    client.download({ url: '/api/report', login: false }).then(({ tempFilePath }) => tempFilePath)
+    client.logout({ everywhere: true })
+    // @ts-expect-error: a kind that the gate does not know
+    client.decrypt({}, { kind: 'token' })
+    // @ts-expect-error: login is false, or left out
+    client.get('/api/a', undefined, { login: true })
+    // @ts-expect-error: no such event
+    client.on('relogin', () => undefined)
+  }
+})

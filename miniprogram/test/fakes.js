@@ -1,0 +1,104 @@
+'use strict'
+// A wx in memory, for what the real stack cannot be made to do; callbacks only, as on old base libraries.
+const { createClient } = require('../miniprogram_dist/index.js')
+
+const HOME = 'https://api.example.com'
+
+const ok = (data = {}, header = {}) => ({ statusCode: 200, data, header, errMsg: 'request:ok' })
+const refusal = (Code, statusCode = 401, name = 'X-Wxgate-Error') => ({
+  statusCode,
+  data: { Code, Message: `${Code}.` },
+  header: { [name]: Code },
+  errMsg: 'request:ok'
+})
+
+/**
+ * `answer(request)` gives the gate's answer, a failure `{errMsg}` without statusCode, or null for no answer at all, at
+ * once or by promise. `how`: 'async', or 'sync' for callbacks before the call returns.
+ */
+function fakeWx(answer, how = 'async') {
+  const storage = new Map()
+  const requests = []
+  const later = how === 'sync' ? (fn) => fn() : (fn) => setTimeout(fn, 0)
+  const wx = {
+    codes: 0,
+    checks: 0,
+    requests,
+    storage,
+    login: (o) => later(() => o.success({ code: `code-${++wx.codes}`, errMsg: 'login:ok' })),
+    checkSession: (o) => {
+      wx.checks++
+      later(() => o.success({ errMsg: 'checkSession:ok' }))
+    },
+    getStorageSync: (key) => (storage.has(key) ? JSON.parse(storage.get(key)) : ''),
+    setStorageSync: (key, value) => void storage.set(key, JSON.stringify(value)),
+    removeStorageSync: (key) => void storage.delete(key),
+    request: (o) => send('request', o),
+    uploadFile: (o) => send('uploadFile', o),
+    downloadFile: (o) => send('downloadFile', o),
+    sent: (part) => requests.filter((request) => request.url.includes(part))
+  }
+
+  function send(api, o) {
+    const request = { ...o, api, header: { ...o.header } }
+    requests.push(request)
+    const heard = []
+    const reply = (res) => {
+      if (!res || request.aborted) return
+      later(() => {
+        if (api !== 'request' && res.header) heard.forEach((listener) => listener({ header: res.header }))
+        const { header, ...bare } = res
+        if (res.statusCode) o.success(api === 'request' ? res : bare)
+        else o.fail(res)
+      })
+    }
+    const res = answer(request, wx)
+    if (res && res.then) res.then(reply)
+    else reply(res)
+    if (how === 'sync') return undefined
+    return {
+      abort() {
+        request.aborted = true
+        later(() => o.fail({ errMsg: `${api}:fail abort` }))
+      },
+      onHeadersReceived: (listener) => heard.push(listener)
+    }
+  }
+  return wx
+}
+
+/** A gate of one user that keeps one token: each login kills the one before. */
+function strictGate(options = {}) {
+  const gate = { live: null, logins: 0, late: options.late || (() => null), first: options.firstLogin }
+  gate.answer = (request) => {
+    if (request.url === `${HOME}/login`) {
+      gate.logins++
+      if (gate.first && gate.logins === 1) return gate.first
+      gate.live = `token-${gate.logins}`
+      return ok({ token: gate.live, expires_in: 7200 })
+    }
+    const good = gate.live && request.header.Authorization === `Bearer ${gate.live}`
+    const res = good ? ok({ path: request.url }) : refusal('InvalidToken')
+    const wait = good ? null : gate.late(request)
+    return wait ? new Promise((resolve) => setTimeout(resolve, wait, res)) : res
+  }
+  return gate
+}
+
+function clientOf(wx, options) {
+  return createClient({ baseUrl: HOME, wx, ...options })
+}
+
+/** What a promise rejects with. */
+function rejection(promise) {
+  return promise.then(
+    (value) => {
+      throw new Error(`resolved with ${JSON.stringify(value)}`)
+    },
+    (err) => err
+  )
+}
+
+const pause = (ms = 5) => new Promise((resolve) => setTimeout(resolve, ms))
+
+module.exports = { HOME, ok, refusal, fakeWx, strictGate, clientOf, rejection, pause }

@@ -1,0 +1,306 @@
+'use strict'
+// simulator/wx.js keeps to what phones do.
+const assert = require('node:assert/strict')
+const http = require('node:http')
+const test = require('node:test')
+const vm = require('node:vm')
+const fs = require('node:fs')
+const path = require('node:path')
+const { createPhone } = require('../../simulator/wx.js')
+const { GATE, takePhone } = require('./desk')
+const { pause } = require('./fakes')
+
+/** A server whose answers the test gives by hand. */
+async function serve(t, handler) {
+  const server = http.createServer(handler)
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${server.address().port}`
+}
+
+function requested(wx, options) {
+  return new Promise((resolve, reject) => wx.request({ ...options, success: resolve, fail: reject }))
+}
+
+function failure(promise) {
+  return promise.then(
+    () => assert.fail('succeeded'),
+    (err) => err
+  )
+}
+
+test('an API gives a promise only where no callback is given', async () => {
+  const { wx } = takePhone()
+  assert.equal((await wx.login()).errMsg, 'login:ok')
+  for (const name of ['success', 'fail', 'complete']) assert.equal(wx.login({ [name]: () => undefined }), undefined)
+})
+
+test('complete comes after success, and after fail', async () => {
+  const { wx, switches } = takePhone()
+  const heard = []
+  const hear = (name) => () => heard.push(name)
+  const callbacks = { success: hear('success'), fail: hear('fail'), complete: hear('complete') }
+  await new Promise((resolve) => wx.getSetting({ ...callbacks, complete: () => resolve(heard.push('complete')) }))
+  switches.offline = true
+  await new Promise((resolve) => wx.login({ ...callbacks, complete: () => resolve(heard.push('complete')) }))
+  assert.deepEqual(heard, ['success', 'complete', 'fail', 'complete'])
+})
+
+test('request gives a task and no promise, and calls back later', async () => {
+  const { wx } = takePhone()
+  let called = false
+  const task = wx.request({ url: `${GATE}/health`, complete: () => (called = true) })
+  assert.equal(called, false)
+  assert.equal(task.then, undefined)
+  assert.deepEqual(Object.keys(task).sort(), ['abort', 'offChunkReceived', 'offHeadersReceived', 'onChunkReceived', 'onHeadersReceived'])
+  task.abort()
+})
+
+test('errno is told since base library 2.24.0', async () => {
+  for (const [baseLibrary, errno] of [['2.23.9', undefined], ['2.24.0', 600001], ['3.4.2', 600001]]) {
+    const { wx } = takePhone({ baseLibrary, switches: { offline: true } })
+    assert.equal((await failure(requested(wx, { url: GATE }))).errno, errno)
+  }
+})
+
+test('any HTTP status is a success', async (t) => {
+  const url = await serve(t, (_, res) => res.writeHead(503).end('busy'))
+  const { wx } = takePhone()
+  const res = await requested(wx, { url })
+  assert.deepEqual([res.statusCode, res.data, res.errMsg], [503, 'busy', 'request:ok'])
+})
+
+test('JSON is parsed once, and is a text where it is none', async (t) => {
+  const url = await serve(t, (req, res) => res.end(req.url === '/json' ? '{"a":"{}"}' : '{"a":'))
+  const { wx } = takePhone()
+  assert.deepEqual((await requested(wx, { url: `${url}/json` })).data, { a: '{}' })
+  assert.equal((await requested(wx, { url: `${url}/half` })).data, '{"a":')
+  assert.equal((await requested(wx, { url: `${url}/json`, dataType: 'text' })).data, '{"a":"{}"}')
+  assert.equal((await requested(wx, { url, responseType: 'arraybuffer' })).data.byteLength, 5)
+})
+
+test('data become a query, JSON or a form, as the method and content-type have it', async (t) => {
+  const url = await serve(t, async (req, res) => {
+    let body = ''
+    for await (const part of req) body += part
+    res.end(JSON.stringify([req.method, req.url, req.headers['content-type'], body]))
+  })
+  const { wx } = takePhone()
+  const data = { a: '1 2', b: 3 }
+  const sent = async (options) => (await requested(wx, { url: `${url}/x?c=4`, data, ...options })).data
+  assert.deepEqual(await sent({}), ['GET', '/x?c=4&a=1%202&b=3', 'application/json', ''])
+  assert.deepEqual(await sent({ method: 'POST' }), ['POST', '/x?c=4', 'application/json', '{"a":"1 2","b":3}'])
+  const header = { 'Content-Type': 'application/x-www-form-urlencoded' }
+  assert.deepEqual((await sent({ method: 'POST', header }))[3], 'a=1%202&b=3')
+  assert.deepEqual((await sent({ method: 'PUT', data: 'text' }))[3], 'text')
+})
+
+test('a request that takes too long fails with errno 5', async (t) => {
+  const url = await serve(t, () => undefined)
+  const err = await failure(requested(takePhone().wx, { url, timeout: 20 }))
+  assert.deepEqual(err, { errMsg: 'request:fail timeout', errno: 5 })
+})
+
+test('abort fails the request, closes the connection, and does so once', async (t) => {
+  let closed
+  const gone = new Promise((resolve) => (closed = resolve))
+  const arrived = new Promise((resolve) => serve(t, (req) => (req.on('close', closed), resolve('yes'))).then((url) => start(url)))
+  const errors = []
+  let task
+  const start = (url) => (task = takePhone().wx.request({ url, fail: (err) => errors.push(err.errMsg) }))
+  await arrived
+  task.abort()
+  task.abort()
+  await gone
+  await pause()
+  assert.deepEqual(errors, ['request:fail abort'])
+})
+
+test('ten requests run at once, the eleventh waits', async (t) => {
+  const open = []
+  const url = await serve(t, (_, res) => open.push(res))
+  const { wx } = takePhone()
+  const all = Array.from({ length: 11 }, () => requested(wx, { url }))
+  while (open.length < 10) await pause(1)
+  await pause(20)
+  assert.equal(open.length, 10)
+  open[0].end('{}')
+  while (open.length < 11) await pause(1)
+  open.forEach((res) => res.end('{}'))
+  await Promise.all(all)
+})
+
+test('a domain that is not on the list is not called', async () => {
+  const { wx } = takePhone({ switches: { domains: ['https://api.example.com'] } })
+  assert.equal((await failure(requested(wx, { url: GATE }))).errMsg, 'request:fail url not in domain list')
+})
+
+test('in the background requests are interrupted after a while, also those under way', async (t) => {
+  const url = await serve(t, () => undefined)
+  const phone = takePhone({ backgroundGrace: 10 })
+  const running = failure(requested(phone.wx, { url }))
+  phone.background()
+  assert.equal((await running).errMsg, 'request:fail interrupted')
+  phone.foreground()
+  assert.equal((await requested(phone.wx, { url: `${GATE}/health` })).statusCode, 200)
+})
+
+test('who is back soon enough is not interrupted', async () => {
+  const phone = takePhone()
+  phone.background()
+  phone.foreground()
+  assert.equal((await requested(phone.wx, { url: `${GATE}/health` })).statusCode, 200)
+})
+
+test('chunks are told as they come', async (t) => {
+  const url = await serve(t, (_, res) => {
+    res.write('one')
+    setTimeout(() => res.end('two'), 20)
+  })
+  const chunks = []
+  await new Promise((success) => {
+    const task = takePhone().wx.request({ url, enableChunked: true, success })
+    task.onChunkReceived(({ data }) => chunks.push(Buffer.from(data).toString()))
+  })
+  assert.equal(chunks.join(''), 'onetwo')
+  assert.ok(chunks.length > 1)
+})
+
+test('upload and download tell the headers to their task alone', async () => {
+  const { wx, files } = takePhone()
+  files.set('wxfile://a', new Uint8Array([1]))
+  for (const [api, options] of [['uploadFile', { filePath: 'wxfile://a', name: 'f' }], ['downloadFile', {}]]) {
+    let header
+    const res = await new Promise((success) => {
+      wx[api]({ url: `${GATE}/api/x`, ...options, success }).onHeadersReceived((it) => (header = it.header))
+    })
+    assert.deepEqual([res.header, header['X-Wxgate-Error']], [undefined, 'InvalidToken'])
+  }
+})
+
+test('a file that is not there cannot be uploaded', async () => {
+  const { wx } = takePhone()
+  const err = await new Promise((fail) => wx.uploadFile({ url: GATE, filePath: 'nowhere', name: 'f', fail }))
+  assert.equal(err.errMsg, 'uploadFile:fail file not found')
+})
+
+test('the storage keeps copies, says an empty text for nothing, and has limits', () => {
+  const { wx } = takePhone()
+  const value = { a: [1] }
+  wx.setStorageSync('k', value)
+  value.a.push(2)
+  wx.setStorageSync('d', new Date(5))
+  assert.deepEqual([wx.getStorageSync('k'), wx.getStorageSync('none'), wx.getStorageSync('d')], [{ a: [1] }, '', new Date(5)])
+  assert.throws(() => wx.setStorageSync('big', 'x'.repeat(1024 * 1024)), /1 MB/)
+  for (let i = 0; i < 10; i++) wx.setStorageSync(`k${i}`, 'x'.repeat(1024 * 1000))
+  assert.throws(() => wx.setStorageSync('more', 'x'.repeat(1024 * 1000)), /10 MB/)
+  assert.equal(wx.getStorageInfoSync().limitSize, 10240)
+})
+
+test('a full storage throws', () => {
+  assert.throws(() => takePhone({ switches: { storageFull: true } }).wx.setStorageSync('k', 1))
+})
+
+test('openSetting and getUserProfile need the tap itself: nothing may be awaited before them', async () => {
+  const phone = takePhone()
+  for (const api of ['openSetting', 'getUserProfile']) {
+    const words = `${api}:fail can only be invoked by user TAP gesture.`
+    assert.equal((await failure(phone.wx[api]())).errMsg, words)
+    const late = phone.tap(async () => {
+      await phone.wx.getSetting()
+      return phone.wx[api]()
+    })
+    assert.equal((await failure(late)).errMsg, words)
+    assert.equal((await phone.tap(() => phone.wx[api]())).errMsg, `${api}:ok`)
+  }
+})
+
+test('getSetting tells only what was asked: true, false, or nothing', async () => {
+  const { wx } = takePhone({ switches: { refuse: ['scope.record'] } })
+  await wx.authorize({ scope: 'scope.camera' })
+  await failure(wx.authorize({ scope: 'scope.record' }))
+  assert.deepEqual((await wx.getSetting()).authSetting, { 'scope.camera': true, 'scope.record': false })
+})
+
+test('a refused scope is not asked for again, and the consent is the user’s on every phone', async () => {
+  const asked = []
+  const phone = takePhone({ ask: (question) => (asked.push(question), false) })
+  await failure(phone.wx.authorize({ scope: 'scope.record' }))
+  const err = await failure(phone.anotherPhone().wx.authorize({ scope: 'scope.record' }))
+  assert.deepEqual(err, { errMsg: 'authorize:fail auth deny', errno: 103 })
+  assert.deepEqual(asked, [{ kind: 'authorize', scope: 'scope.record' }])
+})
+
+test('the last privacy listener wins', async () => {
+  const { wx } = takePhone({ switches: { privacyNeeded: true } })
+  wx.onNeedPrivacyAuthorization(() => assert.fail('replaced'))
+  wx.onNeedPrivacyAuthorization((resolve) => resolve({ event: 'disagree' }))
+  const err = await failure(wx.requirePrivacyAuthorize())
+  assert.deepEqual(err, { errMsg: 'requirePrivacyAuthorize:fail privacy permission is not authorized', errno: 104 })
+})
+
+test('to agree for a button that was not tapped is no agreement', async () => {
+  const { wx } = takePhone({ switches: { privacyNeeded: true } })
+  wx.onNeedPrivacyAuthorization((resolve) => resolve({ event: 'agree', buttonId: 'agree' }))
+  assert.equal((await failure(wx.requirePrivacyAuthorize())).errno, 104)
+})
+
+test('an exposure answers nothing yet', async () => {
+  const phone = takePhone({ switches: { privacyNeeded: true } })
+  phone.wx.onNeedPrivacyAuthorization((resolve) => {
+    resolve({ event: 'exposureAuthorization' })
+    phone.tapButton('agreePrivacyAuthorization', () => resolve({ event: 'agree', buttonId: 'b' }), 'b')
+  })
+  await phone.wx.requirePrivacyAuthorize()
+  assert.equal((await phone.wx.getPrivacySetting()).needAuthorization, false)
+})
+
+test('base libraries before 2.32.3 know no privacy, and do not block', async () => {
+  const { wx } = takePhone({ baseLibrary: '2.32.2', switches: { privacyNeeded: true } })
+  assert.equal(wx.getPrivacySetting, undefined)
+  assert.equal(wx.canIUse('onNeedPrivacyAuthorization'), false)
+  assert.equal((await wx.getLocation()).errMsg, 'getLocation:ok')
+})
+
+test('the phone number button tells what happened in WeChat’s words', async () => {
+  const phone = takePhone()
+  const tap = () => phone.tapButton('getPhoneNumber', (event) => event)
+  const { type, detail } = await tap()
+  assert.deepEqual([type, Object.keys(detail).sort()], ['getphonenumber', ['code', 'encryptedData', 'errMsg', 'iv']])
+  const told = []
+  for (const name of ['refusePhone', 'noQuota', 'noPermission']) {
+    phone.switches[name] = true
+    told.push((await tap()).detail)
+    phone.switches[name] = false
+  }
+  assert.deepEqual(told, [
+    { errMsg: 'getPhoneNumber:fail user deny', errno: 103 },
+    { errMsg: 'getPhoneNumber:fail no quota', errno: 1400001 },
+    { errMsg: 'getPhoneNumber:fail no permission' }
+  ])
+})
+
+test('the code of the phone number came with base library 2.21.2', async () => {
+  for (const [baseLibrary, has] of [['2.21.1', false], ['2.21.2', true]]) {
+    const detail = await takePhone({ baseLibrary }).tapButton('getPhoneNumber', (event) => event.detail)
+    assert.equal('code' in detail, has)
+  }
+})
+
+test('each call is traced when it begins and when it ends', async () => {
+  const entries = []
+  const { wx } = takePhone({ trace: (entry) => entries.push([entry.api, entry.phase, entry.status]) })
+  await requested(wx, { url: `${GATE}/health` })
+  assert.deepEqual(entries, [['request', 'begin', undefined], ['request', 'end', 200]])
+})
+
+test('in a browser it is a plain script that sets one name', () => {
+  const file = path.join(__dirname, '..', '..', 'simulator', 'wx.js')
+  const self = {}
+  vm.runInNewContext(fs.readFileSync(file, 'utf8'), { self })
+  assert.deepEqual(Object.keys(self), ['wxgateSimulator'])
+  assert.equal(typeof createPhone, typeof self.wxgateSimulator.createPhone)
+})
