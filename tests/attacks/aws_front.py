@@ -36,7 +36,9 @@ Fault = Callable[[socket.socket, Operation, Forward], None]
 
 def refusing(code: str, *, status: int = 400, **fields: object) -> Fault:
     """Fault: the operation is refused with an AWS error code, and not done."""
-    body = json.dumps({"__type": f"aws#{code}", "message": TEXT, "Message": TEXT, **fields}).encode()
+    body = json.dumps(
+        {"__type": f"aws#{code}", "message": TEXT, "Message": TEXT, **fields}
+    ).encode()
 
     def fault(connection: socket.socket, _operation: Operation, _forward: Forward) -> None:
         connection.sendall(answer(status, [("Content-Type", "application/x-amz-json-1.0")], body))

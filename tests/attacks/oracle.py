@@ -94,18 +94,20 @@ def padded(text: bytes) -> bytes:
     return text + bytes([count]) * count
 
 
-def sealed(text: bytes, iv: bytes, user: str = "A") -> Message:
-    """Encrypt whole blocks as WeChat does for a user."""
-    key = base64.b64decode(USERS[user]["session_key"])
-    encryptor = Cipher(AES128(key), CBC(iv)).encryptor()
+KEY: str = USERS["A"]["session_key"]
+
+
+def sealed(text: bytes, iv: bytes, session_key: str = KEY) -> Message:
+    """Encrypt whole blocks as WeChat does, for user A."""
+    encryptor = Cipher(AES128(base64.b64decode(session_key)), CBC(iv)).encryptor()
     data = encryptor.update(text) + encryptor.finalize()
     return Message(text, iv, [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
 
 
-def message(fields: dict[str, Any], iv: bytes) -> Message:
+def message(fields: dict[str, Any], iv: bytes, session_key: str = KEY) -> Message:
     """Encrypt one of WeChat's objects, spelled as WeChat spells it."""
     text = json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":"))
-    return sealed(padded(text.encode()), iv)
+    return sealed(padded(text.encode()), iv, session_key)
 
 
 class Attacker:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -150,7 +151,7 @@ def test_with_two_answers_the_padding_would_show(world: World) -> None:
     assert _statuses(world, weak.distinct_errors, "padding") == {400, 422}
 
 
-BAD_PADDINGS = {
+BAD_PADDINGS: dict[str, Callable[[bytes], bytes]] = {
     "the bytes before the last differ": lambda text: (
         padded(text)[:-2] + b"\x00" + padded(text)[-1:]
     ),

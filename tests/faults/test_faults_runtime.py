@@ -1,0 +1,476 @@
+"""The runtime fails: no time, a kill, a crossed login, a wrong clock, a dead log, an odd event."""
+
+import base64
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.gateway import Context, event_of
+from tests.attacks.aws_front import Fault as AwsFault
+from tests.attacks.aws_front import Forward, Operation
+from tests.attacks.loopback import silence
+from tests.attacks.oracle import PHONE, message
+from tests.attacks.runner import JUNK
+from tests.attacks.weakened import Weakness, open_door
+from tests.attacks.wechat import USERS, refusal, said, session_of
+from tests.attacks.world import TTL, Door, Exchange, World
+from tests.fakes import NOW
+from tests.faults.corpus import Fault, always, check, covers, sessions_in
+
+ROOT = Path(__file__).parent.parent.parent
+NEW_KEY = USERS["A"]["session_key_replaced"]
+
+
+def login(world: World, code: str = "code-A", **options: Any) -> Exchange:
+    """Log user A in."""
+    exchange = world.door.send("POST", "/login", json_body={"code": code}, **options)
+    if exchange.answer.status == 200:
+        world.secrets["token"].add(exchange.answer.json["token"])
+    return exchange
+
+
+def proxied(world: World, token: str) -> Exchange:
+    """Send a request upstream."""
+    return world.door.send("GET", "/api/echo", token=token)
+
+
+# --- time runs out -------------------------------------------------------------------------------
+
+
+@dataclass
+class Invocation:
+    """A Lambda context whose time a test decides."""
+
+    milliseconds: int = 25_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Give what is left."""
+        return self.milliseconds
+
+
+@covers("RUN-02")
+def test_no_token_is_given_where_no_time_is_left_to_store_it(world: World, fault: Fault) -> None:
+    before, invocation = sessions_in(world), Invocation()
+
+    def slow(connection: Any, received: Any) -> None:
+        invocation.milliseconds = 300
+        said(session_of("A"))(connection, received)
+
+    with world.wechat.scripted(slow):
+        exchange = login(world, context=invocation)
+    check(world, fault, exchange)
+    assert exchange.writes == []
+    assert sessions_in(world) == before
+
+
+def test_with_no_time_left_no_code_is_spent(world: World) -> None:
+    exchange = login(world, context=Invocation(900))
+    assert exchange.answer.code == "DeadlineExceeded"
+    assert exchange.wechat == []
+    always(world, exchange)
+
+
+def test_with_no_time_left_nothing_goes_upstream(world: World, token: str) -> None:
+    exchange = world.door.send("GET", "/api/echo", token=token, context=Invocation(1400))
+    assert exchange.answer.code == "DeadlineExceeded"
+    assert exchange.upstream == []
+
+
+# --- killed --------------------------------------------------------------------------------------
+
+KILLED = """
+import json, sys, app
+app.services.clock = lambda: %d
+print(json.dumps(app.app(json.load(sys.stdin), None)))
+"""
+
+
+@covers("RUN-03")
+@pytest.mark.parametrize("moment", ["before the writes", "after the writes"])
+def test_a_process_killed_in_its_writes_leaves_no_half_session(
+    world: World, fault: Fault, moment: str
+) -> None:
+    old, before = world.door.login(), sessions_in(world)
+    reached = threading.Event()
+    with world.aws.failing("TransactWriteItems", _held(reached, moment == "after the writes")):
+        output = _killed(world, old, reached)
+    assert output == b""  # no token left the process
+    assert sessions_in(world) == before  # the old one, or the one that replaced it
+    exchange = proxied(world, old)
+    assert exchange.answer.status == (401 if moment == "after the writes" else 200)
+    check(world, fault, login(world))
+
+
+def _held(reached: threading.Event, done: bool) -> AwsFault:
+    def fault(connection: Any, _operation: Operation, forward: Forward) -> None:
+        if done:
+            forward()
+        reached.set()
+        connection.recv(1)
+
+    return fault
+
+
+def _killed(world: World, old: str, reached: threading.Event) -> bytes:
+    """Log in by a process of its own, which replaces a session; kill it while it writes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED % NOW],
+        cwd=ROOT,
+        env={**os.environ, **world.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    body = json.dumps({"code": "code-A", "replaces": old})
+    event = event_of(
+        "POST", "/login", [("Content-Type", "application/json")], body, world.door.app.routes
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(event).encode())
+        process.stdin.close()
+        assert reached.wait(20)
+        process.kill()
+        return process.stdout.read()
+
+
+class _OutOfMemory:
+    """An upstream for which no memory is left."""
+
+    def is_public(self, _below: str) -> bool:
+        return False
+
+    def url(self, below: str) -> str:
+        return below
+
+    def forward(self, *_arguments: object) -> Any:
+        raise MemoryError("canary-memory-text")
+
+
+@covers("RUN-04")
+def test_a_request_without_memory_fails_alone(world: World, token: str, fault: Fault) -> None:
+    services = {"upstream": lambda _services: _OutOfMemory()}
+    door = open_door(world, Weakness(services=services))
+    exchange = door.send("GET", "/api/echo", token=token)
+    assert (exchange.answer.status, exchange.answer.code) == (fault.statuses[0], fault.code)
+    assert "canary-memory-text" not in str(exchange.seen.lines) + str(exchange.answer)
+    assert door.send("POST", "/login", json_body={"code": "code-A"}).answer.status == 200
+
+
+# --- logins that meet ----------------------------------------------------------------------------
+
+
+@covers("RUN-06")
+def test_a_code_repeated_after_a_timeout_gives_no_second_session(
+    world: World, fault: Fault
+) -> None:
+    world.wechat.renew()
+    before = sessions_in(world)
+
+    def consumed_and_silent(connection: Any, received: Any) -> None:
+        world.wechat.codes["code-once"] = 40163
+        silence(connection, received)
+
+    with world.wechat.scripted(consumed_and_silent):
+        first = login(world, "code-once", context=Context(seconds=1.5))
+    assert first.answer.code == "WeChatTimeout"
+    second = login(world, "code-once")
+    world.wechat.codes["code-once"] = "openid A, once"
+    check(world, fault, second)
+    assert second.answer.code == "InvalidCode"
+    assert sessions_in(world) == before
+
+
+@covers("RUN-07")
+@pytest.mark.parametrize("sends", [2, 20])
+def test_a_code_sent_at_once_gives_tokens_of_its_own_user_alone(
+    world: World, fault: Fault, sends: int
+) -> None:
+    world.wechat.codes["code-once"] = "openid A, once"
+    world.wechat.renew()
+    answers = _at_once(world.door, [_login_event(world, "code-once")] * sends)
+    assert sorted(a["statusCode"] for a in answers) == [200] + [401] * (sends - 1)
+    [token] = [json.loads(a["body"])["token"] for a in answers if a["statusCode"] == 200]
+    sent = proxied(world, token)
+    check(world, fault, sent)
+    assert sent.upstream[0].values("x-wx-openid") == [USERS["A"]["openid"]]
+
+
+def test_users_who_log_in_at_once_get_their_own_sessions(world: World) -> None:
+    codes = ["code-A", "code-B"] * 10
+    answers = _at_once(world.door, [_login_event(world, code) for code in codes])
+    for code, answer in zip(codes, answers, strict=True):
+        sent = proxied(world, json.loads(answer["body"])["token"]).upstream[0]
+        assert sent.values("x-wx-openid") == [USERS[code[-1]]["openid"]]
+
+
+def _login_event(world: World, code: str) -> dict[str, Any]:
+    headers = [("Content-Type", "application/json")]
+    return event_of("POST", "/login", headers, json.dumps({"code": code}), world.door.app.routes)
+
+
+def _at_once(door: Door, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    with door.inside(), door.world.watching(), ThreadPoolExecutor(len(events)) as pool:
+        return list(pool.map(lambda event: door.app(event, None), events))
+
+
+@covers("RUN-08")
+def test_logins_that_cross_keep_their_own_keys(world: World, fault: Fault) -> None:
+    second_is_stored = threading.Event()
+    keys = iter([USERS["A"]["session_key"], NEW_KEY])
+
+    def one_key_after_another(connection: Any, received: Any) -> None:
+        said(session_of("A", next(keys)))(connection, received)
+
+    def wait_for_the_second(connection: Any, _operation: Operation, forward: Forward) -> None:
+        assert second_is_stored.wait(5)
+        connection.sendall(forward())
+
+    def first_login() -> dict[str, Any]:
+        result: dict[str, Any] = world.door.app(_login_event(world, "code-A"), None)
+        return result
+
+    with (
+        world.wechat.scripted(one_key_after_another),
+        world.aws.failing("PutItem", wait_for_the_second, times=1),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        mark = len(world.aws.operations)
+        slow = pool.submit(first_login)
+        while not any(done.name == "PutItem" for done in world.aws.operations[mark:]):
+            second_is_stored.wait(0.005)
+        second = login(world)
+        second_is_stored.set()
+        first = json.loads(slow.result()["body"])["token"]
+    check(world, fault, second)
+    for token, key in ((first, USERS["A"]["session_key"]), (second.answer.json["token"], NEW_KEY)):
+        assert _decrypted(world, token, key).answer.json["data"] == PHONE
+
+
+def _decrypted(world: World, token: str, session_key: str) -> Exchange:
+    world.forget_failures()
+    return world.door.send("POST", "/decrypt", token=token, json_body=_phone_under(session_key))
+
+
+def _phone_under(session_key: str) -> dict[str, str]:
+    sealed = message(PHONE, bytes(16), session_key)
+    return {
+        "kind": "phone",
+        "iv": base64.b64encode(sealed.iv).decode(),
+        "encryptedData": base64.b64encode(b"".join(sealed.blocks)).decode(),
+    }
+
+
+@covers("RUN-09")
+def test_a_key_that_wechat_replaced_fails_to_open_and_ends_no_session(
+    world: World, fault: Fault
+) -> None:
+    token = world.door.login()
+    exchange = _decrypted(world, token, NEW_KEY)
+    check(world, fault, exchange)
+    assert proxied(world, token).answer.status == 200
+
+
+def test_data_sealed_before_a_new_login_still_opens_after_it(world: World) -> None:
+    old = world.door.login()
+    with world.wechat.scripted(said(session_of("A", NEW_KEY))):
+        token = world.door.login(replaces=old)
+    assert _decrypted(world, token, USERS["A"]["session_key"]).answer.status == 200
+    assert _decrypted(world, token, NEW_KEY).answer.status == 200
+
+
+# --- the clock -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _off_by(world: World, seconds: float) -> Iterator[None]:
+    world.clock.advance(seconds)
+    try:
+        yield
+    finally:
+        world.clock.advance(-seconds)
+
+
+@covers("RUN-12")
+def test_with_a_fast_clock_sessions_end_early_by_as_much(world: World, fault: Fault) -> None:
+    token, ending = world.door.login(), world.door.login_at(NOW - TTL + 300)
+    with _off_by(world, 300):
+        exchange, ended = proxied(world, token), proxied(world, ending)
+        opened = _decrypted(world, token, USERS["A"]["session_key"])
+    check(world, fault, exchange)
+    assert (exchange.answer.status, ended.answer.status) == (200, 401)
+    assert opened.answer.code == "DecryptFailed"  # its watermark is 305 s old by this clock
+
+
+@covers("RUN-13")
+def test_with_a_slow_clock_sessions_live_longer_by_as_much(world: World, fault: Fault) -> None:
+    token, ended = world.door.login(), world.door.login_at(NOW - TTL)
+    with _off_by(world, -300):
+        exchange, living = proxied(world, token), proxied(world, ended)
+        opened = _decrypted(world, token, USERS["A"]["session_key"])
+    check(world, fault, exchange)
+    assert (exchange.answer.status, living.answer.status) == (200, 200)
+    assert opened.answer.code == "DecryptFailed"  # its watermark lies 295 s in the future
+
+
+@covers("RUN-14")
+def test_a_clock_that_jumps_back_an_hour_harms_nobody(world: World, fault: Fault) -> None:
+    token = world.door.login()
+    with _off_by(world, -3600):
+        check(world, fault, proxied(world, token))
+        assert login(world).answer.status == 200
+        failed = world.door.send("POST", "/decrypt", token=token, json_body=JUNK)
+        assert failed.answer.code == "DecryptFailed"
+    world.forget_failures()
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+class _Broken(io.StringIO):
+    """A standard output that takes nothing."""
+
+    def write(self, _text: str) -> int:
+        raise OSError("no space left")
+
+
+def _closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+def _ascii() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+
+
+STREAMS: dict[str, Callable[[], Any]] = {
+    "closed": _closed,
+    "full": _Broken,
+    "ascii": _ascii,
+    "none": lambda: None,
+}
+
+
+@covers("RUN-17")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_log_that_fails_fails_no_request(
+    world: World, token: str, fault: Fault, stream: str
+) -> None:
+    app = world.door.app
+    headers = [("Authorization", f"Bearer {token}")]
+    event = event_of("GET", "/api/echo", headers, None, app.routes)
+    with world.door.inside(), contextlib.redirect_stdout(STREAMS[stream]()):
+        assert app(event, None)["statusCode"] == 200
+    check(world, fault, proxied(world, token))
+
+
+# --- odd events ----------------------------------------------------------------------------------
+
+LOGIN = {"resourcePath": "/login", "httpMethod": "POST"}
+EVENTS: dict[str, Any] = {
+    "a console test event": {"key1": "value1", "key2": "value2", "key3": "value3"},
+    "nothing": {},
+    "null": None,
+    "a list": [],
+    "a text": "x",
+    "no requestContext": {"path": "/login", "httpMethod": "POST", "body": "{}", "headers": None},
+    "requestContext null": {"requestContext": None},
+    "requestContext a list": {"requestContext": []},
+    "null maps": {
+        "requestContext": LOGIN,
+        "headers": None,
+        "multiValueHeaders": None,
+        "body": '{"code":"code-A"}',
+    },
+    "maps of other types": {
+        "requestContext": {"resourcePath": "/api/{proxy+}", "httpMethod": "GET"},
+        "path": 7,
+        "headers": [],
+        "multiValueHeaders": {"Authorization": "Bearer x"},
+        "multiValueQueryStringParameters": {"a": None},
+    },
+    "a path that is null": {
+        "requestContext": {"resourcePath": "/api/{proxy+}", "httpMethod": "GET"},
+        "path": None,
+    },
+    "a body of another type": {
+        "requestContext": LOGIN,
+        "multiValueHeaders": {"Content-Type": ["application/json"]},
+        "body": {"code": "code-A"},
+    },
+    "half a surrogate pair": {
+        "requestContext": LOGIN,
+        "multiValueHeaders": {"Content-Type": ["application/json"]},
+        "body": '{"code":"\ud800"}',
+    },
+    "HTTP API's payload 2.0": {
+        "version": "2.0",
+        "routeKey": "POST /login",
+        "rawPath": "/login",
+        "requestContext": {"http": {"method": "POST", "path": "/login"}},
+        "body": "{}",
+    },
+}
+
+
+@covers("RUN-19")
+@pytest.mark.parametrize("shape", EVENTS)
+def test_an_odd_event_is_refused_without_a_trace(world: World, fault: Fault, shape: str) -> None:
+    exchange = world.door.serve(EVENTS[shape])
+    allowed = [*fault.statuses, 415]
+    assert exchange.answer.status in allowed
+    assert exchange.answer.status < 500
+    assert exchange.answer.code
+    assert "Traceback" not in str(exchange.answer) + "".join(exchange.seen.lines)
+    assert (exchange.wechat, exchange.store) == ([], [])
+    always(world, exchange)
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+@covers("RUN-21")
+def test_the_functions_have_their_instances_to_themselves(fault: Fault) -> None:
+    template = json.loads((ROOT / "resources.json").read_text())
+    reserved = [
+        resource["Properties"]["ReservedConcurrentExecutions"]
+        for resource in template["Resources"].values()
+        if "ReservedConcurrentExecutions" in resource.get("Properties", {})
+    ]
+    parameters = {value["Fn::If"][1]["Ref"] for value in reserved}
+    assert parameters == {"LoginConcurrency", "ProxyConcurrency", "DecryptConcurrency"}, fault
+
+
+@covers("RUN-22")
+def test_a_slow_upstream_holds_no_login_up(world: World, token: str, fault: Fault) -> None:
+    door = world.open_door(UPSTREAM_TIMEOUT="0.8")
+    headers = [("Authorization", f"Bearer {token}")]
+    event = event_of("GET", "/api/slow", headers, None, door.app.routes)
+    with world.upstream.scripted(silence), ThreadPoolExecutor(8) as pool, door.inside():
+        slow = [pool.submit(door.app, event, None) for _ in range(8)]
+        exchange = world.door.send("POST", "/login", json_body={"code": "code-A"})
+        finished = sum(one.done() for one in slow)
+        answers = [one.result() for one in slow]
+    assert exchange.answer.status == 200
+    assert finished == 0  # all of them were still waiting
+    assert {answer["statusCode"] for answer in answers} == set(fault.statuses)
+    codes = {json.loads(answer["body"])["Code"] for answer in answers}
+    assert codes == {fault.code}
+
+
+def test_a_refused_login_says_nothing_of_wechats_words(world: World) -> None:
+    with world.wechat.scripted(said(refusal(40029))):
+        exchange = login(world)
+    assert "canary-errmsg" not in str(exchange.answer)
