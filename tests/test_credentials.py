@@ -48,6 +48,10 @@ def refusal(call: Callable[[], object]) -> GateError:
 # --- kept ---
 
 
+def test_the_times_are_those_that_operators_are_told() -> None:
+    assert (KEEP, STALE, REREAD) == (300, 3600, 30)
+
+
 def test_a_secret_is_asked_for_by_its_full_name(apps: AppSecrets, manager: SecretsManager) -> None:
     assert apps.current(APPID) == FIRST
     assert manager.calls == [(NAME, "AWSCURRENT")]

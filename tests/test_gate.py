@@ -100,6 +100,10 @@ def test_a_binary_answer_needs_no_accept_header(accept: list[tuple[str, str]]) -
     assert answer["isBase64Encoded"]
 
 
+def test_api_gateway_is_told_to_hand_over_every_body_as_it_came() -> None:
+    assert gate(ok).api.binary_types == ["*/*"]
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "", "nonsense", "application/json"])
 def test_the_media_type_is_the_views_affair(media_type: str) -> None:
     assert send(gate(ok), "POST", "/view", ("Content-Type", media_type))["statusCode"] == 200
