@@ -9,7 +9,10 @@ export interface Options {
   wx?: object
   /** The one storage key of this client; `wxgate:` and baseUrl by default. Clients with different keys are independent. */
   storageKey?: string
-  /** Milliseconds for each call, 60000 (WeChat's own) by default. A request's own `timeout` counts more. */
+  /**
+   * Milliseconds for each call; a request's own `timeout` counts more. Without it requests have WeChat's own (app.json's
+   * networkTimeout, else 60000), and wx.login, wx.checkSession, wx.getSetting and the gate's own routes 60000.
+   */
   timeout?: number
 }
 

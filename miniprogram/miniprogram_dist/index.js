@@ -190,7 +190,7 @@ function createClient(options) {
   function renew(sent) {
     if (!flight) {
       if (session().token && saved.token !== sent) return Promise.resolve(saved)
-      save(sent, 1, saved.pending)
+      save(sent, 1)
     }
     return login()
   }
@@ -204,7 +204,7 @@ function createClient(options) {
 
     function attempt(again) {
       var token = ours && session().token
-      var args = copy({ timeout: limit }, o)
+      var args = copy(copy({}, { timeout: options.timeout }), o)
       var seen
       args.url = url
       args.header = copy({}, o.header)

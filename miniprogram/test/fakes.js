@@ -50,6 +50,7 @@ function fakeWx(answer, how = 'async') {
         const { header, ...bare } = res
         if (res.statusCode) o.success(api === 'request' ? res : bare)
         else o.fail(res)
+        if (o.complete) o.complete(res)
       })
     }
     const res = answer(request, wx)

@@ -86,6 +86,23 @@ test('ensureLogin logs in only without a usable token', async () => {
   assert.equal(wx.codes, 1)
 })
 
+test('ensureLogin during a login waits for the new token, since the old one is about to go', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  client.login()
+  assert.equal((await client.ensureLogin()).token, 'token-2')
+})
+
+test('a token that was refused is not usable, also where the login after it failed', async () => {
+  const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
+  const client = await loggedIn(wx)
+  const login = wx.login
+  wx.login = (o) => o.fail({ errMsg: 'login:fail' })
+  await rejection(client.get('/api/x'))
+  wx.login = login
+  assert.equal((await client.ensureLogin()).token, 'token-2')
+})
+
 test('a token within half a minute of its end is not usable', async () => {
   const wx = fakeWx(gateOf({ '/login': ok({ token: 't', expires_in: 29 }) }))
   const client = await loggedIn(wx)
@@ -347,6 +364,14 @@ test('get, post, put and del send their method, data and options', async () => {
     wx.requests.map((r) => [r.method, r.data, r.timeout, r.dataType]),
     ['GET', 'POST', 'PUT', 'DELETE'].map((method) => [method, { a: 1 }, 9, 'text'])
   )
+})
+
+test('a timeout is the request’s own, else the client’s, else WeChat’s', async () => {
+  const wx = fakeWx(() => ok())
+  await clientOf(wx, { timeout: 7 }).get('/api/x', undefined, { timeout: 5 })
+  await clientOf(wx, { timeout: 7 }).get('/api/x')
+  await clientOf(wx).get('/api/x')
+  assert.deepEqual(wx.requests.map((r) => ('timeout' in r ? r.timeout : 'none')), [5, 7, 'none'])
 })
 
 test('callbacks are told as wx tells them: success or fail, then complete', async () => {
