@@ -40,7 +40,10 @@ def _messages() -> str:
     return "\n".join(known.message for known in classes)
 
 
-STATIC = _messages() + "kind is one of user, phone, werun, share, group. code appid everywhere"
+STATIC = _messages() + (
+    "kind is one of user, phone, werun, share, group. code appid everywhere rawData signature "
+    "Content-Type is missing. Send application/json."
+)
 
 
 @dataclass(frozen=True)

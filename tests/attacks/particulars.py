@@ -121,7 +121,7 @@ def drops_what_was_forged(case: Case) -> Breaches:
         return
     ours = {"x-forwarded-for": [SOURCE_IP], "x-request-id": case.sent.values("x-request-id")}
     for name, value in case.entry.request["headers"]:
-        if name == "Authorization":
+        if name == "Authorization" or folded(name).startswith("x-wx-"):  # the latter is G7's
             continue
         found = [v for k, v in case.sent.headers if folded(k) == folded(name)]
         if found != ours.get(folded(name), []) or value in found:
@@ -315,7 +315,7 @@ PARTICULARS: dict[str, Check] = {
     "never part of the path to WeChat": asks_wechat_exactly,
     "never evaluated; no lookup of evil.test": asks_wechat_exactly,
     "no attribute setting from input": logs_in_as_a,
-    "one fixed rule; never 500": refuses_pointedly("UnsupportedMediaType"),
+    "one fixed rule; never 500": refuses_pointedly("InvalidRequest"),
     "media types are case-insensitive (RFC 9110 8.3.1): must work, not crash": logs_in_as_a,
     "no code in URLs": held_by_invariants,
     "query is ignored: the session is A": logs_in_as_a,

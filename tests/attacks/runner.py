@@ -39,7 +39,7 @@ class Runner:
         self.world.wechat.renew()
         if entry.group == "decrypt":
             self.world.forget_failures()
-        with self.world.upstream.scripted(_upstream(entry.extra.get("fake_upstream"))):
+        with self.world.upstream.scripted(upstream_script(entry.extra.get("fake_upstream"))):
             try:
                 return self._judge(entry, mode, door)
             except Exception as error:  # noqa: BLE001 - G1: no exception escapes
@@ -146,7 +146,7 @@ def bomb() -> bytes:
     return gzip.compress(gzip.compress(bytes(1 << 20)) * 256)
 
 
-def _upstream(scripted: dict[str, Any] | None) -> loopback.Script:
+def upstream_script(scripted: dict[str, Any] | None) -> loopback.Script:
     """The upstream's answer as an entry describes it; it echoes where none does."""
     if scripted is None:
         return echo
