@@ -166,7 +166,7 @@ class Request:
         Raises:
             UnsupportedMediaType: unless Content-Type is application/json in UTF-8, uncompressed.
             RequestTooLarge: beyond MAX_JSON_BODY bytes.
-            InvalidRequest: if it is not a strict JSON object.
+            InvalidRequest: without a Content-Type, or if it is not a strict JSON object.
         """
         self._check_media_type()
         if len(self.body) > MAX_JSON_BODY:
@@ -179,6 +179,8 @@ class Request:
     def _check_media_type(self) -> None:
         types = self.values("content-type")
         encodings = self.values("content-encoding")
+        if not types:
+            raise InvalidRequest("Content-Type is missing. Send application/json.")
         if len(types) != 1 or [e for e in encodings if e.strip().lower() != "identity"]:
             raise UnsupportedMediaType
         media_type, *parameters = (part.strip().lower() for part in types[0].split(";"))

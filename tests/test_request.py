@@ -179,7 +179,7 @@ def test_another_media_type_is_unsupported(media_type: str) -> None:
 
 
 def test_a_media_type_is_needed_once() -> None:
-    assert refusal(request(body="{}").json) is UnsupportedMediaType
+    assert refusal(request(body="{}").json) is InvalidRequest
     twice = request(JSON_TYPE, ("content-type", "application/json"), body="{}")
     assert refusal(twice.json) is UnsupportedMediaType
 

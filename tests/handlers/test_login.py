@@ -13,7 +13,6 @@ from chalicelib.errors import (
     InvalidToken,
     StoreUnavailable,
     UnknownApp,
-    UnsupportedMediaType,
 )
 from chalicelib.handlers.login import WRITE_RESERVE, login, logout
 from chalicelib.request import Request
@@ -146,7 +145,7 @@ def test_the_log_line_learns_who_logged_in_by_hash_alone() -> None:
 
 
 def test_a_login_wants_json() -> None:
-    with pytest.raises(UnsupportedMediaType):
+    with pytest.raises(InvalidRequest):
         logged_in(sent())
 
 
