@@ -117,11 +117,13 @@ def has_secrets_manager(url: str) -> bool:
     """
     try:
         with closing(client("secretsmanager", url)) as manager:
-            manager.list_secrets(MaxResults=1)
+            answer = manager.list_secrets(MaxResults=1)
     except ClientError:
         return False
     except BotoCoreError as error:
         raise EngineUnavailable(f"No engine answers: {type(error).__name__}.") from error
     except ValueError as error:  # botocore's word for what is no address
         raise EngineUnavailable("That is no http address.") from error
+    if "SecretList" not in answer:
+        raise EngineUnavailable("What answers is no AWS engine.")
     return True

@@ -147,8 +147,10 @@ def _forget_account() -> None:
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",
     )
-    # The SDK would look for loopback behind a proxy.
-    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST, "localhost")))
+    # The SDK would look for loopback behind a proxy; of two spellings the lower one counts.
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    spared = ",".join(filter(None, (named, HOST, "localhost")))
+    os.environ.update(no_proxy=spared, NO_PROXY=spared)
 
 
 def load_app() -> ModuleType:

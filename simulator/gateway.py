@@ -136,9 +136,9 @@ def answer_of(result: Any) -> tuple[int, Headers, bytes]:
     A result that API Gateway could not read, or Lambda not carry, becomes its own 502.
     """
     try:
-        # A character is at most twelve in JSON: most answers need not be measured.
+        # A character is at most twelve in JSON, so most answers need not be measured.
         if (
-            len(result.get("body") or "") <= MAX_ANSWER // 12
+            len(result.get("body") or "") <= MAX_ANSWER // 16
             or len(json.dumps(result)) <= MAX_ANSWER
         ):
             return _read(result)
@@ -156,7 +156,7 @@ def _read(result: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
     headers = list((result.get("headers") or {}).items())
     for name, values in (result.get("multiValueHeaders") or {}).items():
         headers += [(name, value) for value in values]
-    data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    data = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
     return int(result["statusCode"]), headers, data
 
 

@@ -1,5 +1,7 @@
 """HTTP servers of the desk, each in a thread of its own."""
 
+import logging
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,12 +54,15 @@ def serve_wsgi(application: Any, host: str, port: int) -> Server:
     Raises:
         OSError: if the port is in use.
     """
+    # It warns of every queue and of every request that the end cuts off.
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     channels: dict[int, Any] = {}
+    # Bound here, since waitress leaves files open where it cannot bind.
+    listening = socket.create_server((host, port))
     server = create_server(
         application,
         map=channels,
-        host=host,
-        port=port,
+        sockets=[listening],
         threads=THREADS,
         ident="",
         clear_untrusted_proxy_headers=True,
@@ -75,4 +80,4 @@ def serve_wsgi(application: Any, host: str, port: int) -> Server:
         thread.join(timeout=5)
         server.task_dispatcher.shutdown(timeout=1)
 
-    return Server(f"http://{host}:{server.effective_port}", close)
+    return Server(f"http://{host}:{listening.getsockname()[1]}", close)
