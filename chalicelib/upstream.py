@@ -74,7 +74,7 @@ def checked_path(path: str) -> str:
     """
     mapping, found, below = path.partition(ROUTE)
     # A custom domain's base path mapping stands before our own route.
-    if not found or not below or not _MAPPING.fullmatch(mapping):
+    if not found or not _MAPPING.fullmatch(mapping):
         raise InvalidPath
     if len(below) > MAX_PATH or not _PLAIN.fullmatch(below):
         raise InvalidPath

@@ -211,10 +211,10 @@ class Misbehaving:
             socket.create_connection((HOST, self.port), timeout=1).close()  # wakes accept
         self._threads[0].join()
         self._listener.close()
-        for peer in self._peers:
+        for peer, thread in zip(self._peers, self._threads[1:], strict=True):
+            thread.join(1)  # what a client sent before it left is still to be read
             with suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
             thread.join()
 
     def _listen(self) -> None:

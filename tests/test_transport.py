@@ -620,6 +620,13 @@ def test_a_handshake_ends_at_the_deadline() -> None:
         ask(Origin("https", HOST, server.port), seconds=SHORT)
 
 
+def test_a_handshake_is_not_begun_without_time() -> None:
+    transport = Transport(allow_private=True, monotonic=ticking(0, 1, 9))
+    with Misbehaving(is_silent) as server, pytest.raises(ConnectTimeout):
+        ask(Origin("https", HOST, server.port), transport=transport)
+    assert (server.connections, server.received) == (1, [])
+
+
 def test_tls_before_1_2_is_not_spoken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, certificate = self_signed(tmp_path)
     context.set_ciphers("ALL:@SECLEVEL=0")
