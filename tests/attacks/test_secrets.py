@@ -16,17 +16,17 @@ from tests.attacks.wechat import ACCESS_TOKEN, APPSECRET, refusal, said, session
 from tests.attacks.world import Exchange, World
 
 CODE = "canary-code-4hVq8"
-GOOD = session_of("A")
+GOOD = session_of("C")
 
 
 @pytest.fixture(scope="module")
 def exchanges(world: World) -> Iterator[list[Exchange]]:
     """A user's whole life, then everything that can fail, by an app that starts cold."""
-    world.wechat.codes[CODE] = "openid A"
+    world.wechat.codes[CODE] = "openid C"
     world.forget_failures()
     door = world.open_door()
     token = door.login(CODE)
-    sealed = message(PHONE, bytes(16))
+    sealed = message(PHONE, bytes(16), GOOD["session_key"])
     opened = {
         "kind": "phone",
         "iv": base64.b64encode(sealed.iv).decode(),
@@ -112,8 +112,11 @@ def test_a_dump_of_the_table_yields_no_token_and_no_key(
     assert watch.leaks(_dumped(world), secrets) == []
 
 
-def test_a_dump_with_one_token_yields_that_tokens_key_alone(world: World) -> None:
-    own, other = world.door.login("code-A"), world.door.login("code-B")
+def test_a_dump_with_one_token_yields_that_tokens_key_alone(
+    world: World, exchanges: list[Exchange]
+) -> None:
+    assert exchanges
+    own, other = world.door.login(CODE), world.door.login("code-B")
     sealed = {
         bytes(item["item"]["B"]): item["sealed_key"]["B"]
         for item in world.items()

@@ -14,7 +14,15 @@ ACCESS_TOKEN = "canary-access-token-7Jq2"
 PHONE = "13777000042"
 RID = "6a7b8c9d-0e1f2a3b-4c5d6e7f"
 
-USERS: dict[str, dict[str, Any]] = META["users"]
+USERS: dict[str, dict[str, Any]] = {
+    **META["users"],
+    # One whose sessions may all be ended.
+    "C": {
+        "openid": "oCanaryC4hVq8mXk8sVtRwLp5cNd",
+        "unionid": "ocCanaryC4hVq8mXk8sVtRwLp5cN",
+        "session_key": "Y2FuYXJ5LWtleS1DLTR2cQ==",
+    },
+}
 
 
 def said(fields: object, *, content_type: str = "text/plain") -> Script:
