@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -143,36 +144,35 @@ def _compile(folder: Path) -> None:
 # --- init ----------------------------------------------------------------------------------------
 
 
-def _start(make: Callable[[], Function]) -> Callable[[], float]:
-    def sample() -> float:
-        with closing(make()) as function:
-            return function.wait() * 1000
-
-    return sample
-
-
 def inits(shop: Workshop, runs: int) -> list[Figure]:
-    """Take the time from spawn to the first `/next`, in turn."""
+    """Take the time from spawn to the first `/next`, in turn, and the processor's part of it."""
     names = list(template.functions(shop.sam))
-    samples = interleaved(
-        {
-            **{name: _start(lambda name=name: shop.function(name)) for name in names},  # type: ignore[misc]
-            "naive": _start(lambda: shop.other(shop.naive, "app.app")),
-            "compiled": _start(lambda: shop.other(shop.compiled, "app.app")),
-            "empty": _start(lambda: shop.other(shop.empty, "app.handle")),
-        },
-        runs,
-    )
-    figures = [Figure(f"init {name.lower()}", "ms", samples[name], INIT_GOAL) for name in names]
-    figures += [
-        Figure("init naive", "ms", samples["naive"]),
-        Figure("init naive, compiled", "ms", samples["compiled"]),
-        Figure("init of an empty function", "ms", samples["empty"]),
+    makers: dict[str, Callable[[], Function]] = {
+        **{name: partial(shop.function, name) for name in names},
+        "naive": partial(shop.other, shop.naive, "app.app"),
+        "naive, compiled": partial(shop.other, shop.compiled, "app.app"),
+        "of an empty function": partial(shop.other, shop.empty, "app.handle"),
+    }
+    processor: dict[str, list[float]] = {name: [] for name in makers}
+
+    def start(name: str) -> float:
+        with closing(makers[name]()) as function:
+            milliseconds = function.wait() * 1000
+            processor[name].append(function.cpu_seconds() * 1000)
+        return milliseconds
+
+    samples = interleaved({name: partial(start, name) for name in makers}, runs)
+    goals = dict.fromkeys(names, INIT_GOAL)
+    return [
+        *(Figure(f"init {k.lower()}", "ms", samples[k], goals.get(k)) for k in makers),
+        *(Figure(f"init {k.lower()}, CPU", "ms", processor[k][-runs:]) for k in makers),
+        *(
+            Figure(
+                f"naive / {k.lower()}", "times", ratios(samples["naive"], samples[k]), NAIVE_GOAL
+            )
+            for k in names
+        ),
     ]
-    for name in names:
-        quotients = ratios(samples["naive"], samples[name])
-        figures.append(Figure(f"naive / {name.lower()}", "times", quotients, NAIVE_GOAL))
-    return figures
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -225,20 +225,20 @@ class Phone:
 def answers(shop: Workshop, runs: int) -> list[Figure]:
     """Take the time of the first request of a fresh process, and of warm ones after it."""
     phone = Phone(shop.around)
-    first: dict[str, list[float]] = {}
-    warm: dict[str, list[float]] = {}
+    names = list(template.functions(shop.sam))
+    words = ("first request {}", "first request {}, CPU", "warm request {}")
+    samples: dict[str, list[float]] = {w.format(n.lower()): [] for w in words for n in names}
     for _ in range(runs):
-        for name in template.functions(shop.sam):
+        for name in names:
             with closing(shop.function(name)) as function:
                 function.wait()
-                taken = [phone.request(function, name) for _ in range(1 + WARM_REQUESTS)]
-            first.setdefault(name, []).append(taken[0])
-            warm.setdefault(name, []).append(median(taken[1:]))
-    return [
-        Figure(f"{word} request {name.lower()}", "ms", samples)
-        for word, figures in (("first", first), ("warm", warm))
-        for name, samples in figures.items()
-    ]
+                before = function.cpu_seconds()
+                first = phone.request(function, name)
+                processor = (function.cpu_seconds() - before) * 1000
+                warm = median(phone.request(function, name) for _ in range(WARM_REQUESTS))
+            for word, sample in zip(words, (first, processor, warm), strict=True):
+                samples[word.format(name.lower())].append(sample)
+    return [Figure(name, "ms", taken) for name, taken in samples.items()]
 
 
 # --- what the time goes into ---------------------------------------------------------------------

@@ -176,6 +176,14 @@ class Function:
             raise FunctionError(str(result))
         return result
 
+    def cpu_seconds(self) -> float:
+        """Give the time that the process has had a processor, whatever else the machine does.
+
+        Source: Linux, Documentation/scheduler/sched-stats.rst: nanoseconds of the main thread.
+        """
+        told = Path(f"/proc/{self._process.pid}/schedstat").read_text()
+        return int(told.split()[0]) / 1e9
+
     def close(self) -> None:
         """End the process and its API."""
         self._mailbox.closed = True

@@ -70,6 +70,7 @@ def test_a_function_has_its_package_and_the_client_alone_on_its_path(
 def test_the_start_is_timed(package: Path, client: Path) -> None:
     with closing(Function("stack-echo", "small.echo", package, client, {})) as function:
         assert 0 < function.wait() < 30
+        assert 0 < function.cpu_seconds() < 30
 
 
 def test_what_a_function_raises_is_told(package: Path, client: Path) -> None:
