@@ -123,6 +123,14 @@ def test_wechats_signature_closes_that_too(world: World) -> None:
     assert door.app(_event(door, sessions.token.text, body), None)["statusCode"] == 422
 
 
+def test_the_first_letters_of_a_group_id_are_the_clients_to_change(world: World) -> None:
+    shared = message({"openGId": "tGDZGV0qFFjBSwJKVAjhaTa_L0Ic"}, bytes(16))
+    iv = xor(shared.opened(0), b'{"openGId":"uGDZ')
+    [(_, result, _)] = _asked(world, [Query("flip", "share", iv, b"".join(shared.blocks))])
+    data = json.loads(result["body"])["data"]
+    assert data == {"openGId": "uGDZGV0qFFjBSwJKVAjhaTa_L0Ic"}  # so it proves no membership
+
+
 def _respliced_profile() -> tuple[bytes, bytes]:
     """The client's own profile from inside the nickname on, under a head of his choice."""
     original = message(PROFILE, bytes(16))

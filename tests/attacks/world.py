@@ -1,5 +1,6 @@
 """The unmodified app among servers that watch it: WeChat, the upstream and AWS, all on loopback."""
 
+import base64
 import contextlib
 import json
 import os
@@ -78,6 +79,7 @@ class World:
         self.upstream = Loopback(echo)
         self.aws = AwsFront(engine_url)
         self.engine_url = engine_url
+        self._remembered = 0
         self.table = new_table(engine_url)
         self.dynamodb: Any = aws.client("dynamodb", engine_url)
         with closing(aws.client("secretsmanager", engine_url)) as manager:
@@ -145,9 +147,11 @@ class World:
 
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
-        for item in self.items():
-            if item["item"]["B"] == b"decrypt-failures":
-                self.dynamodb.delete_item(TableName=self.table, Key=_key(item))
+        counted = [op for op in self.aws.operations[self._remembered :] if op.name == "UpdateItem"]
+        for user in {op.parameters["Key"]["user"]["B"] for op in counted}:
+            key = {"user": {"B": base64.b64decode(user)}, "item": {"B": b"decrypt-failures"}}
+            self.dynamodb.delete_item(TableName=self.table, Key=key)
+        self._remembered = len(self.aws.operations)
 
     def change_item(self, token: str, **attributes: Any) -> None:
         """Change the stored item of a token; None takes an attribute away."""
@@ -177,6 +181,13 @@ class Door:
         self.app: Any = self.module.app
         self._notes: list[str] = []
         self.listen(self.app)
+
+    def cool(self) -> "Door":
+        """Forget every secret and access_token that was read, as a new container has none."""
+        for name in ("wechat", "assertions", "_secrets"):
+            # Cached properties: what is taken away is built anew; the AWS clients stay.
+            vars(self.module.services).pop(name, None)
+        return self
 
     def with_app(self, app: Any) -> "Door":
         """Give another app this door's place: same environment, same world."""
@@ -269,10 +280,6 @@ def echo(connection: socket.socket, received: Received) -> None:
 
 def _keys(user: dict[str, Any]) -> list[str]:
     return [value for name, value in user.items() if name.startswith("session_key")]
-
-
-def _key(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: item[name] for name in ("user", "item")}
 
 
 TTL = 604_800

@@ -21,7 +21,7 @@ CANARY = "canary-secret-value-9Zt"
 @pytest.fixture
 def cold(world: World) -> Door:
     """An app that has read no secret yet."""
-    return world.open_door()
+    return world.door.cool()
 
 
 def login(door: Door) -> Exchange:
@@ -149,7 +149,7 @@ def test_a_warm_value_bridges_an_outage(world: World, fault: Fault, kind: str, l
     with world.aws.failing(READ, DOWN[kind]):
         exchange = login(world.door)
     check(world, fault, exchange)
-    assert exchange.seconds < 2.5  # secrets_total and the rest of a login
+    assert exchange.seconds < 3.5  # secrets_total and the rest of a login
 
 
 def test_a_warm_value_bridges_no_more_than_an_hour(world: World, cold: Door) -> None:

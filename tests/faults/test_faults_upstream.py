@@ -101,7 +101,7 @@ def test_an_answer_that_does_not_come_ends_at_the_deadline(
         exchange = proxied(world, token, method, context=in_a_hurry())
     check(world, fault, exchange)
     assert len(exchange.upstream) == 1
-    assert 0.4 < exchange.seconds < 1.0
+    assert 0.4 < exchange.seconds < 1.6
 
 
 def test_a_body_that_drips_ends_at_the_deadline_too(world: World, token: str) -> None:
@@ -112,7 +112,7 @@ def test_a_body_that_drips_ends_at_the_deadline_too(world: World, token: str) ->
     with world.upstream.scripted(script):
         exchange = proxied(world, token, context=in_a_hurry())
     assert exchange.answer.code == "UpstreamTimeout"
-    assert exchange.seconds < 1.0
+    assert exchange.seconds < 1.6
 
 
 def test_a_timeout_of_the_operators_counts_where_it_is_shorter(world: World, token: str) -> None:
