@@ -30,7 +30,7 @@ def test_every_section_of_the_runbook_says_what_it_means_where_to_look_and_what_
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_lists_every_parameter_with_its_default(name: str) -> None:
-    told = {}
+    told: dict[str, str] = {}
     for row in re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \| ([^|]*)\|", page(name), re.MULTILINE):
         names, defaults = row[0].split(", "), row[1].strip().split(", ")
         told.update(zip(names, defaults * (len(names) // len(defaults)), strict=True))
