@@ -1,0 +1,85 @@
+"""The fuzz targets hold for the corpus's inputs, and see what they look for."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from chalicelib.handlers import login
+from chalicelib.request import Request
+from chalicelib.response import Answer
+from chalicelib.upstream import ROUTE, Identity, Upstream
+from fuzz import Breach, __main__, decrypt, headers, login_body, path
+
+TARGETS = [login_body, path, headers, decrypt]
+SEEDS = [
+    pytest.param(target, seed, id=f"{target.__name__}-{number}")
+    for target in TARGETS
+    for number, seed in enumerate(target.seeds())
+]
+
+
+@pytest.mark.parametrize(("target", "seed"), SEEDS)
+def test_a_seed_breaks_nothing(target: ModuleType, seed: bytes) -> None:
+    target.check(seed)
+
+
+def test_the_targets_are_those_that_run() -> None:
+    assert {f"fuzz.{name}" for name in __main__.TARGETS} == {t.__name__ for t in TARGETS}
+
+
+def test_an_unknown_target_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        __main__.main(["nothing"])
+    assert "no such target: nothing" in capsys.readouterr().err
+
+
+# --- a target that a broken gate passes is no target ---------------------------------------------
+
+
+def breaks(check: Callable[..., None], seeds: Any, broken: Callable[..., Any]) -> bool:
+    """Whether at least one seed shows what is broken."""
+    for seed in seeds:
+        try:
+            check(seed, broken)
+        except Breach:
+            return True
+    return False
+
+
+def logging_everybody_in(request: Request, **services: Any) -> Answer:
+    """A login that does not look at the body."""
+    services["wechat"].code2session(login_body.APPID, "code-B", request.remaining)
+    return Answer("", {}, 200)
+
+
+def forwarding_every_header(
+    upstream: Upstream, request: Request, below: str, identity: Identity | None
+) -> Answer:
+    """A proxy that lets a client's headers through, beside its own."""
+    answer = upstream.forward(request, below, identity)
+    upstream._transport.exchanged[0].headers.extend(request.headers)  # type: ignore[attr-defined]
+    return answer
+
+
+def reading_anything(_text: bytes, _kind: str, **_session: Any) -> dict[str, Any]:
+    """A reader that finds a phone number in every plaintext."""
+    return {"phoneNumber": "13800138000"}
+
+
+def test_a_login_that_reads_no_body_is_seen() -> None:
+    assert breaks(login_body.check, login_body.seeds(), logging_everybody_in)
+    assert not breaks(login_body.check, login_body.seeds(), login.login)
+
+
+def test_a_path_that_is_not_checked_is_seen() -> None:
+    assert breaks(path.check, path.seeds(), lambda sent: sent.removeprefix(ROUTE))
+
+
+def test_a_header_that_is_not_stripped_is_seen() -> None:
+    assert breaks(headers.check, headers.seeds(), forwarding_every_header)
+
+
+def test_a_plaintext_that_is_not_read_is_seen() -> None:
+    assert breaks(decrypt.check, decrypt.seeds(), reading_anything)
