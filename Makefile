@@ -1,4 +1,4 @@
-# make run · make test · make check · make bench · make clean
+# make run · make test · make check · make bench · make clean; to deploy, see docs/deploy.md
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -27,7 +27,7 @@ bench: .venv/installed
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build miniprogram/node_modules miniprogram/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,11 +1,18 @@
 """The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
 
+import sys
 from typing import Any
 
 from chalicelib.gate import Gate
 from chalicelib.handlers import decrypt, login, proxy
 from chalicelib.response import Answer
 from chalicelib.services import from_environment
+
+if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:
+    raise SystemExit(
+        "chalice deploy would route every path to one function and make no table. "
+        "Use: make deploy STAGE=… REGION=… (docs/deploy.md)"
+    )
 
 services = from_environment()
 app = Gate("wxgate", services)

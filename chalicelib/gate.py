@@ -7,7 +7,7 @@ from typing import Any
 
 from chalice.app import Chalice, Response
 
-from chalicelib import logs
+from chalicelib import logs, metrics
 from chalicelib.errors import (
     GateError,
     InternalError,
@@ -114,7 +114,9 @@ class Gate(Chalice):
             "status": status,
             "ms": round((time.perf_counter() - started) * 1000, 1),
         }
-        self._line(level, "request", request.notes | fields)
+        code, function = request.notes.get("code"), self._services.function_name
+        counted = metrics.refusal(function, code, time.time()) if code and function else {}
+        self._line(level, "request", request.notes | fields | counted)
 
     def _line(
         self, level: str, event: str, fields: dict[str, Any], *, exc_info: bool = False

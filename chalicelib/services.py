@@ -40,6 +40,7 @@ class Services:
     def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
         self.clock = clock
         self.fault: str | None = None
+        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
         # Lambda names its handler: app.login_function.

@@ -19,7 +19,7 @@ FLOORS = [
     ["services"],
     ["wechat", "upstream", "sessions", "assertions"],
     ["settings", "request", "response", "credentials", "opendata"],
-    ["tokens", "transport", "strict_json", "logs"],
+    ["tokens", "transport", "strict_json", "logs", "metrics"],
     ["errors"],
     ["__init__", "handlers.__init__"],
 ]

@@ -168,6 +168,22 @@ def test_a_missing_tool_is_told(tmp_path: Path) -> None:
         Stack("prod", "us-east-1", shell).logs()
 
 
+def test_chalice_deploy_is_refused_in_one_line() -> None:
+    chalice = str(Path(sys.executable).with_name("chalice"))
+    environ = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1"}
+    done = subprocess.run(
+        [chalice, "deploy", "--stage", "package"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "make deploy STAGE=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 # --- a tool that answers as AWS would ------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import errors, settings
+from chalicelib import errors, metrics, settings
 from deployment import template
 from deployment.rehearsal import routes
 from deployment.template import Template, strings
@@ -330,13 +330,27 @@ def test_these_are_the_alarms(stack: Template) -> None:
     assert {name.removesuffix("Alarm") for name in alarms} == set(ALARMS)
 
 
+def own_metrics(stack: Template) -> list[Any]:
+    alarms = of_type(stack, "AWS::CloudWatch::Alarm").values()
+    watched = [m for alarm in alarms for m in alarm["Properties"].get("Metrics", [])]
+    found = [m["MetricStat"]["Metric"] for m in watched if "MetricStat" in m]
+    return [m for m in found if not m["Namespace"].startswith("AWS/")]
+
+
 def test_alarms_on_refusals_count_codes_that_exist(stack: Template) -> None:
-    for alarm in of_type(stack, "AWS::CloudWatch::Alarm").values():
-        for metric in alarm["Properties"].get("Metrics", []):
-            of = metric.get("MetricStat", {}).get("Metric", {})
-            if of.get("Namespace") == "wxgate":
-                code = next(d["Value"] for d in of["Dimensions"] if d["Name"] == "Code")
-                assert issubclass(getattr(errors, code), errors.GateError)
+    for metric in own_metrics(stack):
+        code = {d["Name"]: d["Value"] for d in metric["Dimensions"]}["Code"]
+        assert issubclass(getattr(errors, code), errors.GateError)
+
+
+def test_alarms_on_refusals_watch_the_metric_that_the_gate_s_log_lines_hold(
+    stack: Template,
+) -> None:
+    (declared,) = metrics.refusal("f", "c", 0)["_aws"]["CloudWatchMetrics"]
+    for metric in own_metrics(stack):
+        assert metric["Namespace"] == declared["Namespace"]
+        assert metric["MetricName"] == declared["Metrics"][0]["Name"]
+        assert {d["Name"] for d in metric["Dimensions"]} == set(declared["Dimensions"][0])
 
 
 def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> None:
