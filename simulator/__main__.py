@@ -3,10 +3,10 @@
 import argparse
 import signal
 import sys
-import threading
 import time
 
 MAX_PORT = 65_535 - 4
+ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _port(text: str) -> int:
@@ -29,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the desk until SIGINT or SIGTERM; give the exit status."""
     options = _arguments(arguments)
     started = time.monotonic()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    # Blocked in every thread to come, and awaited below: a handler would run only when the main
+    # thread wakes up, and nothing wakes it where the signal goes to another thread.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         # Late, so that a bad flag is answered at once and a missing package in one line.
         from simulator.desk import DeskError, set_up  # noqa: PLC0415
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DeskError, OSError) as error:
         return _fail(str(error))
     _show(desk.urls, time.monotonic() - started)
-    stop.wait()
+    signal.sigwait(ENDS)
     desk.close()
     return 0
 

@@ -46,6 +46,9 @@ def start(folder: Path | None = None) -> tuple[subprocess.Popen[bytes], str]:
     process = subprocess.Popen(
         [java, f"-Djava.library.path={libraries}", "-jar", JAR.name, *options],
         cwd=JAR.parent,
+        # Or its telemetry would call whatever AWS the environment of the tests names.
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        | {"DDB_LOCAL_TELEMETRY": "0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -79,9 +79,18 @@ def running(
         assert requests.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
         yield said
     finally:
-        process.send_signal(end)
-        _, errors = process.communicate(timeout=START_SECONDS)
+        errors = end_of(process, end)[1]
     assert (process.returncode, errors) == (0, "")
+
+
+def end_of(process: subprocess.Popen[str], end: signal.Signals) -> tuple[str, str]:
+    """End it, by force where it does not listen; give the rest of its output, and its errors."""
+    process.send_signal(end)
+    try:
+        return process.communicate(timeout=START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
 
 
 def login(port: int, user: str = "alice") -> str:
@@ -114,8 +123,7 @@ def test_it_tells_its_addresses_serves_logs_and_leaves_nothing_behind_on_sigterm
     token = login(port)
     assert me(port, token).json()["path"] == "/me"
     assert not any(is_free(port + offset) for offset in range(5))
-    process.send_signal(signal.SIGTERM)
-    log, errors = process.communicate(timeout=START_SECONDS)
+    log, errors = end_of(process, signal.SIGTERM)
     assert (process.returncode, errors) == (0, "")
     assert all(is_free(port + offset) for offset in range(5))
     assert re.fullmatch(r"wxgate is ready after \d+\.\d s\. Ctrl-C ends it\.", first)
