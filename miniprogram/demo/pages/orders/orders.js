@@ -3,7 +3,7 @@ const { client } = getApp()
 
 function text(value) {
   const whole = value !== null && typeof value === 'object' ? JSON.stringify(value) : String(value)
-  return whole.length > 64 ? whole.slice(0, 64) + '…' : whole
+  return whole.length > 40 ? whole.slice(0, 40) + '…' : whole
 }
 
 function orderRow(order, i) {

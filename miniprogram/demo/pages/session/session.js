@@ -18,15 +18,18 @@ Page({
 
   // 只看不登录：网关认不认手机里的 token。一般的页面不需要这样问。
   look() {
+    const show = (loggedIn) => {
+      if (this.data.loggedIn === null) this.setData({ loggedIn }) // 等回答时登录或退出过，以那个为准
+    }
     return client.get('/session', {}, { login: false }).then(
-      (res) => this.setData({ loggedIn: res.statusCode === 200 }),
-      (err) => (err.code === 'NOT_LOGGED_IN' ? this.setData({ loggedIn: false }) : tell(err))
+      (res) => show(res.statusCode === 200),
+      (err) => (err.code === 'NOT_LOGGED_IN' ? show(false) : tell(err))
     )
   },
 
   // 需要解密的页面在 onLoad 里这样做：token 和微信的登录态都有效吗？有一个失效就登录。
   ensure() {
-    return this.say(client.ensureSession(), (res) => (res.renewed ? '已失效，刚刚重新登录' : '都有效，没有重新登录'))
+    return this.say(client.ensureSession(), (res) => (res.renewed ? '刚刚自动登录' : '都有效，没有重新登录'))
   },
 
   login() {

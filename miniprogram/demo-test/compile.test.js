@@ -1,0 +1,160 @@
+'use strict'
+// What WeChat's compilers say of the demo's templates and styles, and what they do not look at.
+const assert = require('node:assert/strict')
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const test = require('node:test')
+const { TmplGroup } = require('glass-easel-template-compiler')
+
+const DEMO = path.join(__dirname, '..', 'demo')
+const LIBRARY = path.join(__dirname, '..', 'miniprogram_dist')
+const PLATFORM = { linux: 'linux', darwin: 'mac', win32: 'windows' }[process.platform]
+
+const files = fs.readdirSync(DEMO, { recursive: true }).filter((name) => !name.split(path.sep).includes('node_modules'))
+const ending = (end) => files.filter((name) => name.endsWith(end)).sort()
+const read = (name) => fs.readFileSync(path.join(DEMO, name), 'utf8')
+const readJson = (name) => JSON.parse(read(name))
+const templates = ending('.wxml')
+
+/** Runs wcc or wcsc, which are Linux programs on Linux; gives what it complains of. */
+function complaintsOf(compiler, names, cwd = DEMO) {
+  const file = require.resolve(`miniprogram-compiler/bin/${PLATFORM}/${compiler}${PLATFORM === 'windows' ? '.exe' : ''}`)
+  fs.chmodSync(file, 0o755) // packed without the right to run
+  const { status, stdout, stderr, error } = spawnSync(file, names, { cwd, encoding: 'utf8' })
+  assert.ifError(error)
+  assert.ok(status !== 0 || stdout.length > 100, 'it gives a program')
+  return status === 0 ? stderr : stderr || `ended with ${status}`
+}
+
+/** A folder with one broken file, to see that the compiler looks. */
+function broken(t, name, text) {
+  const folder = fs.mkdtempSync(path.join(require('node:os').tmpdir(), 'wxgate-broken-'))
+  t.after(() => fs.rmSync(folder, { recursive: true }))
+  fs.writeFileSync(path.join(folder, name), text)
+  return folder
+}
+
+test('the official compiler takes every template', () => {
+  assert.ok(templates.length >= 7)
+  assert.equal(complaintsOf('wcc', ['-d', ...templates]), '')
+})
+
+test('the official compiler would name the line of a broken template', (t) => {
+  assert.match(complaintsOf('wcc', ['-d', 'a.wxml'], broken(t, 'a.wxml', '<view>\n<text></view>')), /a\.wxml:2/)
+})
+
+test('the official compiler takes every style', () => {
+  const styles = ending('.wxss')
+  assert.ok(styles.length >= 6)
+  assert.equal(complaintsOf('wcsc', styles), '')
+})
+
+test('the official compiler would name the line of a broken style', (t) => {
+  assert.match(complaintsOf('wcsc', ['a.wxss'], broken(t, 'a.wxss', '.a {\n  color: }\n}}')), /a\.wxss/)
+})
+
+/** What WeChat's newer compiler finds: `path:line words`. */
+function findingsOf(name, source) {
+  const group = new TmplGroup()
+  try {
+    return group.addTmpl(name, source).map((it) => `${name}:${it.startLine} ${it.message}`)
+  } finally {
+    group.free()
+  }
+}
+
+test('the newer compiler finds nothing in any template, not even a warning', () => {
+  assert.deepEqual(templates.flatMap((name) => findingsOf(name.replace('.wxml', ''), read(name))), [])
+})
+
+test('the newer compiler would find an attribute that is there twice', () => {
+  assert.equal(findingsOf('a', '<view id="a" id="b" />').length, 1)
+})
+
+/** Names of handlers that a template binds: bind:tap="a", catchtap="b". */
+function handlersIn(source) {
+  return [...source.matchAll(/\s(?:mut-|capture-)?(?:bind|catch)[:\w-]*="([^"]*)"/g)].map((match) => match[1])
+}
+
+/** What a page or component defines, by running its file with a phone that does nothing. */
+function methodsOf(name) {
+  let found
+  const take = (definition) => (found = { ...definition, ...definition.methods })
+  const app = { client: {} }
+  const module = { exports: {} }
+  const load = new Function('require', 'module', 'exports', 'getApp', 'Page', 'Component', read(name))
+  load((id) => require(path.resolve(DEMO, path.dirname(name), id)), module, module.exports, () => app, take, take)
+  return found
+}
+
+for (const template of templates) {
+  test(`each handler that ${template} binds exists`, () => {
+    const methods = methodsOf(template.replace('.wxml', '.js'))
+    assert.deepEqual(handlersIn(read(template)).filter((name) => typeof methods[name] !== 'function'), [])
+  })
+}
+
+test('handlers are found in every way of binding them', () => {
+  const source = '<a bind:tap="one" bindtap="two" catch:tap="three" capture-bind:tap="four" mut-bind:tap="five" data-bind="no">'
+  assert.deepEqual(handlersIn(source), ['one', 'two', 'three', 'four', 'five'])
+  assert.ok(templates.flatMap((name) => handlersIn(read(name))).length >= 14)
+})
+
+test('templates bind events with a colon, so that they also run in a browser', () => {
+  for (const name of templates) assert.doesNotMatch(read(name), /\s(bind|catch)\w+=/)
+})
+
+/** Class names in a template, the literals in {{ }} included. */
+function classesIn(source) {
+  const values = [...source.matchAll(/\s(?:hover-)?class="([^"]*)"/g)].map((match) => match[1])
+  return values.flatMap((value) => {
+    const chosen = [...value.matchAll(/'([\w-]+)'/g)].map((match) => match[1])
+    return [...value.replace(/\{\{.*?\}\}/g, '').split(/\s+/), ...chosen].filter(Boolean)
+  })
+}
+
+for (const template of templates) {
+  test(`each class in ${template} has a style`, () => {
+    const own = template.replace('.wxml', '.wxss')
+    // A component does not see the app's styles.
+    const styles = (template.startsWith('pages') ? read('app.wxss') : '') + (files.includes(own) ? read(own) : '')
+    const missing = classesIn(read(template)).filter((name) => !new RegExp(`\\.${name}(?![\\w-])`).test(styles))
+    assert.deepEqual(missing.filter((name) => name !== 'none'), []) // hover-class="none" is WeChat's word
+  })
+}
+
+test('each page of app.json is there, and there is no other', () => {
+  const { pages } = readJson('app.json')
+  for (const page of pages) for (const end of ['js', 'json', 'wxml']) assert.ok(files.includes(`${page}.${end}`), `${page}.${end}`)
+  assert.deepEqual(ending('.wxml').filter((name) => name.startsWith('pages')), pages.map((page) => `${page}.wxml`).sort())
+})
+
+test('each link leads to a page', () => {
+  const pages = readJson('app.json').pages.map((page) => `/${page}`)
+  const links = files.filter((name) => /^pages.*\.js$/.test(name)).flatMap((name) => [...read(name).matchAll(/url: '(\/pages[^']*)'/g)])
+  assert.equal(links.length, pages.length - 1)
+  for (const [, url] of links) assert.ok(pages.includes(url), url)
+})
+
+test('a page whose button may wait for the privacy agreement has the sheet', () => {
+  const needing = templates.filter((name) => /open-type="(chooseAvatar|getPhoneNumber|openSetting)"/.test(read(name)))
+  assert.equal(needing.length, 3)
+  for (const name of needing) {
+    assert.match(read(name), /<privacy-sheet>/)
+    assert.ok(readJson(name.replace('.wxml', '.json')).usingComponents['privacy-sheet'])
+  }
+})
+
+test('the library that DevTools finds in miniprogram_npm is the one beside it', () => {
+  const names = fs.readdirSync(LIBRARY)
+  assert.ok(names.includes('index.js'))
+  for (const name of names) {
+    assert.equal(read(path.join('miniprogram_npm', 'wxgate', name)), fs.readFileSync(path.join(LIBRARY, name), 'utf8'))
+  }
+})
+
+test('a project of nobody, that DevTools opens for everybody and lets speak to this desk', () => {
+  const project = readJson('project.config.json')
+  assert.deepEqual([project.appid, project.setting.urlCheck], ['touristappid', false])
+})
