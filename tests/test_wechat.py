@@ -791,17 +791,26 @@ class Turnstile(Transport):
     def __init__(self, threads: int) -> None:
         super().__init__(allow_private=False)
         self._all_came = threading.Barrier(threads, timeout=10)
+        self._asking = 0
         self.issued = 0
+        self.most_asking = 0
 
     def exchange(self, *args: Any, **_: Any) -> Reply:
         target: str = args[2]
         if target == "/cgi-bin/stable_token":
-            self.issued += 1
-            return said({"access_token": f"t{self.issued}", "expires_in": 7200})
+            return self._issue()
         if "access_token=t1&" in target:
             self._all_came.wait()
             return refused(40001)
         return said({"errcode": 0})
+
+    def _issue(self) -> Reply:
+        self._asking += 1
+        self.most_asking = max(self.most_asking, self._asking)
+        threading.Event().wait(0.02)  # room for others to come in, where nothing holds them
+        self._asking -= 1
+        self.issued += 1
+        return said({"access_token": f"t{self.issued}", "expires_in": 7200})
 
 
 def test_a_token_that_another_thread_replaced_is_not_replaced_again() -> None:
@@ -813,7 +822,7 @@ def test_a_token_that_another_thread_replaced_is_not_replaced_again() -> None:
     for thread in threads:
         thread.join()
     assert answered == [True] * 8
-    assert turnstile.issued == 2
+    assert (turnstile.issued, turnstile.most_asking) == (2, 1)
 
 
 def test_each_app_has_its_own_token() -> None:
