@@ -1,3 +1,4 @@
+const { tell } = require('../../words')
 const { client } = getApp()
 
 // 放进每个用到隐私接口的页面：<privacy-sheet></privacy-sheet>
@@ -20,7 +21,7 @@ Component({
 
   methods: {
     read() {
-      wx.openPrivacyContract({})
+      wx.openPrivacyContract({ fail: tell })
     },
     agree() {
       this.setData({ open: false })
