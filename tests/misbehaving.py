@@ -184,6 +184,7 @@ class Misbehaving:
         self.origin = Origin("https" if tls else "http", HOST, self.port)
         self.url = f"{self.origin.scheme}://{HOST}:{self.port}"
         self._closing = threading.Event()
+        self._last: object = None
         self._peers: list[Peer] = []
         self._threads = [threading.Thread(target=self._listen)]
         self._threads[0].start()
@@ -206,11 +207,14 @@ class Misbehaving:
 
     def close(self) -> None:
         """End every connection and every thread."""
-        self._closing.set()
-        with suppress(OSError):
-            socket.create_connection((HOST, self.port), timeout=1).close()  # wakes accept
-        self._threads[0].join()
+        # A last connection ends the queue, so that every one before it is counted.
+        with socket.socket() as last:
+            last.bind((HOST, 0))
+            self._last = last.getsockname()
+            last.connect((HOST, self.port))
+            self._threads[0].join()
         self._listener.close()
+        self._closing.set()
         for peer, thread in zip(self._peers, self._threads[1:], strict=True):
             thread.join(1)  # what a client sent before it left is still to be read
             with suppress(OSError):
@@ -219,8 +223,8 @@ class Misbehaving:
 
     def _listen(self) -> None:
         while True:
-            sock, _ = self._listener.accept()
-            if self._closing.is_set():
+            sock, address = self._listener.accept()
+            if address == self._last:
                 return sock.close()
             act = self._script.pop(0) if len(self._script) > 1 else self._script[0]
             peer = Peer(sock, self._closing)
