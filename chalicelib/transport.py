@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT = 1.0
 """Seconds for one address to accept a connection."""
@@ -75,6 +76,13 @@ class Origin:
     scheme: str
     host: str
     port: int
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Take the origin of an absolute http or https URL that was checked at the start."""
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return cls(parts.scheme, parts.hostname or "", port)
 
     @property
     def authority(self) -> str:

@@ -242,11 +242,9 @@ class Upstream:
     def __init__(
         self, transport: Transport, url: str, timeout: float, public: tuple[str, ...]
     ) -> None:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        self.origin = Origin(parts.scheme, parts.hostname or "", port)
-        self._root = f"{parts.scheme}://{self.origin.authority}"
-        self._base = parts.path.rstrip("/")
+        self.origin = Origin.of(url)
+        self._root = f"{self.origin.scheme}://{self.origin.authority}"
+        self._base = urlsplit(url).path.rstrip("/")
         self._transport = transport
         self._timeout = min(timeout, MAX_TOTAL)
         self._public = public

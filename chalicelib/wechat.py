@@ -6,16 +6,14 @@ library and no body of an answer may reach a log line: every foreign error ends 
 
 import hashlib
 import hmac
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import BaseAdapter
+from urllib.parse import urlencode, urlsplit
 
 from chalicelib import opendata, strict_json
 from chalicelib.credentials import AppSecrets
@@ -106,53 +104,9 @@ class Login:
         return "Login(…)"
 
 
-class _Adapter(BaseAdapter):
-    """Lets `requests` speak through our transport: its own bounds no whole exchange."""
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__()
-        self._transport = transport
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002
-        timeout: Any = None,
-        verify: Any = True,  # noqa: ARG002
-        cert: Any = None,  # noqa: ARG002
-        proxies: Any = None,  # noqa: ARG002
-    ) -> requests.Response:
-        parts = urlsplit(request.url or "")
-        body = request.body or b""
-        reply = self._transport.exchange(
-            Origin(parts.scheme, parts.hostname or "", parts.port or _port(parts.scheme)),
-            request.method or "GET",
-            request.path_url,
-            [(k, v) for k, v in request.headers.items() if k.lower() in _SENT],
-            body if isinstance(body, bytes) else body.encode(),
-            seconds=timeout,
-            cap=MAX_ANSWER,
-        )
-        return _response(request, reply)
-
-
-_SENT = ("accept", "content-type", "user-agent")
-
+_HEADERS = [("User-Agent", "wxgate"), ("Accept", "*/*")]
+_JSON = ("Content-Type", "application/json")
 _NEVER_STOOD = (Unresolved, Refused, ConnectTimeout)
-
-
-def _port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
-
-
-def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:
-    response = requests.Response()
-    response.request = request
-    response.status_code = reply.status
-    # Location stays behind: requests would parse it even where no redirect is followed.
-    response.headers.update((k, v) for k, v in reply.headers if k.lower() != "location")
-    response._content = reply.body
-    return response
 
 
 class WeChat:
@@ -168,15 +122,12 @@ class WeChat:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
-        self._base_url = base_url.rstrip("/")
         self._appids = appids
         self._secrets = secrets
         self._clock = clock
-        self._http = requests.Session()
-        self._http.trust_env = False  # no proxies and no netrc from the environment
-        self._http.headers.update({"User-Agent": "wxgate", "Accept": "*/*"})
-        for scheme in ("http://", "https://"):  # no other door is left
-            self._http.mount(scheme, _Adapter(transport))
+        self._transport = transport
+        self._origin = Origin.of(base_url)
+        self._base_path = urlsplit(base_url).path.rstrip("/")
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -327,38 +278,30 @@ class WeChat:
     ) -> dict[str, Any]:
         """Make one call; a second connection is tried where the first never stood."""
         end = self._monotonic() + min(TOTAL, remaining() - RESERVE)
+        target = self._base_path + path + (f"?{urlencode(query)}" if query else "")
+        data = b"" if body is None else json.dumps(body).encode()
         try:
-            response = self._send(method, path, query, body, end)
+            reply = self._send(method, target, data, end, too_late=DeadlineExceeded)
         except _NEVER_STOOD:
-            response = self._send(method, path, query, body, end, last=True)
-        return _read(response)
+            try:
+                reply = self._send(method, target, data, end, too_late=WeChatTimeout)
+            except _NEVER_STOOD as error:
+                raise _translated(error) from None
+        return _read(reply)
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
-        end: float,
-        *,
-        last: bool = False,
-    ) -> requests.Response:
+        self, method: str, target: str, data: bytes, end: float, *, too_late: type[GateError]
+    ) -> Reply:
         left = end - self._monotonic()
         if left <= 0:
-            raise WeChatTimeout if last else DeadlineExceeded
+            raise too_late
+        headers = [*_HEADERS, _JSON] if data else _HEADERS
         try:
-            return self._http.request(
-                method,
-                self._base_url + path,
-                params=query,
-                json=body,
-                timeout=left,
-                allow_redirects=False,
+            return self._transport.exchange(
+                self._origin, method, target, headers, data, seconds=left, cap=MAX_ANSWER
             )
-        except _NEVER_STOOD as error:
-            if not last:
-                raise
-            raise _translated(error) from None
+        except _NEVER_STOOD:
+            raise
         except TransportError as error:
             raise _translated(error) from None
 
@@ -376,24 +319,24 @@ def _translated(error: TransportError) -> GateError:
             return WeChatUnavailable(reason=reason)
 
 
-def _read(response: requests.Response) -> dict[str, Any]:
+def _read(reply: Reply) -> dict[str, Any]:
     """Read an answer as UTF-8 JSON whatever its Content-Type: /sns/* says text/plain."""
-    status = response.status_code
+    status = reply.status
     if status >= 500:
         raise WeChatUnavailable(reason="status", wechat_status=status)
     if status == 429:
-        raise WeChatBusy(reason="status", wechat_status=status, retry_after=_retry_after(response))
+        raise WeChatBusy(reason="status", wechat_status=status, retry_after=_retry_after(reply))
     if status != 200:
         raise WeChatBadResponse(reason="status", wechat_status=status)
     try:
-        return strict_json.load_object(response.content)
+        return strict_json.load_object(reply.body)
     except strict_json.NotStrictJson:
         # from None, and no text: a cut answer may hold half a session_key.
         raise WeChatBadResponse(reason="not JSON") from None
 
 
-def _retry_after(response: requests.Response) -> int:
-    seconds = response.headers.get("Retry-After", "")
+def _retry_after(reply: Reply) -> int:
+    seconds = next((v for k, v in reply.headers if k.lower() == "retry-after"), "")
     return min(int(seconds), 60) if re.fullmatch(r"[0-9]{1,5}", seconds) else 3
 
 

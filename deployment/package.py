@@ -105,7 +105,7 @@ def _unwanted(folder: str, names: list[str]) -> set[str]:
         return set(names) - set(SERVICES) - set(SDK_DATA)
     if place.name.endswith(".dist-info"):
         return {"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "direct_url.json"} & set(names)
-    unused = {name for name in names if name in _UNUSED and (place / "requests").exists()}
+    unused = {name for name in names if name in _UNUSED and (place / "botocore").exists()}
     return unused | {name for name in names if name == "__pycache__" or name.endswith(".pyi")}
 
 

@@ -229,7 +229,7 @@ def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
         ("https://api.weixin.qq.com", Origin("https", "api.weixin.qq.com", 443), "/sns/"),
         ("http://127.0.0.1:8001/", Origin("http", "127.0.0.1", 8001), "/sns/"),
         ("http://api.test", Origin("http", "api.test", 80), "/sns/"),
-        ("HTTPS://API.test/%7Ebase", Origin("https", "api.test", 443), "/~base/sns/"),
+        ("HTTPS://API.test/%7Ebase", Origin("https", "api.test", 443), "/%7Ebase/sns/"),
     ],
 )
 def test_every_call_goes_through_our_transport(url: str, origin: Origin, path: str) -> None:
