@@ -155,6 +155,8 @@ test('the library that DevTools finds in miniprogram_npm is the one beside it', 
 })
 
 test('a project of nobody, that DevTools opens for everybody and lets speak to this desk', () => {
+  const { baseUrl, desk } = require(path.join(DEMO, 'config.js'))
+  assert.deepEqual([baseUrl, desk.url, desk.appid], ['http://127.0.0.1:8000', 'http://127.0.0.1:8001', 'wx4f4bc4dec97d474b'])
   const project = readJson('project.config.json')
   assert.deepEqual([project.appid, project.setting.urlCheck], ['touristappid', false])
 })
