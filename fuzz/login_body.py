@@ -42,7 +42,7 @@ class _WeChat(WeChat):
         )
         self.asked: list[tuple[str, str]] = []
 
-    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:  # noqa: ARG002
+    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:  # noqa: ARG002 - overrides
         self.asked.append((appid, code))
         return Login(appid, "o-ann", None, "c2Vzc2lvbl9rZXlfMTIzNA==")
 
