@@ -166,6 +166,19 @@ def test_the_host_header_has_no_port_where_it_is_the_schemes_own(origin: Origin,
     assert origin.authority == host
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://API.test/base?a=1#b", Origin("https", "api.test", 443)),
+        ("http://api.test", Origin("http", "api.test", 80)),
+        ("https://api.test:8443/", Origin("https", "api.test", 8443)),
+        ("http://[::1]:8080/x", Origin("http", "::1", 8080)),
+    ],
+)
+def test_an_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
+    assert Origin.of(url) == origin
+
+
 def test_the_host_header_is_the_origins_whatever_its_address() -> None:
     with Misbehaving(answers()) as server:
         ask(Origin("http", "api.test", 80), transport=names(at(server.port)))
