@@ -293,6 +293,21 @@ def test_a_token_of_an_odd_item_is_refused(store: Store, name: str, value: Any) 
             read(token)
 
 
+def test_the_log_learns_of_odd_items_not_of_dead_tokens(store: Store) -> None:
+    odd, expired = store.login(), store.login()
+    store.change(odd, openid=None)
+    assert evidence_of(store, odd) == {"reason": "item is malformed"}
+    assert evidence_of(store, Token.new(store.user)) == {}
+    store.clock.advance(TTL)
+    assert evidence_of(store, expired) == {}
+
+
+def evidence_of(store: Store, token: Token) -> dict[str, object]:
+    with pytest.raises(InvalidToken) as refused:
+        store.sessions.find(token)
+    return refused.value.evidence
+
+
 @pytest.mark.parametrize(("name", "value"), ODD_FOR_KEYS)
 def test_a_token_whose_keys_are_odd_decrypts_nothing(store: Store, name: str, value: Any) -> None:
     token = store.login(KEY2, replaces=store.login(KEY).text)

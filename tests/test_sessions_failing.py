@@ -63,6 +63,13 @@ def test_every_read_is_consistent(shaky: Store, faulty: FaultyEngine) -> None:
 READS = {"GetItem", "BatchGetItem", "Query"}
 
 
+def test_a_login_never_writes_over_an_item(shaky: Store, faulty: FaultyEngine) -> None:
+    shaky.login()
+    [(_, members)] = faulty.calls
+    assert members["ConditionExpression"] == "attribute_not_exists (#0)"
+    assert members["ExpressionAttributeNames"] == {"#0": "item"}
+
+
 def test_finding_who_it_is_asks_for_no_sealed_key(shaky: Store, faulty: FaultyEngine) -> None:
     token = shaky.login()
     faulty.operations()
