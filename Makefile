@@ -11,13 +11,22 @@ DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 run: .venv/installed
 	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
 
+# What guards identities is covered wholly, lines and branches; a run of part of the tests (ARGS) is not judged.
+GUARDS := tokens sessions opendata upstream wechat credentials assertions transport strict_json request response gate
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
 test: .venv/installed $(DYNAMODB_JAR)
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=97 --format=total >/dev/null && $(BIN)/coverage report --fail-under=100 \
+		--include='$(subst $(space),$(comma),$(GUARDS:%=chalicelib/%.py))')
 
 check: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit -q -ll -r app.py chalicelib simulator deployment fuzz
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
@@ -48,7 +57,6 @@ $(DYNAMODB_JAR):
 # make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete] · make bench-init · make wheels
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
 STACK = $(BIN)/python -m deployment.stack $@ --stage "$(STAGE)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run)
-comma := ,
 
 .PHONY: package deploy secrets logs destroy bench-init wheels tools
 
@@ -80,4 +88,27 @@ tools: build/tools/installed
 build/tools/installed: deployment/tools.txt
 	@$(PYTHON) -m venv build/tools
 	@build/tools/bin/python -m pip install --quiet --disable-pip-version-check -r deployment/tools.txt
+	@touch $@
+
+# --- fuzz and audit: each in an environment of its own, so that neither changes what is tested ---
+# make fuzz ARGS="--seconds 3600" · make audit
+.PHONY: fuzz audit
+
+fuzz: build/fuzzer/installed
+	@build/fuzzer/bin/python -m fuzz $(ARGS)
+
+audit: build/auditor/installed
+	@build/auditor/bin/python -m deployment.audit --tool build/auditor/bin/pip-audit $(ARGS)
+
+build/fuzzer/installed: requirements.txt
+	@$(PYTHON) -m venv build/fuzzer
+	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 \
+		|| echo "atheris does not install here"
+	@touch $@
+
+build/auditor/installed: Makefile
+	@$(PYTHON) -m venv build/auditor
+	@build/auditor/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
+		|| echo "pip-audit does not install here"
 	@touch $@

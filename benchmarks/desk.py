@@ -87,7 +87,7 @@ def running() -> Iterator[Desk]:
     """
     port = _free_ports()
     command = [sys.executable, "-m", "simulator", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
         try:
             _await(process, port)
             yield Desk(port, process.pid)

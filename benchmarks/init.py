@@ -127,7 +127,7 @@ def _write_naive(folder: Path, ours: Path) -> None:
     """Lay out what `chalice package` would: all of the libraries, none compiled."""
     folder.mkdir()
     libraries = wheels.installed(package.here(), package.STORE)
-    subprocess.run(["cp", "-r", f"{libraries}/.", folder], check=True)  # noqa: S603, S607
+    subprocess.run(["cp", "-r", f"{libraries}/.", folder], check=True)
     (folder / "chalice").mkdir()
     for name in ("__init__.py", "app.py"):
         (folder / "chalice" / name).write_bytes((ours / "chalice" / name).read_bytes())
@@ -136,9 +136,7 @@ def _write_naive(folder: Path, ours: Path) -> None:
 
 def _compile(folder: Path) -> None:
     options = ["-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-S", "-m", "compileall", *options, str(folder)], check=True
-    )
+    subprocess.run([sys.executable, "-S", "-m", "compileall", *options, str(folder)], check=True)
 
 
 # --- init ----------------------------------------------------------------------------------------
@@ -249,7 +247,7 @@ def imports(shop: Workshop, name: str) -> list[tuple[str, float]]:
     properties = template.functions(shop.sam)[name]["Properties"]
     environment = rehearsal.environment(shop.sam, name, rehearsal.parameters(shop.around))
     code = f"import sys; sys.path.insert(0, {str(shop.ours)!r}); import app"
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-X", "importtime", "-c", code],
         env={**environment, "_HANDLER": properties["Handler"], "AWS_REGION": "us-east-1"},
         capture_output=True,

@@ -44,7 +44,7 @@ def _measured(environ: dict[str, str]) -> float:
     """Run `main` in a fresh process, whose memory is nobody else's; give its peak."""
     command = [sys.executable, "-m", "benchmarks.memory"]
     environ = {**os.environ, **environ}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=300
     )
     return float(done.stdout)
@@ -115,11 +115,11 @@ def main() -> None:
 
 
 def _code(wechat: str) -> str:
-    from urllib.request import Request, urlopen  # noqa: PLC0415
+    from urllib.request import Request, urlopen
 
     body = json.dumps({"appid": os.environ["WX_APPIDS"], "user": "bench"}).encode()
-    request = Request(f"{wechat}/wx/login", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = Request(f"{wechat}/wx/login", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=10) as answer:
         code: str = json.loads(answer.read())["code"]
         return code
 

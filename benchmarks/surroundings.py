@@ -48,7 +48,7 @@ def running() -> Iterator[Surroundings]:
     """
     command = [sys.executable, "-m", "benchmarks.surroundings"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT) as process:  # noqa: S603
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -86,7 +86,7 @@ class _Largest(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
 
@@ -102,7 +102,7 @@ def _largest() -> Server:
 
 
 def _dynamodb_local(stack: ExitStack) -> str | None:
-    from tests import dynamodb_local  # noqa: PLC0415
+    from tests import dynamodb_local
 
     if dynamodb_local.missing():
         return None
@@ -114,7 +114,7 @@ def _dynamodb_local(stack: ExitStack) -> str | None:
 
 def main() -> None:
     """Start everything, tell in one line of JSON where it is, and end with standard input."""
-    from simulator.desk import set_up  # noqa: PLC0415
+    from simulator.desk import set_up
 
     with ExitStack() as stack:
         desk = set_up(0, aws_url=_dynamodb_local(stack))

@@ -45,7 +45,7 @@ _OPERATORS_FAULTS = {
 class SecretsClient(Protocol):
     """What we use of botocore's Secrets Manager client."""
 
-    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> Any:  # noqa: N803
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> Any:  # noqa: N803 - AWS's names
         """Give `{"SecretString", "CreatedDate", …}` of one version."""
 
 

@@ -51,7 +51,7 @@ class _Output(logging.StreamHandler[TextIO]):
         self.stream = sys.stdout
         super().emit(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
         return
 
 

@@ -40,7 +40,7 @@ class Answer(Response):
         text, self.is_base64 = (body, False) if isinstance(body, str) else _encoded(body)
         super().__init__(text, dict(headers), status)
 
-    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002 - Chalice's
         """Give the Lambda proxy answer; binary_types is Chalice's, and is not asked."""
         return {
             "statusCode": self.status_code,

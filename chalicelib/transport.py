@@ -140,13 +140,13 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         """Skip every interim answer (RFC 9110 15.2), not 100 Continue alone."""
         while True:
-            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
             if not 100 <= status[1] < 200 or status[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
                 return status
             http.client.parse_headers(self.fp)
 
     def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # nor this
         if size < 0:  # read(-1) would take all that comes, past every cap
             raise Broken
         return size

@@ -152,7 +152,7 @@ def main() -> None:
     except (PackageError, template.TemplateError, wheels.MissingWheel) as error:
         sys.exit(f"No package: {error}")
     size = archive.stat().st_size / 1e6
-    print(f"{archive}: {size:.1f} MB for {options.architecture}; sam.json, template.json beside it")  # noqa: T201
+    print(f"{archive}: {size:.1f} MB for {options.architecture}; sam.json, template.json beside it")
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ def read_secret(prompt: str) -> str:
 
 def read_answer(prompt: str) -> str:
     """Ask a question."""
-    print(prompt, end="", flush=True)  # noqa: T201
+    print(prompt, end="", flush=True)
     return sys.stdin.readline()
 
 

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
-from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
-from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
 ROOT = Path(__file__).parent.parent
 RESOURCES = ROOT / "resources.json"

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         # Late, so that a bad flag is answered at once and a missing package in one line.
-        from simulator.desk import DeskError, set_up  # noqa: PLC0415
+        from simulator.desk import DeskError, set_up
     except ModuleNotFoundError as error:
         return _fail(f"The package {error.name} is missing: pip install -r requirements-dev.txt")
     try:
@@ -51,11 +51,11 @@ def _show(urls: dict[str, str], seconds: float) -> None:
     width = max(map(len, urls))
     lines = [f"  {name:<{width}}  {url}" for name, url in urls.items()]
     first = f"wxgate is ready after {seconds:.1f} s. Ctrl-C ends it."
-    print("\n".join([first, "", *lines, ""]), flush=True)  # noqa: T201
+    print("\n".join([first, "", *lines, ""]), flush=True)
 
 
 def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201
+    print(sentence, file=sys.stderr)
     return 1
 
 

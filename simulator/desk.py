@@ -141,7 +141,7 @@ def _forget_account() -> None:
         del os.environ[name]
     os.environ.update(
         AWS_ACCESS_KEY_ID="desk",
-        AWS_SECRET_ACCESS_KEY="desk",  # noqa: S106
+        AWS_SECRET_ACCESS_KEY="desk",  # noqa: S106 - of no account
         AWS_DEFAULT_REGION="us-east-1",
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,

@@ -99,7 +99,7 @@ def _handler(mailbox: _Mailbox, name: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             """Stay silent."""
 
     return RuntimeApi

@@ -53,7 +53,7 @@ class SecretsManager:
             version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
         self._versions.setdefault(name, []).append(version)
 
-    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:  # noqa: N803
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:
         """Give one version as the service does."""
         self.calls.append((SecretId, VersionStage))
         if self.failure is not None:

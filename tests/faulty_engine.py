@@ -83,7 +83,7 @@ class Exchange(BaseHTTPRequestHandler):
         """End the connection."""
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
 

@@ -27,7 +27,8 @@ def encrypt(session_key: str, iv: bytes, plaintext: str) -> str:
 
 def raw_data_signature(raw_data: str, session_key: str) -> str:
     """Sign rawData: sha1 over it and the session_key as its base64 text, lower hex."""
-    return hashlib.sha1((raw_data + session_key).encode()).hexdigest()
+    text = (raw_data + session_key).encode()
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
 def user_signature(session_key: str, message: bytes = b"") -> str:

@@ -111,7 +111,7 @@ class Exchange(BaseHTTPRequestHandler):
         return self._deliver(self.server.answer(call))
 
     # The names are those that http.server looks for.
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = converse  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = converse
 
     def log_message(self, *_: object) -> None:
         """Keep silent; the log is in the control face."""

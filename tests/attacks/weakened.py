@@ -232,7 +232,7 @@ class RawQuery(Upstream):
 class EveryAnswerHeader(Upstream):
     """Passes every header of an answer on."""
 
-    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:  # noqa: ARG002
+    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
         headers = dict(reply.headers) | {"X-Content-Type-Options": "nosniff"}
         return Answer(reply.body, headers, reply.status)
 
@@ -240,7 +240,7 @@ class EveryAnswerHeader(Upstream):
 class SharedCaches(Upstream):
     """Lets shared caches keep what one user may see."""
 
-    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:  # noqa: ARG002
+    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
         return super()._passed_on(reply, request, private=False)
 
 
@@ -303,7 +303,7 @@ class AnyApp(Sessions):
 class AnyItem(Sessions):
     """Believes whatever the table holds."""
 
-    def _is_whole(self, item: Item, token: Token) -> bool:  # noqa: ARG002
+    def _is_whole(self, item: Item, token: Token) -> bool:
         return True
 
 

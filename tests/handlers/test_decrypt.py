@@ -37,7 +37,7 @@ USER = {"nickName": "微信用户", "avatarUrl": ""}
 class Sessions:
     """One live session; counts the failures it is told of."""
 
-    def __init__(self, session: Session = ALICE, failures: Failures = Failures()) -> None:  # noqa: B008
+    def __init__(self, session: Session = ALICE, failures: Failures = Failures()) -> None:
         self._session = session
         self._failures = failures
         self.counted = 0

@@ -56,7 +56,7 @@ class _Odd(BaseHTTPRequestHandler):
         if status not in (204, 304):
             self.wfile.write(b"ok")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
