@@ -11,6 +11,8 @@ from typing import Any
 from waitress.server import create_server
 
 THREADS = 16
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes; the gateway has limits of its own, far below."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ def serve_wsgi(application: Any, host: str, port: int) -> Server:
         sockets=[listening],
         threads=THREADS,
         ident="",
+        # Bodies stay in memory: waitress forgets to close the files that it would put them in.
+        inbuf_overflow=MAX_BODY,
+        outbuf_overflow=MAX_BODY,
+        max_request_body_size=MAX_BODY,
         clear_untrusted_proxy_headers=True,
     )
     thread = threading.Thread(target=server.run, daemon=True)
