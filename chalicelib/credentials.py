@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import strict_json
-from chalicelib.errors import Misconfigured, SecretsUnavailable
+from chalicelib.errors import AWS_OPERATORS_FAULTS, Misconfigured, SecretsUnavailable
 
 KEEP = 300.0
 """Seconds that a value is used without asking again."""
@@ -26,19 +26,10 @@ REREAD = 30.0
 
 TRIES = 2
 
-_OPERATORS_FAULTS = {
-    "AccessDeniedException",
+_OPERATORS_FAULTS = AWS_OPERATORS_FAULTS | {
     "DecryptionFailure",
-    "IncompleteSignatureException",
     "InvalidParameterException",
     "InvalidRequestException",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "NoCredentialsError",
-    "NoRegionError",
-    "ResourceNotFoundException",
-    "UnrecognizedClientException",
-    "ValidationException",
 }
 
 

@@ -11,6 +11,21 @@ GateError
 
 from chalice.app import ChaliceUnhandledError
 
+AWS_OPERATORS_FAULTS = frozenset(
+    (
+        "AccessDeniedException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "NoCredentialsError",
+        "NoRegionError",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+        "ValidationException",
+    )
+)
+"""What AWS and its SDK say where only the operator can help: Misconfigured, not a passing fault."""
+
 
 class GateError(ChaliceUnhandledError):
     """A refusal that the client gets as `{"Code", "Message"}`.

@@ -25,7 +25,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from chalicelib.errors import InvalidToken, Misconfigured, StoreUnavailable
+from chalicelib.errors import AWS_OPERATORS_FAULTS, InvalidToken, Misconfigured, StoreUnavailable
 from chalicelib.tokens import MAX_TTL, Token, user_reference
 
 VERSION = 1
@@ -50,17 +50,6 @@ FAILURES_ITEM = b"decrypt-failures"
 
 _IDENTITY = ("user", "item", "version", "appid", "openid", "unionid", "expires_at")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_OPERATORS_FAULTS = {
-    "AccessDeniedException",
-    "IncompleteSignatureException",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "NoCredentialsError",
-    "NoRegionError",
-    "ResourceNotFoundException",
-    "UnrecognizedClientException",
-    "ValidationException",
-}
 
 
 class Item(Model):
@@ -134,7 +123,7 @@ def _translated() -> Iterator[None]:
         yield
     except PynamoDBException as error:
         reason = _reason(error)
-        fault = Misconfigured if reason in _OPERATORS_FAULTS else StoreUnavailable
+        fault = Misconfigured if reason in AWS_OPERATORS_FAULTS else StoreUnavailable
         raise fault(reason=reason) from error
 
 

@@ -1,7 +1,6 @@
 """AWS on the desk: moto as a server, and the table and secrets that the template declares."""
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -10,14 +9,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from deployment.keys import signing_secret
 from simulator.serving import Server, serve_wsgi
 
 TEMPLATE = Path(__file__).parent.parent / "resources.json"
@@ -84,13 +78,6 @@ def _refusals(service: str) -> Iterator[None]:
         raise EngineUnavailable(f"{service} refuses: {reason}.") from error
     except BotoCoreError as error:
         raise EngineUnavailable(f"{service} does not answer: {type(error).__name__}.") from error
-
-
-def signing_secret() -> str:
-    """Make the value of a signing secret: a fresh P-256 key and its name."""
-    private = generate_private_key(SECP256R1())
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return json.dumps({"kid": secrets.token_hex(8), "private_key": pem.decode()})
 
 
 def make_secrets(manager: Any, prefix: str, appsecrets: Mapping[str, str]) -> None:

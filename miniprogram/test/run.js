@@ -1,5 +1,6 @@
 'use strict'
-// Starts the local stack on free ports, runs the tests against it, and ends it whatever happens.
+// Starts the local stack on free ports, runs the tests of a folder (WXGATE_TESTS, else this one)
+// against it, and ends it whatever happens.
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const net = require('node:net')
@@ -7,6 +8,7 @@ const path = require('node:path')
 
 const ROOT = path.join(__dirname, '..', '..')
 const PYTHON = process.env.WXGATE_PYTHON || path.join(ROOT, '.venv', 'bin', 'python')
+const TESTS = path.resolve(process.env.WXGATE_TESTS || __dirname)
 const PORTS = 5
 
 function isFree(port) {
@@ -52,9 +54,9 @@ async function main() {
   process.on('exit', () => stack.kill('SIGKILL'))
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1))
   await ready(stack)
-  const files = fs.readdirSync(__dirname).filter((name) => name.endsWith('.test.js'))
+  const files = fs.readdirSync(TESTS).filter((name) => name.endsWith('.test.js'))
   const tests = spawn(process.execPath, ['--test', ...process.argv.slice(2), ...files], {
-    cwd: __dirname,
+    cwd: TESTS,
     env: { ...process.env, WXGATE_PORT: String(port) },
     stdio: 'inherit'
   })

@@ -6,8 +6,6 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from simulator import aws
 from tests.conftest import new_table
@@ -76,14 +74,6 @@ def test_secrets_that_exist_are_kept(manager: Any) -> None:
     value = manager.get_secret_value(SecretId="kept/app/wx1")["SecretString"]
     assert json.loads(value) == {"appsecret": "old"}
     assert manager.get_secret_value(SecretId="kept/signing")["SecretString"] == before
-
-
-def test_the_signing_secret_is_a_named_p256_key() -> None:
-    secret = json.loads(aws.signing_secret())
-    key = load_pem_private_key(secret["private_key"].encode(), password=None)
-    assert isinstance(key, EllipticCurvePrivateKey)
-    assert isinstance(key.curve, SECP256R1)
-    assert secret["kid"] != json.loads(aws.signing_secret())["kid"]
 
 
 def test_an_engine_tells_whether_it_keeps_secrets(moto_url: str) -> None:
