@@ -59,7 +59,7 @@ def loads(data: bytes) -> Any:
         text = data.decode().strip(_SPACE)
         value, end = _DECODER.raw_decode(text)
         # Only an escape can make a surrogate, only a nested bracket can make depth.
-        if "\\" in text or _may_be_deep(text):
+        if "\\u" in text or _may_be_deep(text):
             _check(value)
         if end == len(text):
             return value
