@@ -15,6 +15,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_plus
 
+from chalicelib.errors import RequestTooLarge
+from chalicelib.response import refusal
+
 STAGE = "v1"
 GREEDY = "/{proxy+}"
 
@@ -144,11 +147,14 @@ def answer_of(result: Any) -> tuple[int, Headers, bytes]:
             return _read(result)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # a malformed proxy answer
-    return _own(502, "Internal server error")
+    return 502, [("Content-Type", "application/json")], b'{"message": "Internal server error"}'
 
 
-def _own(status: int, message: str) -> tuple[int, Headers, bytes]:
-    return status, [("Content-Type", "application/json")], json.dumps({"message": message}).encode()
+def _too_large() -> tuple[int, Headers, bytes]:
+    """API Gateway's own refusal, in the shape that the template's gateway responses give it."""
+    answer = refusal(RequestTooLarge()).to_dict()
+    answer["headers"]["X-Request-Id"] = str(uuid.uuid4())
+    return _read(answer)
 
 
 def _read(result: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
@@ -183,7 +189,7 @@ class Gateway:
 
     def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
         if int(environ.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
-            return _own(413, "Request Too Long")
+            return _too_large()
         event = event_of(
             method,
             _target(environ),

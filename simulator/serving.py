@@ -81,8 +81,11 @@ def serve_wsgi(application: Any, host: str, port: int) -> Server:
             channel.close()
 
     def close() -> None:
-        # Waitress's loop ends when nothing is left to watch; only its own thread may close.
-        server.trigger.pull_trigger(close_channels)
+        # Waitress's loop ends when nothing is left to watch; only its own thread may close. The
+        # lock keeps that thread, woken by another, from closing the trigger before it is pulled.
+        with server.trigger.lock:
+            server.trigger.thunks.append(close_channels)
+            server.trigger.pull_trigger()
         thread.join(timeout=5)
         server.task_dispatcher.shutdown(timeout=1)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import settings
 
 from simulator import aws, desk
 from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of
@@ -26,6 +27,11 @@ os.environ.update(
 )
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     os.environ.pop(_name, None)
+
+# Properties: many examples where it is judged, enough at the desk; no example is timed.
+settings.register_profile("desk", max_examples=300, deadline=None)
+settings.register_profile("ci", max_examples=10_000, deadline=None, database=None)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 APPID = desk.DEFAULT_APP
 _numbers = itertools.count(1)

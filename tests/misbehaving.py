@@ -134,7 +134,8 @@ def hangs_up(peer: Peer) -> None:
 
 
 def resets_at_once(peer: Peer) -> None:
-    """Reset before anything was read."""
+    """Reset after the first byte: before it, a slow client would be refused a connection."""
+    peer.sock.recv(1)
     peer.reset()
 
 

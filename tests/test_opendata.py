@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import opendata
@@ -660,7 +660,6 @@ def test_raw_data_that_is_no_strict_json_object_is_refused(raw_data: str) -> Non
 # --- whatever comes: what a kind allows, or the one error ---
 
 
-@settings(deadline=None)
 @given(
     data=st.integers(1, 4).flatmap(lambda n: st.binary(min_size=16 * n, max_size=16 * n)),
     iv=st.binary(min_size=16, max_size=16),
@@ -670,7 +669,6 @@ def test_any_bytes_are_data_or_the_one_error(data: bytes, iv: bytes, kind: str) 
     assert failure([KEY, OTHER_KEY], data, iv, kind).code == "DecryptFailed"
 
 
-@settings(deadline=None)
 @given(plaintext=st.binary() | st.text().map(str.encode), kind=st.sampled_from([*KINDS]))
 def test_any_text_without_a_watermark_is_the_one_error(plaintext: bytes, kind: str) -> None:
     failure([KEY], encrypted(padded(plaintext)), kind=kind)
@@ -688,7 +686,6 @@ WATERMARKS = st.just(WATERMARK) | st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     kind=st.sampled_from([*KINDS]),
     members=FIELDS,

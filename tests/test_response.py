@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidToken, MethodNotAllowed, StoreUnavailable
@@ -120,7 +120,6 @@ def test_what_fits_in_no_way_is_too_large(body: bytes) -> None:
         Answer(body, {}, 200)
 
 
-@settings(deadline=None)
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_arrive_as_they_are(body: bytes) -> None:
     encoded(body)

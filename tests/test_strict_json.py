@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.strict_json import MAX_DEPTH, NotStrictJson, load_object, loads
@@ -161,14 +161,12 @@ def test_an_object_is_given() -> None:
 # --- no other error, and nothing of the text in it ---
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_raise_another_error(data: bytes) -> None:
     if not refused(data):
         assert loads(data) == json.loads(data)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet='{}[]",:\\ud8001eE+-.tfn '))
 def test_no_brackets_and_escapes_raise_another_error(text: str) -> None:
     if not refused(text.encode()):
@@ -187,7 +185,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_what_is_json_is_read_as_it_was_written(value: Any) -> None:
     assert loads(json.dumps(value).encode()) == value

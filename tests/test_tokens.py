@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidToken
@@ -28,7 +28,6 @@ def refused(text: str) -> bool:
 # --- the format ---
 
 
-@settings(deadline=None)
 @given(user=st.binary(min_size=16, max_size=16), secret=st.binary(min_size=32, max_size=32))
 def test_what_is_written_is_read_back(user: bytes, secret: bytes) -> None:
     token = Token(user, secret)
@@ -85,7 +84,6 @@ def test_junk_is_refused(junk: str) -> None:
     assert refused(junk)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_is_a_token_by_chance(text: str) -> None:
     assert refused(text)

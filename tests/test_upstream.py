@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import (
@@ -356,7 +356,6 @@ def forms_of(below: str) -> list[str]:
     return forms
 
 
-@settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(BRICKS), max_size=8).map("".join) | st.text(max_size=20))
 def test_a_path_that_passes_is_harmless_in_every_form(below: str) -> None:
     try:
@@ -377,7 +376,6 @@ ATOMS = st.sampled_from([*"aZ09-._~!$&'()*+,;=:@", "%20", "%E8%AE%A2", "%2B", "%
 SEGMENTS = st.lists(ATOMS, min_size=1, max_size=6).map("".join)
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join))
 def test_the_path_on_the_wire_is_the_path_that_was_checked(below: str) -> None:
     try:
@@ -455,7 +453,6 @@ def test_without_a_query_there_is_no_question_mark() -> None:
     assert forwarded()[0].exchanged[0].target == "/base/orders"
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -578,7 +575,6 @@ def folded(name: str) -> str:
     return re.sub(r"[_.\s-]+", "-", name.lower())
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.sampled_from([ANN, BOB, None]))
 def test_the_identity_upstream_is_the_sessions_for_any_headers(
     headers: Pairs, identity: Identity | None

@@ -335,7 +335,7 @@ def test_a_body_over_ten_megabytes_never_reaches_the_function(
     connection: http.client.HTTPConnection, function: Lambda
 ) -> None:
     status, _, body = asked(connection, "POST", "/login", body=b"x" * (MAX_REQUEST + 1))
-    assert (status, json.loads(body)) == (413, {"message": "Request Too Long"})
+    assert (status, json.loads(body)["Code"]) == (413, "RequestTooLarge")
     assert function.events == []
 
 
