@@ -1,7 +1,7 @@
 """The composition root: reads the environment, builds each service once, when first needed.
 
-Modules that are slow to load are imported where they are needed: a Lambda function that only
-proxies pays neither for requests nor for what decryption needs.
+Modules that are slow to load are imported where they are needed, so a start pays for none of
+them, and a Lambda function only for those that its routes use.
 """
 
 import os
