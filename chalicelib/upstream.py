@@ -1,24 +1,21 @@
-"""The business API behind the gate: which path may go there, with which headers, and how it fails.
+"""The business API behind the gate: what goes there, what comes back, and how it fails.
 
-The path is refused rather than repaired, and the bytes that were checked are the bytes that are
-sent. What goes out is built from an allowlist; the identity headers are set last, by us.
+What goes out is built from an allowlist; the identity headers are set last, by us.
 """
 
 import fnmatch
-import re
-import unicodedata
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, urlsplit
 
 from chalicelib.errors import (
     DeadlineExceeded,
-    InvalidPath,
     InvalidRequest,
     UpstreamBadResponse,
     UpstreamTimeout,
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
+from chalicelib.paths import ROUTE
 from chalicelib.request import Pairs, Request, has_control_characters
 from chalicelib.response import MAX_ANSWER, Answer, AnswerTooLarge
 from chalicelib.transport import (
@@ -33,11 +30,6 @@ from chalicelib.transport import (
     TransportError,
 )
 
-ROUTE = "/api/"
-
-MAX_PATH = 2048
-"""Bytes of a path below /api/."""
-
 MAX_QUERY = 8192
 """Bytes of a query string, as most servers take it."""
 
@@ -50,72 +42,7 @@ RESERVE = 1.5
 MAX_HEADERS = 10_240
 """Characters of all headers passed on with an answer (AWS, API Gateway quotas)."""
 
-DECODE_ROUNDS = 4
-
-# --- paths ---------------------------------------------------------------------------------------
-
-# RFC 3986: pchar without the percent sign, and the slash.
-_PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
-_MAPPING = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_DELIMITERS = re.compile(r"[/\\;?#]")
-
-# 嘊 and 嘍, U+560A and U+560D: cut to eight bits they are LF and CR, and attack lists use them so.
-# Other characters end in 0A or 0D too, 上 among them; those are words that people write.
-_NARROW_CRLF = re.compile("[\u560a\u560d]")
-
-
-def checked_path(path: str) -> str:
-    """Give the canonical path below /api/, still percent-encoded, exactly as it came.
-
-    Raises:
-        InvalidPath: for dot segments and delimiters in any encoding, controls, empty segments,
-            bad escapes, characters that fold into one of these (NFKC), or more than MAX_PATH.
-    """
-    mapping, found, below = path.partition(ROUTE)
-    # A custom domain's base path mapping stands before our own route.
-    if not found or not _MAPPING.fullmatch(mapping):
-        raise InvalidPath
-    if len(below) > MAX_PATH or not _PLAIN.fullmatch(below):
-        raise InvalidPath
-    for segment in [*mapping.split("/")[1:], *below.removesuffix("/").split("/")]:
-        _check_segment(segment)
-    return below
-
-
-def _check_segment(segment: str) -> None:
-    """Check a segment in each form that somebody behind us may decode it to."""
-    _refuse_dots(segment)
-    text = segment
-    for _ in range(DECODE_ROUNDS):
-        if "%" not in text:
-            return
-        try:
-            decoded = unquote_to_bytes(text).decode()
-        except UnicodeDecodeError:
-            raise InvalidPath from None
-        if decoded == text:  # a percent sign that stands for itself
-            return
-        text = _folded(decoded, text)
-    raise InvalidPath
-
-
-def _folded(decoded: str, encoded: str) -> str:
-    folded = unicodedata.normalize("NFKC", decoded)
-    # A plain ; is the client's to send; one that decoding or folding made is a disguise.
-    allowed = encoded.count(";")
-    found = _DELIMITERS.findall(folded)
-    if _CONTROL.search(folded) or _NARROW_CRLF.search(decoded) or len(found) > allowed:
-        raise InvalidPath
-    _refuse_dots(folded)
-    return folded
-
-
-def _refuse_dots(segment: str) -> None:
-    # Some servers cut a segment at its matrix parameters before they resolve dots and drop what
-    # is empty.
-    if segment.partition(";")[0].strip() in ("", ".", ".."):
-        raise InvalidPath
+# --- the query ---------------------------------------------------------------------------------
 
 
 def encoded_query(query: Pairs) -> str:

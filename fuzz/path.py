@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote, urlsplit
 
 from chalicelib.errors import InvalidPath
+from chalicelib.paths import ROUTE, checked_path
 from chalicelib.request import Request
-from chalicelib.upstream import ROUTE, Upstream, checked_path
+from chalicelib.upstream import Upstream
 from fuzz import demand
 from tests.attacks import corpus
 from tests.fakes import Wire

@@ -19,7 +19,7 @@ FLOORS = [
     ["services"],
     ["wechat", "upstream", "sessions", "assertions"],
     ["settings", "request", "response", "credentials", "opendata"],
-    ["tokens", "transport", "strict_json", "logs", "metrics"],
+    ["tokens", "transport", "strict_json", "paths", "logs", "metrics"],
     ["errors"],
     ["__init__", "handlers.__init__"],
 ]
@@ -93,10 +93,15 @@ def test_only_services_reads_the_environment() -> None:
     assert readers == {"chalicelib/services.py"}
 
 
+DESK = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"chalicelib"}
+"""Every package of ours that does not ship."""
+
+
 def test_nothing_that_ships_knows_the_desk_or_the_tests() -> None:
+    assert {"simulator", "tests", "benchmarks", "fuzz", "deployment"} <= DESK
     for path, tree in SHIPPED:
         tops = {name.partition(".")[0] for name in imported(tree)}
-        assert not tops & {"simulator", "tests", "benchmarks", "pytest", "moto"}, path
+        assert not tops & {*DESK, "pytest", "moto"}, path
 
 
 def test_the_simulated_wechat_knows_nothing_of_the_gate() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib.handlers import login
+from chalicelib.paths import ROUTE
 from chalicelib.request import Request
 from chalicelib.response import Answer
-from chalicelib.upstream import ROUTE, Identity, Upstream
+from chalicelib.upstream import Identity, Upstream
 from fuzz import Breach, __main__, decrypt, headers, login_body, path
 
 TARGETS = [login_body, path, headers, decrypt]

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from chalicelib import __version__
 from chalicelib.errors import InvalidToken
+from chalicelib.paths import checked_path
 from chalicelib.request import Request
 from chalicelib.response import Answer, json_answer
-from chalicelib.upstream import Identity, Upstream, checked_path
+from chalicelib.upstream import Identity, Upstream
 
 if TYPE_CHECKING:
     from chalicelib.assertions import Assertions
