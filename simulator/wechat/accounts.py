@@ -109,13 +109,13 @@ class Accounts:
             self.switch_key(user)
         user.expires_at = now + self._session_life
         text = "0" + "".join(secrets.choice(ALPHANUMERIC) for _ in range(31))
-        self._login_codes[text] = Code(user, now)
+        self._keep(self._login_codes, text, Code(user, now))
         return text
 
     def offer_phone(self, user: User, phone: JsonObject) -> str:
         """Return the phone button's code for this number: 64 hex digits."""
         text = secrets.token_hex(32)
-        self._phone_codes[text] = Code(user, self.clock(), phone)
+        self._keep(self._phone_codes, text, Code(user, self.clock(), phone))
         return text
 
     def is_live(self, user: User) -> bool:
@@ -147,6 +147,12 @@ class Accounts:
     def phone_code(self, text: str) -> Code | None:
         """Find a phone code that is not older than five minutes, used or not."""
         return self._fresh(self._phone_codes.get(text))
+
+    def _keep(self, codes: dict[str, Code], text: str, code: Code) -> None:
+        """Add a code, the newest, and forget those that are dead."""
+        while codes and not self._fresh(next(iter(codes.values()))):
+            del codes[next(iter(codes))]
+        codes[text] = code
 
     def _fresh(self, code: Code | None) -> Code | None:
         return code if code and self.clock() - code.made_at < CODE_LIFE else None

@@ -1,6 +1,7 @@
 """The control face: switches for tests and the playground, and a log of what WeChat was asked."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from simulator.wechat.accounts import Accounts
@@ -19,6 +20,9 @@ from simulator.wechat.phone import user_in
 SECRETS = frozenset({"secret", "js_code", "code", "access_token", "session_key", "signature"})
 DONE = {"ok": True}
 
+LOGGED = 10_000
+"""Calls that the log remembers; older ones are forgotten, their numbers stay theirs."""
+
 
 class CallLog:
     """The calls that the server face received, numbered from 1, secrets masked as ``***``.
@@ -30,13 +34,15 @@ class CallLog:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._entries: list[JsonObject] = []
+        self._entries: deque[JsonObject] = deque(maxlen=LOGGED)
+        self._received = 0
 
     def add(self, call: Call, answer: Answer) -> None:
         """Note a call and what it was answered."""
+        self._received += 1
         lost = answer.delivery in (Delivery.NEVER, Delivery.RESET)
         entry = {
-            "n": len(self._entries) + 1,
+            "n": self._received,
             "time": self._clock(),
             "method": call.method,
             "path": call.path,
@@ -48,8 +54,8 @@ class CallLog:
         self._entries.append(entry)
 
     def after(self, n: int) -> list[JsonObject]:
-        """Return the entries numbered above n."""
-        return self._entries[max(n, 0) :]
+        """Return the entries numbered above n that are still remembered."""
+        return [entry for entry in self._entries if entry["n"] > n]
 
 
 class ControlFace:

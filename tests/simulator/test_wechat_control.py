@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from simulator.wechat import appsecret_of
+from simulator.wechat.control import LOGGED, CallLog
+from simulator.wechat.messages import Answer, Call
 from tests.simulator.wechat_desk import APPID, NOW, Desk
 
 SNS = "/sns/jscode2session"
@@ -165,6 +167,14 @@ def test_the_log_is_of_the_server_face_alone_and_can_be_read_on(desk: Desk) -> N
     desk.token()
     assert [(e["n"], e["path"]) for e in log(desk, after=1)] == [(2, "/cgi-bin/token")]
     assert log(desk, after=2) == []
+
+
+def test_a_log_of_days_remembers_its_newest_calls_by_their_numbers() -> None:
+    remembered = CallLog(lambda: NOW)
+    for _ in range(LOGGED + 5):
+        remembered.add(Call("GET", SNS, {}, b""), Answer(200, "text/plain", b"{}"))
+    assert [entry["n"] for entry in remembered.after(0)] == list(range(6, LOGGED + 6))
+    assert [entry["n"] for entry in remembered.after(LOGGED + 3)] == [LOGGED + 4, LOGGED + 5]
 
 
 def test_a_log_after_nonsense_is_refused(desk: Desk) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from simulator.wechat import appsecret_of, openid_of, unionid_of
-from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Desk
+from simulator.wechat.accounts import Accounts
+from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Clock, Desk
 
 
 @pytest.fixture
@@ -133,3 +134,13 @@ def test_users_have_keys_of_their_own(desk: Desk) -> None:
 def test_an_unknown_path_is_an_html_404(desk: Desk) -> None:
     answer = desk.call("GET", "/sns/oauth2")
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html")
+
+
+def test_codes_that_are_dead_are_forgotten() -> None:
+    clock = Clock()
+    accounts = Accounts({APPID: "secret"}, clock, 0.0, 86400.0)
+    ann = accounts.user(APPID, "ann")
+    for _ in range(600):
+        accounts.log_in(ann)
+        clock.now += 1.0
+    assert len(accounts._login_codes) == 300
