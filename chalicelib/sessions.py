@@ -11,12 +11,14 @@ proxy's Lambda function; its role cannot read the sealed keys.
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection.table import TableConnection
 from pynamodb.exceptions import PutError, PynamoDBException
@@ -50,6 +52,7 @@ FAILURES_ITEM = b"decrypt-failures"
 
 _IDENTITY = ("user", "item", "version", "appid", "openid", "unionid", "expires_at")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_connecting = threading.Lock()
 
 
 class Item(Model):
@@ -75,6 +78,14 @@ class Item(Model):
             return super().from_raw_data(data)
         except (TypeError, ValueError):
             return super().from_raw_data({name: data[name] for name in ("user", "item")})
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        # Of threads that begin together each would make a client of its own: 8 MB, a tenth of a
+        # second. What fails here fails again in the operation, whose error is translated.
+        with _connecting, suppress(BotoCoreError):
+            _ = super()._get_connection().connection.client
+        return super()._get_connection()
 
 
 def table(name: str, region: str | None) -> type[Item]:

@@ -1,9 +1,10 @@
 """The session store, on moto and on DynamoDB Local, which refuses what moto lets pass."""
 
 import base64
+import gc
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -455,6 +456,29 @@ def test_parallel_failures_are_all_counted(dynamodb_local_url: str, clock: Clock
 
 
 # --- races ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clients() -> Iterator[Callable[[], int]]:
+    """Counts the SDK's clients for DynamoDB that were ever made; none is collected meanwhile."""
+    gc.collect()
+    gc.disable()
+    yield lambda: sum(type(made).__name__ == "DynamoDB" for made in gc.get_objects())
+    gc.enable()
+
+
+def test_threads_that_begin_together_share_one_client(
+    moto_url: str, clients: Callable[[], int]
+) -> None:
+    items, begun, before = bound(moto_url, "any"), threading.Barrier(8), clients()
+
+    def ask(_: int) -> None:
+        begun.wait(10)
+        items._get_connection()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(8)))
+    assert clients() - before == 1
 
 
 def test_no_request_is_served_after_a_logout_has_answered(store: Store) -> None:
