@@ -468,9 +468,9 @@ def clients() -> Iterator[Callable[[], int]]:
 
 
 def test_threads_that_begin_together_share_one_client(
-    moto_url: str, clients: Callable[[], int]
+    clients: Callable[[], int],
 ) -> None:
-    items, begun, before = bound(moto_url, "any"), threading.Barrier(8), clients()
+    items, begun, before = sessions.table("any", "us-east-1"), threading.Barrier(8), clients()
 
     def ask(_: int) -> None:
         begun.wait(10)
