@@ -6,7 +6,7 @@ BIN := .venv/bin
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench soak clean
 
 run: .venv/installed
 	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
@@ -34,6 +34,10 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# On loopback, ten minutes unless told: make soak ARGS="--seconds 30 --rate 100"
+soak: .venv/installed $(DYNAMODB_JAR)
+	@$(BIN)/python -m soak $(ARGS)
 
 clean:
 	rm -rf .venv build miniprogram/node_modules miniprogram/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -79,14 +79,15 @@ def _free_ports() -> int:
 
 
 @contextmanager
-def running() -> Iterator[Desk]:
-    """Run the desk as `make run` does, until the block ends.
+def running(aws_url: str | None = None) -> Iterator[Desk]:
+    """Run the desk as `make run` does, on another engine if told, until the block ends.
 
     Raises:
         RuntimeError: if it does not answer within START_SECONDS.
     """
     port = _free_ports()
     command = [sys.executable, "-m", "simulator", "--port", str(port)]
+    command += ["--aws-url", aws_url] if aws_url else []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) as process:
         try:
             _await(process, port)

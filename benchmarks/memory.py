@@ -34,8 +34,21 @@ def peak(pid: int | str = "self") -> float:
     Raises:
         OSError: where there is no /proc: elsewhere than on Linux.
     """
+    return _counted("VmHWM", pid)
+
+
+def resident(pid: int | str = "self") -> float:
+    """Give the memory that a process has now, in MB (10⁶ bytes).
+
+    Raises:
+        OSError: where there is no /proc: elsewhere than on Linux.
+    """
+    return _counted("VmRSS", pid)
+
+
+def _counted(name: str, pid: int | str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmHWM:\s+([0-9]+) kB$", status, re.MULTILINE)
+    found = re.search(rf"^{name}:\s+([0-9]+) kB$", status, re.MULTILINE)
     assert found is not None, status
     return int(found[1]) * 1024 / 1e6
 

@@ -114,7 +114,7 @@ class Attacker:
     """Makes queries; `dice` is seeded, so every run asks the same."""
 
     def __init__(self) -> None:
-        self.dice = random.Random(7)  # noqa: S311 - to repeat a run, not to hide anything
+        self.dice = random.Random(7)
         self.messages = [message(fields, self._noise()) for fields in (PHONE, PROFILE, STEPS)]
         self.profile = self.messages[1]
 
