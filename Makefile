@@ -26,7 +26,7 @@ check: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/bandit -q -ll -r app.py chalicelib simulator deployment fuzz
+	$(BIN)/bandit -q -ll -r app.py chalicelib simulator deployment fuzz mutation
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
@@ -94,12 +94,16 @@ build/tools/installed: deployment/tools.txt
 	@build/tools/bin/python -m pip install --quiet --disable-pip-version-check -r deployment/tools.txt
 	@touch $@
 
-# --- fuzz and audit: each in an environment of its own, so that neither changes what is tested ---
-# make fuzz ARGS="--seconds 3600" · make audit
-.PHONY: fuzz audit
+# --- fuzz, mutants and audit: each in an environment of its own, so that none changes what is tested ---
+# make fuzz ARGS="--seconds 3600" · make mutants ARGS="chalicelib.tokens*" · make audit
+.PHONY: fuzz mutants audit
 
 fuzz: build/fuzzer/installed
 	@build/fuzzer/bin/python -m fuzz $(ARGS)
+
+# docs/mutants.md; goes on where it was stopped.
+mutants: build/mutator/installed
+	@build/mutator/bin/python -m mutation $(ARGS)
 
 audit: build/auditor/installed
 	@build/auditor/bin/python -m deployment.audit --tool build/auditor/bin/pip-audit $(ARGS)
@@ -109,6 +113,11 @@ build/fuzzer/installed: requirements.txt
 	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 \
 		|| echo "atheris does not install here"
+	@touch $@
+
+build/mutator/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -m venv build/mutator
+	@build/mutator/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt mutmut==3.8.1
 	@touch $@
 
 build/auditor/installed: Makefile

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from simulator import aws, desk
 from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of
@@ -31,6 +31,16 @@ for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
 # Properties: many examples where it is judged, enough at the desk; no example is timed.
 settings.register_profile("desk", max_examples=300, deadline=None)
 settings.register_profile("ci", max_examples=10_000, deadline=None, database=None)
+# A mutant is killed by any example: the first is as good as the smallest.
+settings.register_profile(
+    "mutants",
+    max_examples=25,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 APPID = desk.DEFAULT_APP

@@ -334,7 +334,10 @@ def test_true_is_no_timestamp_in_the_second_after_the_epoch() -> None:
 
 @pytest.mark.parametrize(
     "appid",
-    [None, "", "wx0000000000000001", APPID.upper(), f" {APPID}", f"{APPID}\0", [APPID], 4],
+    [
+        *(None, "", "wx0000000000000001", APPID.upper(), f" {APPID}", [APPID], 4),
+        pytest.param(f"{APPID}\0", id="a nought behind it"),
+    ],
     ids=repr,
 )
 def test_a_watermark_of_another_app_is_refused(appid: object) -> None:

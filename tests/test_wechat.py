@@ -540,7 +540,7 @@ def test_unknown_members_of_a_phone_number_are_not_passed_on() -> None:
         {"countryCode": 86.0},
         {"countryCode": "1"},
         {"purePhoneNumber": None},
-        {"purePhoneNumber": "١٣٨"},
+        pytest.param({"purePhoneNumber": "١٣٨"}, id="digits of another script"),
         {"phoneNumber": "+8613900139000"},
         {"phoneNumber": 13800138000},
     ],

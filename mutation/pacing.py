@@ -1,0 +1,67 @@
+"""A pytest plugin for one mutant's run: the cheap tests first, and none for ever.
+
+mutmut stops at the first failure, so the order decides how long a mutant lives; a mutant that
+waits for ever is ended when the test has taken far longer than it takes unchanged.
+"""
+
+import gc
+import json
+import os
+import signal
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+STATS = Path("mutmut-stats.json")
+"""Beside the mutants: what mutmut measured of the unchanged code."""
+
+ENGINES = {"moto_url", "running_desk"}
+"""Fixtures that start servers; each mutant's process starts its own."""
+
+PATIENCE = 5.0
+"""Seconds that a test may take besides three times its own duration."""
+
+TIMEOUT = 36
+"""The exit status that mutmut reads as a timeout."""
+
+
+@cache
+def _durations() -> dict[str, float]:
+    """Seconds of each test without a mutant; empty while they are being measured."""
+    if not STATS.exists():
+        return {}
+    durations: dict[str, float] = json.loads(STATS.read_text())["duration_by_test"]
+    return durations
+
+
+def pytest_configure() -> None:
+    """Leave what the fork inherited out of pytest's garbage collections: half of a short run."""
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort: tests without a server first, then by duration."""
+    durations = _durations()
+    items.sort(
+        key=lambda item: (
+            bool(ENGINES.intersection(getattr(item, "fixturenames", ()))),
+            durations.get(item.nodeid, 0.0),
+        )
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """End the process where a test takes far too long."""
+    taken = _durations().get(item.nodeid)
+    if taken is None:
+        return (yield)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(TIMEOUT))
+    signal.setitimer(signal.ITIMER_REAL, 3 * taken + PATIENCE)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
