@@ -1,0 +1,174 @@
+"""Many requests at once, on DynamoDB Local: nobody becomes another, and what is dead stays dead."""
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from simulator import aws, desk
+from simulator.wechat import openid_of
+from tests.conftest import APPID, Answer, FrontDoor, new_table
+
+pytestmark = pytest.mark.dynamodb_local
+
+THREADS = 32
+RACING = 1000
+
+
+@dataclass
+class Door(FrontDoor):
+    """A front door whose sessions are in DynamoDB Local."""
+
+    dynamodb_url: str = ""
+    table: str = ""
+
+    def get(self, token: str) -> Answer:
+        """Send a request that goes upstream where the token is good."""
+        return self.send("GET", "/api/orders", token=token)
+
+    def log_out(self, token: str, **members: object) -> None:
+        assert self.send("POST", "/logout", token=token, json_body=members).status == 204
+
+    def items(self) -> int:
+        """How many items the table has."""
+        with closing(aws.client("dynamodb", self.dynamodb_url)) as dynamodb:
+            pages = dynamodb.get_paginator("scan").paginate(
+                TableName=self.table, Select="COUNT", ConsistentRead=True
+            )
+            return sum(page["Count"] for page in pages)
+
+
+@pytest.fixture
+def door(running_desk: desk.Desk, dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch) -> Door:
+    table = new_table(dynamodb_local_url)
+    monkeypatch.setenv("SESSIONS_TABLE", table)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_url)
+    wechat = running_desk.urls["WeChat"]
+    door = Door(desk.load_app(), wechat, dynamodb_url=dynamodb_local_url, table=table)
+    door.control("reset")
+    return door
+
+
+def at_once(act: Callable[[Any], Any], over: Any) -> list[Any]:
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(act, over))
+
+
+def upstream_saw(answer: Answer) -> str:
+    assert answer.status == 200, answer
+    openid: str = answer.json["headers"]["X-WX-OPENID"]
+    return openid
+
+
+def test_a_thousand_logins_of_a_hundred_users_give_each_his_own(door: Door) -> None:
+    users = [f"user-{number % 100}" for number in range(RACING)]
+    tokens = at_once(door.login, users)
+    assert len(set(tokens)) == door.items() == RACING
+    seen = at_once(lambda token: upstream_saw(door.get(token)), tokens)
+    assert seen == [openid_of(APPID, user) for user in users]
+
+
+@dataclass
+class Race:
+    """Requests with tokens while a logout runs: when each began and ended, and its status."""
+
+    door: Door
+    logged_out: tuple[float, float] = (0.0, 0.0)
+
+    def ask(self, token: str) -> tuple[float, float, int]:
+        began = time.perf_counter()
+        status = self.door.get(token).status
+        return began, time.perf_counter(), status
+
+    def log_out(self, token: str, **members: object) -> None:
+        began = time.perf_counter()
+        self.door.log_out(token, **members)
+        self.logged_out = (began, time.perf_counter())
+
+    def run(self, tokens: list[str], **members: object) -> Counter[tuple[str, int]]:
+        """Let RACING requests run, half of them asked for before the logout."""
+        with ThreadPoolExecutor(THREADS) as threads:
+            asked = [
+                threads.submit(self.ask, token)
+                for token in itertools.islice(itertools.cycle(tokens), RACING // 2)
+            ]
+            asked[RACING // 4].result()
+            self.log_out(tokens[0], **members)
+            asked += [
+                threads.submit(self.ask, token)
+                for token in itertools.islice(itertools.cycle(tokens), RACING // 2)
+            ]
+            return Counter(self._told(*request.result()) for request in asked)
+
+    def _told(self, began: float, ended: float, status: int) -> tuple[str, int]:
+        if ended < self.logged_out[0]:
+            return "before", status
+        return ("after" if began > self.logged_out[1] else "meanwhile"), status
+
+
+def test_none_of_a_thousand_racing_requests_passes_once_the_logout_has_answered(
+    door: Door,
+) -> None:
+    told = Race(door).run([door.login()])
+    assert told.total() == RACING
+    assert told["before", 200]
+    assert not told["before", 401]
+    assert told["after", 401] >= RACING // 4
+    assert not told["after", 200]
+    assert door.items() == 0
+
+
+def test_none_passes_once_the_logout_everywhere_has_answered(door: Door) -> None:
+    tokens, other = [door.login() for _ in range(5)], door.login("bob")
+    told = Race(door).run(tokens, everywhere=True)
+    assert told["before", 200]
+    assert not told["before", 401]
+    assert told["after", 401] >= RACING // 4
+    assert not told["after", 200]
+    assert door.items() == 1
+    assert upstream_saw(door.get(other)) == openid_of(APPID, "bob")
+
+
+def test_no_session_comes_back_to_life(door: Door) -> None:
+    """Each dies while others write beside it: a login in its place, a failure to count."""
+
+    def race(number: int) -> tuple[str, str]:
+        user = f"user-{number}"
+        token = door.login(user)
+        with ThreadPoolExecutor(4) as threads:
+            threads.submit(failed_decryption, door, token)
+            threads.submit(door.send, "GET", "/session", token=token)
+            ended = threads.submit(door.send, "POST", "/logout", token=token, json_body={})
+            new = threads.submit(door.login, user, replaces=token).result()
+            assert ended.result().status in (204, 401)
+        return token, new
+
+    with ThreadPoolExecutor(10) as threads:
+        raced = list(threads.map(race, range(100)))
+    assert {door.get(old).status for old, _ in raced} == {401}
+    assert {door.get(new).status for _, new in raced} == {200}
+
+
+def failed_decryption(door: Door, token: str) -> None:
+    body = {"kind": "phone", "encryptedData": "A" * 22 + "==", "iv": "A" * 22 + "=="}
+    assert door.send("POST", "/decrypt", token=token, json_body=body).code in (
+        "DecryptFailed",
+        "InvalidToken",
+    )
+
+
+def test_a_logout_everywhere_ends_what_was_and_nothing_that_begins_after_it(door: Door) -> None:
+    tokens = at_once(door.login, ["alice"] * 30)
+    with ThreadPoolExecutor(THREADS) as threads:
+        meanwhile = [threads.submit(door.login) for _ in range(30)]
+        door.log_out(tokens[0], everywhere=True)
+        after = at_once(door.login, ["alice"] * 30)
+        assert all(login.result() for login in meanwhile)
+    assert {door.get(token).status for token in tokens} == {401}
+    assert {door.get(token).status for token in after} == {200}
