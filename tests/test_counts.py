@@ -58,7 +58,7 @@ def test_a_login_that_replaces_is_one_read_and_one_transaction(
     assert store.taken() == ["GetItem", "TransactWriteItems"]
 
 
-@pytest.mark.parametrize("replaces", ["junk", 5, None, Token.new(b"x" * 16).text])
+@pytest.mark.parametrize("replaces", ["junk", 5, None, Token(b"x" * 16, b"y" * 32).text])
 def test_a_login_that_replaces_nothing_reads_nothing(
     front_door: FrontDoor, store: Counter, replaces: object
 ) -> None:
