@@ -12,7 +12,7 @@ run: .venv/installed
 	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
 
 # What guards identities is covered wholly, lines and branches; a run of part of the tests (ARGS) is not judged.
-GUARDS := tokens sessions opendata paths upstream wechat credentials assertions transport strict_json request response gate
+GUARDS := aws tokens sessions opendata paths upstream wechat credentials assertions transport strict_json request response gate
 comma := ,
 empty :=
 space := $(empty) $(empty)

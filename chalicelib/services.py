@@ -121,9 +121,11 @@ class Services:
         import botocore.session
         from botocore.config import Config
 
+        from chalicelib.aws import held
+
         # botocore's client creation is not thread-safe.
         with self._lock:
-            return botocore.session.get_session().create_client(
+            client = botocore.session.get_session().create_client(
                 "secretsmanager",
                 self.settings.region,
                 config=Config(
@@ -132,6 +134,7 @@ class Services:
                     retries={"total_max_attempts": 1, "mode": "standard"},
                 ),
             )
+        return held(client, SECRETS_TIMEOUT)
 
 
 def from_environment() -> Services:

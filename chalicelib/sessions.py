@@ -27,6 +27,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
+from chalicelib.aws import held
 from chalicelib.errors import AWS_OPERATORS_FAULTS, InvalidToken, Misconfigured, StoreUnavailable
 from chalicelib.tokens import MAX_TTL, Token, user_reference
 
@@ -41,7 +42,7 @@ MAX_FAILURES = 10
 """Failed decryptions of one user in FAILURE_WINDOW seconds, then TooManyRequests."""
 
 TIMEOUT = 1.0
-"""Seconds for DynamoDB to accept a connection, and again to answer."""
+"""Seconds of one attempt in all: look-up, connection and the whole answer."""
 
 RETRIES = 1
 """By the SDK, within three seconds in all."""
@@ -84,7 +85,7 @@ class Item(Model):
         # Of threads that begin together each would make a client of its own: 8 MB, a tenth of a
         # second. What fails here fails again in the operation, whose error is translated.
         with _connecting, suppress(BotoCoreError):
-            _ = super()._get_connection().connection.client
+            held(super()._get_connection().connection.client, TIMEOUT)
         return super()._get_connection()
 
 
@@ -136,6 +137,8 @@ def _translated() -> Iterator[None]:
         reason = _reason(error)
         fault = Misconfigured if reason in AWS_OPERATORS_FAULTS else StoreUnavailable
         raise fault(reason=reason) from error
+    except KeyError:  # of a member that every answer of DynamoDB's has
+        raise StoreUnavailable(reason="answer is incomplete") from None
 
 
 class Sessions:
@@ -394,10 +397,12 @@ class Sessions:
         for _ in range(1 + RETRIES):
             with _translated():
                 answer = self._table().batch_get_item(wanted, consistent_read=True)
-            for data in answer["Responses"][self._table().table_name]:
+                returned = answer["Responses"][self._table().table_name]
+                unprocessed = answer["UnprocessedKeys"]
+            for data in returned:
                 item = self._items.from_raw_data(data)
                 found[item.item] = item
-            wanted = answer["UnprocessedKeys"].get(self._table().table_name, {}).get("Keys")
+            wanted = unprocessed.get(self._table().table_name, {}).get("Keys")
             if not wanted:
                 return found
             self._pause(0.05)

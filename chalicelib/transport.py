@@ -4,7 +4,7 @@ The timeouts of socket libraries bound one read, so a peer that sends a byte now
 them for ever; here the whole exchange has one deadline. A connection serves one exchange:
 Lambda freezes containers between requests, and a thawed connection may be dead, which is found
 out only after bytes were written. No redirects, no proxies from the environment, no cookies, no
-decompression, no second send. The look-up of a name alone is the system's to bound (resolv.conf).
+decompression, no second send.
 """
 
 import http.client
@@ -13,16 +13,19 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT = 1.0
 """Seconds for one address to accept a connection."""
 
 CHUNK = 65_536
+MAX_LINE = 65_536
 
 
 class TransportError(Exception):
@@ -134,8 +137,12 @@ class _DeadlineSocket:
         """Do nothing: http.client closes here before it reads the body; exchange closes."""
 
 
+# RFC 9112 7.1; int() would take a sign, blanks, underscores and 0x.
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+
+
 class _Response(http.client.HTTPResponse):
-    """Mends two things of http.client: interim answers, and chunks of negative size."""
+    """Mends what http.client takes in silence: interim answers, and chunks that are none."""
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip every interim answer (RFC 9110 15.2), not 100 Continue alone."""
@@ -146,10 +153,17 @@ class _Response(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
     def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # nor this
-        if size < 0:  # read(-1) would take all that comes, past every cap
+        size = _CHUNK_SIZE.fullmatch(self.fp.readline(MAX_LINE))
+        if size is None:
             raise Broken
-        return size
+        return int(size[1], 16)
+
+    def _safe_read(self, amt: int) -> bytes:
+        data: bytes = super()._safe_read(amt)  # type: ignore[misc]  # nor this
+        # At the end of a chunk http.client throws two bytes away, whatever they are.
+        if self.chunk_left == 0 and data != b"\r\n":
+            raise Broken
+        return data
 
 
 _METADATA = ipaddress.ip_network("fd00:ec2::/32")
@@ -176,6 +190,27 @@ def permitted(address: str, *, allow_private: bool) -> bool:
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA:
         return False
     return allow_private or ip.is_global
+
+
+_Result = TypeVar("_Result")
+
+
+def within(seconds: float, work: Callable[[], _Result]) -> _Result:
+    """Do what nothing else can bound in a thread of its own; what comes later is not waited for.
+
+    Raises:
+        TimeoutError: if the work is not done in time; else whatever the work raises.
+    """
+    done: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(seconds)
 
 
 def _look_up(host: str, port: int) -> list[Any]:
@@ -272,9 +307,10 @@ class Transport:
 
     def _dial(self, origin: Origin, remaining: Callable[[], float]) -> socket.socket:
         """Resolve once, and connect to an address that was checked: no second look-up."""
+        found = within(remaining(), lambda: self._look_up(origin.host, origin.port))
         allowed = [
             entry
-            for entry in self._look_up(origin.host, origin.port)
+            for entry in found
             if permitted(str(entry[4][0]), allow_private=self._allow_private)
         ]
         if not allowed:

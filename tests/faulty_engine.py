@@ -137,6 +137,11 @@ def say(body: object, status: int = 200) -> Act:
     return act
 
 
+def page(exchange: Exchange) -> None:
+    """Answer as something in between does: with success, and a page."""
+    exchange.reply(200, [("Content-Type", "text/html")], b"<html>busy</html>")
+
+
 def first(happens: Callable[[], object]) -> Act:
     """Let something happen before the engine gets the request."""
 

@@ -18,7 +18,7 @@ FLOORS = [
     ["handlers.login", "handlers.proxy", "handlers.decrypt"],
     ["services"],
     ["wechat", "upstream", "sessions", "assertions"],
-    ["settings", "request", "response", "credentials", "opendata"],
+    ["settings", "request", "response", "credentials", "opendata", "aws"],
     ["tokens", "transport", "strict_json", "paths", "logs", "metrics"],
     ["errors"],
     ["__init__", "handlers.__init__"],

@@ -143,10 +143,10 @@ def test_the_signing_key_comes_from_secrets_manager(with_engine: Services) -> No
 
 
 def test_secrets_manager_has_two_seconds_in_all(with_engine: Services) -> None:
-    config = with_engine._secrets_client.meta.config
-    assert config.connect_timeout * TRIES < 2
-    assert config.read_timeout * TRIES < 2
-    assert config.retries["total_max_attempts"] == 1
+    client = with_engine._secrets_client
+    assert client.meta.config.retries["total_max_attempts"] == 1
+    # An attempt of the SDK's is held as a whole: its own timeouts bound single reads.
+    assert client._endpoint.http_session._seconds * TRIES < 2
 
 
 # --- the cold start ---

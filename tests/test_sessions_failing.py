@@ -101,6 +101,51 @@ def test_junk_that_is_replaced_costs_no_read(shaky: Store, faulty: FaultyEngine)
     assert faulty.operations() == ["PutItem", "PutItem"]
 
 
+PAGE = faulty_engine.page
+
+
+def test_a_broken_answer_to_a_read_ends_no_session(shaky: Store, faulty: FaultyEngine) -> None:
+    token = shaky.login()
+    faulty.then(PAGE, PAGE)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.sessions.find(token)
+    assert caught.value.evidence == {"reason": "BrokenAnswer"}
+    faulty.then(PAGE, PAGE)
+    with pytest.raises(StoreUnavailable):
+        shaky.sessions.find_with_keys(token)
+    assert shaky.is_live(token)
+
+
+def test_a_broken_answer_to_a_write_gives_no_token(shaky: Store, faulty: FaultyEngine) -> None:
+    faulty.then(PAGE, PAGE)
+    with pytest.raises(StoreUnavailable):
+        shaky.login()
+    assert shaky.partition() == []
+
+
+def test_a_read_whose_first_answer_breaks_is_made_again(shaky: Store, faulty: FaultyEngine) -> None:
+    token = shaky.login()
+    faulty.operations()
+    faulty.then(PAGE)
+    assert shaky.sessions.find(token).openid == shaky.openid
+    assert faulty.operations() == ["GetItem", "GetItem"]
+
+
+def test_an_answer_that_lacks_its_members_says_nothing_of_the_session(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    token = shaky.login()
+    session, failures = shaky.sessions.find_with_keys(token)
+    for ask in (
+        lambda: shaky.sessions.find_with_keys(token),
+        lambda: shaky.sessions.count_failure(session, failures),
+    ):
+        faulty.then(faulty_engine.say({}))
+        with pytest.raises(StoreUnavailable) as caught:
+            ask()
+        assert caught.value.evidence == {"reason": "answer is incomplete"}
+
+
 CONFLICT = faulty_engine.cancel("None", "TransactionConflict")
 
 

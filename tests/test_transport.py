@@ -3,6 +3,7 @@
 import gzip
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from chalicelib.transport import (
     TransportError,
     Unresolved,
     permitted,
+    within,
 )
 from tests.fakes import told_by
 from tests.misbehaving import (
@@ -251,6 +253,7 @@ def test_each_exchange_has_its_own_connection_and_no_cookie() -> None:
     [
         chunked(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
         chunked(b"5;x=y\r\nabcde\r\n0\r\nX-Trailer: z\r\n\r\n"),
+        chunked(b"5 \t\nabcde\r\n" + b"0" * 15 + b"\r\n\r\n"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nabcde",
         b"HTTP/1.0 200 OK\r\nContent-Length: 5 \r\n\r\nabcde",
@@ -317,6 +320,13 @@ BROKEN = {
     "a body that is missing": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     "a chunk without size": chunked(b"\r\n"),
     "a chunk size in words": chunked(b"many\r\nok\r\n0\r\n\r\n"),
+    "a chunk size with a sign": chunked(b"+2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size after a blank": chunked(b" 2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size with an underscore": chunked(b"0_2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size that says it is hex": chunked(b"0x2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size of sixteen digits": chunked(b"0" * 15 + b"2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size without the end of its line": chunked(b"0"),
+    "a chunk that is longer than it says": chunked(b"2\r\nokay0\r\n\r\n"),
     "a chunk that is short": chunked(b"ff\r\nok"),
     "a chunk size of 100 kB": chunked(b"0" * 100_000 + b"\r\n"),
     "no last chunk": chunked(b"2\r\nok\r\n"),
@@ -452,8 +462,31 @@ def test_without_time_nobody_is_contacted() -> None:
 
 def test_time_that_is_over_once_the_connection_stands_sends_nothing() -> None:
     with Misbehaving(answers()) as server, pytest.raises(TimedOut):
-        ask(server.origin, transport=Transport(allow_private=True, monotonic=ticking(0, 1, 9)))
+        ask(server.origin, transport=Transport(allow_private=True, monotonic=ticking(0, 1, 1, 9)))
     assert server.received == []
+
+
+def test_a_look_up_that_hangs_ends_at_the_deadline() -> None:
+    answered = threading.Event()
+
+    def hang(_host: str, _port: int) -> list[Any]:
+        assert answered.wait(GENEROUS)
+        return []
+
+    transport = Transport(allow_private=True, look_up=hang)
+    with over_within(SHORT + 1), pytest.raises(ConnectTimeout):
+        ask(Origin("http", "slow.test", 80), seconds=SHORT, transport=transport)
+    answered.set()
+
+
+def test_what_is_done_in_time_gives_its_result_or_its_error() -> None:
+    assert within(GENEROUS, lambda: "done") == "done"
+    with pytest.raises(KeyboardInterrupt):
+        within(GENEROUS, _interrupted)
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 # --- addresses -----------------------------------------------------------------------------------
@@ -634,7 +667,7 @@ def test_a_handshake_ends_at_the_deadline() -> None:
 
 
 def test_a_handshake_is_not_begun_without_time() -> None:
-    transport = Transport(allow_private=True, monotonic=ticking(0, 1, 9))
+    transport = Transport(allow_private=True, monotonic=ticking(0, 1, 1, 9))
     with Misbehaving(is_silent) as server, pytest.raises(ConnectTimeout):
         ask(Origin("https", HOST, server.port), transport=transport)
     assert (server.connections, server.received) == (1, [])

@@ -74,6 +74,21 @@ def dead(connection: socket.socket, _operation: Operation, _forward: Forward) ->
     connection.close()
 
 
+def breaking_off(connection: socket.socket, _operation: Operation, _forward: Forward) -> None:
+    """Fault: the operation is not done, and what begins as an answer breaks off."""
+    connection.sendall(answer(200, [("Content-Length", "100")], b'{"Item": {'))
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def dripping(connection: socket.socket, _operation: Operation, forward: Forward) -> None:
+    """Fault: the operation is done, and its answer comes byte by byte."""
+    connection.settimeout(0.2)
+    for byte in forward():
+        connection.sendall(bytes([byte]))
+        with contextlib.suppress(TimeoutError):
+            connection.recv(1)
+
+
 class AwsFront:
     """Stands before an engine; `operations` holds every call in the order of arrival."""
 

@@ -118,6 +118,8 @@ DOWN = {
     "failing": refusing("InternalServiceError", status=500),
     "silent": aws_front.never_answering,
     "dead": aws_front.dead,
+    "dripping": aws_front.dripping,
+    "breaking off": aws_front.breaking_off,
 }
 
 

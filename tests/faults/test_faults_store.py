@@ -136,6 +136,14 @@ def test_a_read_that_fails_is_no_401_and_lets_nobody_through(
     assert proxied(world, token).answer.status == 200
 
 
+def test_a_store_that_drips_ends_at_the_deadline(world: World, token: str) -> None:
+    with world.aws.failing("GetItem", aws_front.dripping):
+        exchange = proxied(world, token)
+    assert exchange.answer.code == "StoreUnavailable"
+    assert exchange.seconds < 4
+    always(world, exchange)
+
+
 @covers("DDB-15")
 def test_a_store_that_accepts_no_connection_fails_fast_and_closed(
     world: World, token: str, fault: Fault
@@ -214,11 +222,20 @@ def test_what_the_operator_must_repair_is_told_once(
     assert proxied(world, token).answer.status == 200
 
 
+DOWN = {
+    "failing": refusing("InternalServerError", status=500),
+    "breaking off": aws_front.breaking_off,
+}
+
+
+@pytest.mark.parametrize("kind", DOWN)
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_store_that_is_down_is_a_503_on_every_route(world: World, token: str, route: str) -> None:
+def test_a_store_that_is_down_is_a_503_on_every_route(
+    world: World, token: str, route: str, kind: str
+) -> None:
     operation, send = ROUTES[route]
     world.forget_failures()
-    with world.aws.failing(operation, refusing("InternalServerError", status=500)):
+    with world.aws.failing(operation, DOWN[kind]):
         exchange = send(world, token)
     assert exchange.answer.code == "StoreUnavailable"
     always(world, exchange)
