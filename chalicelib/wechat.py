@@ -104,7 +104,8 @@ class Login:
         return "Login(…)"
 
 
-_HEADERS = [("User-Agent", "wxgate"), ("Accept", "*/*")]
+# Without a word on encodings a server may choose any (RFC 9110 12.5.3).
+_HEADERS = [("User-Agent", "wxgate"), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
 _JSON = ("Content-Type", "application/json")
 _NEVER_STOOD = (Unresolved, Refused, ConnectTimeout)
 

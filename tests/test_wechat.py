@@ -211,7 +211,11 @@ def test_the_signature_is_an_hmac_of_nothing_under_the_keys_text() -> None:
 def test_only_what_wechat_reads_is_sent() -> None:
     gate, asked = over(said(GOOD))
     gate.login()
-    assert sorted(asked[0].headers) == [("Accept", "*/*"), ("User-Agent", "wxgate")]
+    assert sorted(asked[0].headers) == [
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "wxgate"),
+    ]
 
 
 def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
