@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -218,6 +219,13 @@ def test_text_arrives_as_utf_8() -> None:
     assert request(body="昵称😀").body == "昵称😀".encode()
 
 
+def test_bytes_of_chalices_test_client_arrive_as_they_are() -> None:
+    everything = bytes(range(256))
+    assert Request({"body": everything}).body == everything
+    assert Request({"body": b""}).body == b""
+    assert Request({"body": b"e30=", "isBase64Encoded": True}).body == b"{}"
+
+
 def test_no_body_is_empty() -> None:
     assert request().body == b""
 
@@ -320,6 +328,24 @@ def test_the_time_left_is_counted_in_seconds() -> None:
 
     assert Request.from_event({}, Late()).remaining() == 1.5
     assert Request.from_event({}, None).remaining() == NO_LIMIT == Request({}).remaining()
+
+
+class StandIn:
+    """As most mocks do, it gives itself when called, and is 1.0 to float()."""
+
+    def __call__(self) -> "StandIn":
+        return self
+
+    def __float__(self) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("left", [None, "1500", [], StandIn()], ids=lambda x: type(x).__name__)
+def test_a_context_that_tells_no_number_sets_no_limit(left: object) -> None:
+    telling = SimpleNamespace(get_remaining_time_in_millis=lambda: left)
+    assert Request.from_event({}, telling).remaining() == NO_LIMIT
+    silent = SimpleNamespace(get_remaining_time_in_millis=left)
+    assert Request.from_event({}, silent).remaining() == NO_LIMIT
 
 
 # --- a code ---
