@@ -1,4 +1,4 @@
-"""`python -m fuzz [--seconds N] [--must] [target…]`: look for inputs that break a promise.
+"""`python -m fuzz [--seconds N] [--jobs N] [target…]`: look for inputs that break a promise.
 
 Needs atheris (`pip install atheris`), which guides the inputs by coverage. What it finds
 interesting is kept in build/fuzz/<target>, so a later run goes on from there; an input that
@@ -10,6 +10,7 @@ import importlib.util
 import multiprocessing
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from fuzz import guided
 
@@ -20,10 +21,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Fuzz the gate.")
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time (1)")
     parser.add_argument("--must", action="store_true", help="fail where atheris is missing")
     options = parser.parse_args(arguments)
     if unknown := set(options.targets) - set(TARGETS):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
+    if options.jobs < 1 or options.seconds < 1:
+        parser.error("--jobs and --seconds are at least 1")
     return options
 
 
@@ -33,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("atheris") is None:
         sys.stderr.write("Not fuzzed: atheris is missing (pip install atheris).\n")
         return int(options.must)
-    broken = [name for name in options.targets or TARGETS if _run(name, options.seconds)]
+    names = options.targets or TARGETS
+    with ThreadPoolExecutor(options.jobs) as jobs:
+        broke = jobs.map(_run, names, [options.seconds] * len(names))
+        broken = [name for name, broke_it in zip(names, broke, strict=True) if broke_it]
     if broken:
         sys.stderr.write(f"Broken: {', '.join(broken)}. The inputs are in {guided.FOLDER}.\n")
     return int(bool(broken))

@@ -36,6 +36,13 @@ def test_an_unknown_target_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert "no such target: nothing" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--jobs", "--seconds"])
+def test_no_jobs_and_no_time_are_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        __main__.main([flag, "0"])
+    assert "at least 1" in capsys.readouterr().err
+
+
 # --- a target that a broken gate passes is no target ---------------------------------------------
 
 
