@@ -15,10 +15,13 @@ AWS_OPERATORS_FAULTS = frozenset(
     (
         "AccessDeniedException",
         "IncompleteSignatureException",
+        "InvalidRegionError",
         "InvalidSignatureException",
         "MissingAuthenticationTokenException",
         "NoCredentialsError",
         "NoRegionError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
         "ResourceNotFoundException",
         "UnrecognizedClientException",
         "ValidationException",

@@ -70,6 +70,7 @@ def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
         log_level=reader.get("LOG_LEVEL", _level, "INFO"),
         region=_region(environ),
     )
+    reader.get("AWS_ENDPOINT_URL", _http_url, "")  # read by the SDK itself, which would raise late
     needed = NEEDS.get(function or "") or tuple(dict.fromkeys(sum(NEEDS.values(), ())))
     reader.require(needed)
     reader.finish()

@@ -8,8 +8,11 @@ import pytest
 from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
 )
 
 from chalicelib.credentials import KEEP, REREAD, STALE, TRIES, AppSecrets, Secrets, Version
@@ -176,8 +179,11 @@ def test_one_hiccup_is_not_seen(manager: SecretsManager, clock: Clock) -> None:
         client_error("ResourceNotFoundException"),
         client_error("UnrecognizedClientException"),
         client_error("ValidationException"),
+        InvalidRegionError(region_name="Mars"),
         NoCredentialsError(),
         NoRegionError(),
+        PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        ProfileNotFound(profile="none"),
     ],
     ids=str,
 )

@@ -186,7 +186,7 @@ BAD_URLS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL"])
+@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_malformed_url_is_told_without_quoting_it(name: str, url: str) -> None:
     for allowed in ("true", "false"):
