@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from simulator import aws, playground, upstream
-from simulator.gateway import Gateway
+from simulator.gateway import Gateway, refuse
 from simulator.serving import Server, serve_wsgi
 from simulator.wechat import WeChat, appsecret_of
 from simulator.wechat import serve as serve_wechat
@@ -84,7 +84,8 @@ def _start(desk: Desk, ports: dict[str, int], aws_url: str | None, appids: tuple
     front_door = load_app()
     if front_door.services.fault:
         raise DeskError(f"The gate does not start: {front_door.services.fault}")
-    gate = serve_wsgi(Gateway(front_door.app, front_door.app.routes), HOST, ports["gate"])
+    door = Gateway(front_door.app, front_door.app.routes)
+    gate = serve_wsgi(door, HOST, ports["gate"], refuse)
     desk.add("gate", gate)
     pages = playground.application(gate=gate.url, wechat=desk.urls["WeChat"])
     desk.add("playground", serve_wsgi(pages, HOST, ports["playground"]))

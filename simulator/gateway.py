@@ -15,8 +15,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_plus
 
-from chalicelib.errors import RequestTooLarge
+from chalicelib.errors import InternalError, InvalidPath, InvalidRequest, RequestTooLarge
 from chalicelib.response import refusal
+from simulator.serving import BAD_TARGET
 
 STAGE = "v1"
 GREEDY = "/{proxy+}"
@@ -150,9 +151,14 @@ def answer_of(result: Any) -> tuple[int, Headers, bytes]:
     return 502, [("Content-Type", "application/json")], b'{"message": "Internal server error"}'
 
 
-def _too_large() -> tuple[int, Headers, bytes]:
-    """API Gateway's own refusal, in the shape that the template's gateway responses give it."""
-    answer = refusal(RequestTooLarge()).to_dict()
+def refuse(status: int, words: str) -> tuple[int, Headers, bytes]:
+    """API Gateway's own refusal, in the shape that the template's gateway responses give it.
+
+    `status` is the server's, 431 for a head that is too large, 501 for an unknown transfer coding.
+    """
+    errors = {413: RequestTooLarge, 431: RequestTooLarge, 500: InternalError}
+    error = InvalidPath if words == BAD_TARGET else errors.get(status, InvalidRequest)
+    answer = refusal(error()).to_dict()
     answer["headers"]["X-Request-Id"] = str(uuid.uuid4())
     return _read(answer)
 
@@ -189,7 +195,7 @@ class Gateway:
 
     def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
         if int(environ.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
-            return _too_large()
+            return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
         event = event_of(
             method,
             _target(environ),

@@ -5,10 +5,14 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 THREADS = 16
 MAX_BODY = 64 * 1024 * 1024
@@ -50,8 +54,36 @@ def serve(handler: type[BaseHTTPRequestHandler], host: str, port: int) -> Server
     return Server(f"http://{host}:{server.server_port}", close)
 
 
-def serve_wsgi(application: Any, host: str, port: int) -> Server:
-    """Serve a WSGI application on waitress.
+Refuse = Callable[[int, str], tuple[int, list[tuple[str, str]], bytes]]
+"""Writes the answer to what is no HTTP request, by waitress's status and words."""
+
+BAD_TARGET = "Bad URI"
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            # Of urlsplit, for half a bracket: waitress would drop the connection without a word.
+            raise ParsingError(BAD_TARGET) from None
+
+
+def _channel(refuse: Refuse) -> type[HTTPChannel]:
+    class Refusal(ErrorTask):  # type: ignore[misc]
+        def execute(self) -> None:
+            status, headers, body = refuse(self.request.error.code, self.request.error.body)
+            self.status = f"{status} {HTTPStatus(status).phrase}"
+            self.response_headers.extend(headers)
+            self.set_close_on_finish()
+            self.content_length = len(body)
+            self.write(body)
+
+    return type("Channel", (HTTPChannel,), {"parser_class": _Parser, "error_task_class": Refusal})
+
+
+def serve_wsgi(application: Any, host: str, port: int, refuse: Refuse | None = None) -> Server:
+    """Serve a WSGI application on waitress, which words the refusals of bad HTTP without `refuse`.
 
     Raises:
         OSError: if the port is in use.
@@ -73,6 +105,8 @@ def serve_wsgi(application: Any, host: str, port: int) -> Server:
         max_request_body_size=MAX_BODY,
         clear_untrusted_proxy_headers=True,
     )
+    if refuse is not None:
+        server.channel_class = _channel(refuse)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
 

@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from simulator.gateway import (
     Gateway,
     answer_of,
     event_of,
+    refuse,
     resource_of,
 )
 from simulator.serving import serve_wsgi
@@ -198,7 +199,7 @@ def function() -> Lambda:
 
 @pytest.fixture
 def address(function: Lambda) -> Iterator[tuple[str, int]]:
-    server = serve_wsgi(Gateway(function, ROUTES), "127.0.0.1", 0)
+    server = serve_wsgi(Gateway(function, ROUTES), "127.0.0.1", 0, refuse)
     yield "127.0.0.1", urlsplit(server.url).port or 0
     server.close()
 
@@ -226,6 +227,16 @@ def raw(address: tuple[str, int], *pieces: bytes) -> bytes:
     return received
 
 
+def answered(address: tuple[str, int], sent: bytes) -> bytes:
+    """Send bytes, of which the other side may not take all; read its answer."""
+    with socket.create_connection(address, timeout=10) as sock, suppress(ConnectionError):
+        sock.sendall(sent)
+        received = sock.recv(65_536)
+        while data := sock.recv(65_536):
+            received += data
+    return received
+
+
 def test_the_target_arrives_raw(connection: http.client.HTTPConnection, function: Lambda) -> None:
     asked(connection, "GET", "/api/a%2fb//c?x=%2525&x=2")
     assert function.events[0]["path"] == "/api/a%2fb//c"
@@ -247,6 +258,57 @@ def test_the_authority_of_a_target_routes_nothing(
 ) -> None:
     raw(address, b"GET " + target + b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n")
     assert function.events[0]["path"] == path
+
+
+BAD_HTTP = {
+    "a method in small letters": (b"get /login HTTP/1.1\r\n\r\n", "InvalidRequest"),
+    "a blank in the target": (b"GET /api/canary b HTTP/1.1\r\n\r\n", "InvalidRequest"),
+    "a header without a colon": (b"GET /login HTTP/1.1\r\ncanary\r\n\r\n", "InvalidRequest"),
+    "two lengths": (
+        b"POST /login HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "InvalidRequest",
+    ),
+    "an unknown coding": (
+        b"POST /login HTTP/1.1\r\nTransfer-Encoding: canary\r\n\r\n",
+        "InvalidRequest",
+    ),
+    "half a bracket": (b"GET http://[::canary/login HTTP/1.1\r\n\r\n", "InvalidPath"),
+    "no address in brackets": (b"GET http://[canary]/login HTTP/1.1\r\n\r\n", "InvalidPath"),
+    "a target beyond ASCII": ("GET /api/canary/上 HTTP/1.1\r\n\r\n".encode(), "InvalidPath"),
+    "a head too large": (
+        b"GET /login HTTP/1.1\r\nX-A: " + b"canary" * 50_000 + b"\r\n\r\n",
+        "RequestTooLarge",
+    ),
+}
+
+
+@pytest.mark.parametrize("flaw", BAD_HTTP)
+def test_what_is_no_http_is_refused_in_the_contracts_shape(
+    address: tuple[str, int], function: Lambda, flaw: str
+) -> None:
+    sent, code = BAD_HTTP[flaw]
+    head, _, body = answered(address, sent).partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    status = 413 if code == "RequestTooLarge" else 400
+    assert lines[0].split(" ")[1] == str(status)
+    assert headers["X-Wxgate-Error"] == json.loads(body)["Code"] == code
+    assert headers["X-Request-Id"]
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    assert b"canary" not in head + body
+    assert function.events == []
+
+
+def test_a_front_door_that_breaks_is_an_error_of_ours() -> None:
+    def broken(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        raise ZeroDivisionError("canary")
+
+    server = serve_wsgi(Gateway(broken, ROUTES), "127.0.0.1", 0, refuse)
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)) as opened:
+        status, headers, body = asked(opened, "GET", "/login")
+    server.close()
+    assert (status, headers["X-Wxgate-Error"]) == (500, "InternalError")
+    assert b"canary" not in body
 
 
 def test_headers_arrive(connection: http.client.HTTPConnection, function: Lambda) -> None:
