@@ -93,10 +93,12 @@ class Services:
     @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
-        from chalicelib.upstream import Upstream
+        from chalicelib.upstream import CONNECT_TIMEOUT, Upstream
 
         return Upstream(
-            Transport(allow_private=self.settings.upstream_allow_private),
+            Transport(
+                allow_private=self.settings.upstream_allow_private, connect_timeout=CONNECT_TIMEOUT
+            ),
             self.settings.upstream_url,
             self.settings.upstream_timeout,
             self.settings.public_paths,

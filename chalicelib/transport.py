@@ -220,7 +220,8 @@ def _look_up(host: str, port: int) -> list[Any]:
 class Transport:
     """Sends one request to one origin and takes the whole answer.
 
-    `allow_private` permits private and loopback addresses; `monotonic` is the clock of deadlines;
+    `allow_private` permits private and loopback addresses; `connect_timeout` is what one address
+    gets to accept a connection, in seconds; `monotonic` is the clock of deadlines;
     `look_up` gives the addresses of (host, port) as socket.getaddrinfo does.
     """
 
@@ -228,10 +229,12 @@ class Transport:
         self,
         *,
         allow_private: bool,
+        connect_timeout: float = CONNECT_TIMEOUT,
         monotonic: Callable[[], float] = time.monotonic,
         look_up: Callable[[str, int], list[Any]] = _look_up,
     ) -> None:
         self._allow_private = allow_private
+        self._connect_timeout = connect_timeout
         self._monotonic = monotonic
         self._look_up = look_up
         self._tls: ssl.SSLContext | None = None
@@ -318,7 +321,7 @@ class Transport:
         failure: OSError = OSError()
         for entry in allowed:
             try:
-                return _connected(entry, min(CONNECT_TIMEOUT, remaining()))
+                return _connected(entry, min(self._connect_timeout, remaining()))
             except OSError as error:
                 failure = error
         raise failure

@@ -36,6 +36,10 @@ MAX_QUERY = 8192
 MAX_TOTAL = 20.0
 """Seconds for one exchange; API Gateway cuts at 29 s and the function would run on."""
 
+CONNECT_TIMEOUT = 3.0
+"""Seconds for the upstream to accept a connection: a packet that is lost at the first greeting is
+sent again after one second (RFC 6298 2), and a POST that never connected is not tried again."""
+
 RESERVE = 1.5
 """Seconds kept for our own answer."""
 

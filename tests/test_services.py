@@ -1,9 +1,11 @@
 """The composition root: one reader of the environment, each service built once and when needed."""
 
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from chalicelib import services as root
 from chalicelib.credentials import TRIES
 from chalicelib.errors import Misconfigured, UpstreamUnreachable
 from chalicelib.request import Request
+from chalicelib.response import Answer
 from chalicelib.services import Services
 from chalicelib.settings import NEEDS
 from simulator import aws, desk
 from simulator.gateway import event_of
 from tests.fakes import Clock
+from tests.misbehaving import HOST
 
 APPID = "wx4f4bc4dec97d474b"
 GOOD = {
@@ -122,6 +126,27 @@ def test_what_settings_cannot_see_is_refused_at_the_connection(clock: Clock) -> 
     with pytest.raises(UpstreamUnreachable) as caught:
         services.upstream.forward(request, "a", None)
     assert caught.value.evidence == {"reason": "AddressForbidden"}
+
+
+def test_a_greeting_that_the_upstream_drops_is_heard_when_sent_again(clock: Clock) -> None:
+    with socket.create_server((HOST, 0), backlog=0) as listener, ThreadPoolExecutor(1) as pool:
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        environ = {**GOOD, "UPSTREAM_URL": url, "UPSTREAM_ALLOW_PRIVATE": "true"}
+        with socket.create_connection(listener.getsockname()):  # the queue is full
+            answer = pool.submit(_forward, Services(environ, clock))
+            with pytest.raises(TimeoutError):
+                answer.result(0.5)
+            listener.accept()[0].close()
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert answer.result(5).status_code == 204
+
+
+def _forward(services: Services) -> Answer:
+    event = event_of("POST", "/api/a", [], None, ["/api/{proxy+}"])
+    return services.upstream.forward(Request.from_event(event, None), "a", None)
 
 
 # --- Secrets Manager ---

@@ -448,6 +448,12 @@ def test_a_connection_that_is_not_accepted_is_given_up_after_a_second() -> None:
         ask(Origin("http", HOST, port), seconds=GENEROUS)
 
 
+def test_a_connection_gets_the_time_that_is_set_for_it() -> None:
+    transport = Transport(allow_private=True, connect_timeout=SHORT)
+    with full_backlog() as port, over_within(SHORT + 0.5), pytest.raises(ConnectTimeout):
+        ask(Origin("http", HOST, port), seconds=GENEROUS, transport=transport)
+
+
 def ticking(*times: float) -> Callable[[], float]:
     """A monotonic clock that shows these times, one at each look."""
     left = list(times)
