@@ -98,7 +98,7 @@ DESK = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"chalicelib"
 
 
 def test_nothing_that_ships_knows_the_desk_or_the_tests() -> None:
-    assert {"simulator", "tests", "benchmarks", "fuzz", "deployment"} <= DESK
+    assert {"simulator", "tests", "benchmarks", "fuzz", "mutation", "deployment"} <= DESK
     for path, tree in SHIPPED:
         tops = {name.partition(".")[0] for name in imported(tree)}
         assert not tops & {*DESK, "pytest", "moto"}, path
@@ -187,6 +187,6 @@ NOT_A_NAME = {
 
 
 def test_a_file_says_what_is_in_it() -> None:
-    for folder in ("chalicelib", "simulator", "tests", "benchmarks"):
+    for folder in ("chalicelib", "simulator", "tests", "benchmarks", "mutation"):
         for file in (ROOT / folder).rglob("*.py"):
             assert not set(file.stem.split("_")) & NOT_A_NAME, file
