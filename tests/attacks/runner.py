@@ -143,7 +143,7 @@ def _bounded_memory(entry: Entry) -> Iterator[list[int]]:
 
 def bomb() -> bytes:
     """256 MiB of zero bytes, packed twice (RFC 1952: members may be joined)."""
-    return gzip.compress(gzip.compress(bytes(1 << 20)) * 256)
+    return gzip.compress(gzip.compress(bytes(1 << 20), mtime=0) * 256, mtime=0)
 
 
 def upstream_script(scripted: dict[str, Any] | None) -> loopback.Script:
