@@ -11,14 +11,14 @@ DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 run: .venv/installed
 	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
 
-# What guards identities is covered wholly, lines and branches; a run of part of the tests (ARGS) is not judged.
+# On two cores. What guards identities is covered wholly, lines and branches; a part of the tests (ARGS) is not judged.
 GUARDS := aws tokens sessions opendata paths upstream wechat credentials assertions transport strict_json request response gate
 comma := ,
 empty :=
 space := $(empty) $(empty)
 
 test: .venv/installed $(DYNAMODB_JAR)
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal) --cov --cov-report=term
 	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=97 --format=total >/dev/null && $(BIN)/coverage report --fail-under=100 \
 		--include='$(subst $(space),$(comma),$(GUARDS:%=chalicelib/%.py))')
 
@@ -26,7 +26,7 @@ check: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/bandit -q -ll -r app.py chalicelib simulator deployment fuzz mutation
+	$(BIN)/bandit -q -ll -r app.py chalicelib simulator deployment fuzz mutation soak
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
