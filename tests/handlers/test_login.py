@@ -14,7 +14,7 @@ from chalicelib.errors import (
     StoreUnavailable,
     UnknownApp,
 )
-from chalicelib.handlers.login import WRITE_RESERVE, login, logout
+from chalicelib.handlers.login import ASKING, WRITE_RESERVE, login, logout
 from chalicelib.request import Request
 from chalicelib.tokens import Token
 from chalicelib.wechat import Login
@@ -30,14 +30,16 @@ class WeChat:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.left: list[float] = []
 
     def app(self, appid: object) -> str:
         if appid not in (None, APPID):
             raise UnknownApp
         return APPID
 
-    def code2session(self, appid: str, code: str, _remaining: Callable[[], float]) -> Login:
+    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:
         self.asked.append((appid, code))
+        self.left.append(remaining())
         if code == "spent":
             raise InvalidCode
         return WHO
@@ -119,6 +121,14 @@ def test_a_refused_code_stores_nothing() -> None:
     with pytest.raises(InvalidCode):
         logged_in(sent({"code": "spent"}), sessions=sessions)
     assert sessions.did == []
+
+
+def test_wechat_gets_six_seconds_where_the_invocation_has_more() -> None:
+    wechat = WeChat()
+    logged_in(sent({"code": CODE}, seconds=20.0), wechat)
+    logged_in(sent({"code": CODE}, seconds=3.0), wechat)
+    assert ASKING - 1 < wechat.left[0] <= ASKING
+    assert wechat.left[1] == 3.0
 
 
 def test_a_session_is_not_stored_without_the_time_for_it() -> None:
