@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+from chalice.test import Client
 
 from chalicelib import __version__
 from chalicelib.tokens import Token
@@ -45,6 +46,15 @@ def test_a_login_gives_a_token_and_its_life(front_door: FrontDoor) -> None:
     assert set(answer.json) == {"token", "expires_in"}
     assert answer.json["expires_in"] == 604800
     assert Token.parse(answer.json["token"]).text == answer.json["token"]
+
+
+def test_chalices_own_test_client_logs_in_and_out(front_door: FrontDoor) -> None:
+    body = json.dumps({"code": front_door.phone().code()}).encode()
+    with Client(front_door.module.app) as client:
+        login = client.http.post("/login", headers={"Content-Type": "application/json"}, body=body)
+        bearer = {"Authorization": f"Bearer {login.json_body['token']}"}
+        assert client.http.post("/logout", headers=bearer).status_code == 204
+        assert client.http.post("/logout", headers=bearer).status_code == 401
 
 
 def test_the_upstream_learns_who_it_is(front_door: FrontDoor) -> None:
