@@ -1,6 +1,7 @@
 """`python -m simulator`: everything on loopback in one command, until Ctrl-C."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -34,11 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         # Late, so that a bad flag is answered at once and a missing package in one line.
-        from simulator.desk import DeskError, set_up
+        from simulator.desk import DEFAULT_APP, DeskError, set_up
     except ModuleNotFoundError as error:
         return _fail(f"The package {error.name} is missing: pip install -r requirements-dev.txt")
+    named = [appid.strip() for appid in os.environ.get("WX_APPIDS", "").split(",")]
+    appids = [appid for appid in named if appid] or [DEFAULT_APP]
     try:
-        desk = set_up(options.port, aws_url=options.aws_url)
+        desk = set_up(options.port, aws_url=options.aws_url, appids=appids)
     except (DeskError, OSError) as error:
         return _fail(str(error))
     _show(desk.urls, time.monotonic() - started)

@@ -113,6 +113,29 @@ def me(port: int, token: str) -> requests.Response:
     return answer
 
 
+# --- it serves ----------------------------------------------------------------------------------
+
+
+def test_it_serves_the_mini_programs_that_the_environment_names() -> None:
+    port, appids = free_ports(), ["wxone", "wxtwo"]
+    with running(port, environ={"WX_APPIDS": " wxone,wxtwo,"}):
+        for appid in appids:
+            code = Phone(f"http://127.0.0.1:{port + 1}", appid=appid).code()
+            body = {"code": code, "appid": appid}
+            login = requests.post(f"http://127.0.0.1:{port}/login", json=body, timeout=10)
+            sent = me(port, login.json()["token"]).json()["headers"]
+            assert sent["X-WX-APPID"] == appid
+        anybodys = requests.post(f"http://127.0.0.1:{port}/login", json={"code": "x"}, timeout=10)
+        assert anybodys.json()["Code"] == "InvalidRequest"
+
+
+def test_a_mini_program_that_is_none_is_told_in_one_line() -> None:
+    status, _, errors = ended("--port", str(free_ports()), WX_APPIDS="wx one")
+    assert status == 1
+    assert errors.startswith("The gate does not start: WX_APPIDS is malformed")
+    assert errors.count("\n") == 1
+
+
 # --- it starts and ends --------------------------------------------------------------------------
 
 
