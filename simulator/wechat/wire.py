@@ -16,6 +16,7 @@ from simulator.wechat.faces import WeChat
 from simulator.wechat.messages import Answer, Call, Delivery
 
 BODY_LIMIT = 1_000_000  # bytes
+LINE_LIMIT = 65_536
 
 
 def serve(
@@ -101,13 +102,14 @@ class Exchange(BaseHTTPRequestHandler):
 
     def converse(self) -> None:
         """Read the call whose head has been parsed, and deliver its answer."""
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+        try:
+            body = self._body()
+        except ValueError:
             return self.send_error(411)
-        if int(length) > BODY_LIMIT:
+        if body is None:
             return self.send_error(413)
         path, _, query = self.path.partition("?")
-        call = Call(self.command, path, first_values(query), self.rfile.read(int(length)))
+        call = Call(self.command, path, first_values(query), body)
         return self._deliver(self.server.answer(call))
 
     # The names are those that http.server looks for.
@@ -115,6 +117,28 @@ class Exchange(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep silent; the log is in the control face."""
+
+    def _body(self) -> bytes | None:
+        """Read the body: None where it is absurdly long, ValueError where its length is unclear."""
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers:
+            return self._chunks()
+        if not (length.isascii() and length.isdigit()):
+            raise ValueError
+        return self.rfile.read(int(length)) if int(length) <= BODY_LIMIT else None
+
+    def _chunks(self) -> bytes | None:
+        if self.headers["Transfer-Encoding"].lower() != "chunked":
+            raise ValueError
+        body = b""
+        while size := int(self.rfile.readline(LINE_LIMIT).partition(b";")[0], 16):
+            if not 0 < size <= BODY_LIMIT - len(body):
+                return None
+            body += self.rfile.read(size)
+            self.rfile.readline(LINE_LIMIT)
+        while self.rfile.readline(LINE_LIMIT).strip():
+            pass
+        return body
 
     def _deliver(self, answer: Answer) -> None:
         self.server.closing.wait(answer.delay)
