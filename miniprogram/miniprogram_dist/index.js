@@ -61,6 +61,7 @@ function originOf(url) {
 }
 
 function createClient(options) {
+  options = options || {}
   var api = options.wx || (typeof wx === 'undefined' ? 0 : wx)
   var base = ('' + options.baseUrl).replace(/\/+$/, '')
   var home = originOf(base)
@@ -345,7 +346,7 @@ function createClient(options) {
   }
 
   function settingResult(detail, scope) {
-    if (detail.authSetting && detail.authSetting[scope]) return Promise.resolve(true)
+    if (detail && detail.authSetting && detail.authSetting[scope]) return Promise.resolve(true)
     return Promise.reject(fault('NEEDS_SETTING', 'authorize:fail auth deny'))
   }
 

@@ -323,6 +323,7 @@ test('A: a button of its own opens the settings; what the user does there decide
   const { phone, client } = begin({ switches: { refuse: ['scope.userLocation'] } })
   await rejection(client.authorize('scope.userLocation'))
   const settle = (event) => client.settingResult(event.detail, 'scope.userLocation')
+  assert.equal((await rejection(settle({}))).code, 'NEEDS_SETTING')
   assert.equal((await rejection(phone.tapButton('openSetting', settle))).code, 'NEEDS_SETTING')
   phone.switches.refuse = []
   assert.equal(await phone.tapButton('openSetting', settle), true)

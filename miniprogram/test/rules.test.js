@@ -33,6 +33,7 @@ function inTurn(...answers) {
 // --- making a client ---
 
 test('a client needs an address', () => {
+  assert.throws(() => createClient(), { code: 'UNSUPPORTED' })
   assert.throws(() => createClient({ wx: {} }), { code: 'UNSUPPORTED' })
   assert.throws(() => createClient({ baseUrl: 'api.example.com', wx: {} }), { code: 'UNSUPPORTED' })
 })
