@@ -212,11 +212,15 @@ _STATUSES = {status.value for status in HTTPStatus}
 
 
 def _target(environ: Mapping[str, Any]) -> str:
-    """The origin-form of the target; the authority of an absolute one routes nothing."""
+    """The origin-form of the target; the authority of an absolute one routes nothing.
+
+    The stage may stand before the path, as in the address that API Gateway gives out, or may not,
+    as below a domain of one's own.
+    """
     target: str = environ["REQUEST_URI"]
-    if target.startswith("/"):
-        return target
-    return "/" + target.partition("://")[2].partition("/")[2]
+    if not target.startswith("/"):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target.removeprefix(f"/{STAGE}") if target.startswith(f"/{STAGE}/") else target
 
 
 def _headers(environ: Mapping[str, Any]) -> Headers:

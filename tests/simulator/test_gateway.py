@@ -311,6 +311,24 @@ def test_a_front_door_that_breaks_is_an_error_of_ours() -> None:
     assert b"canary" not in body
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/v1/login", "/login"),
+        ("/v1/api/a?b=1", "/api/a"),
+        ("/v1/v1/login", "/v1/login"),
+        ("/v1", "/v1"),
+        ("/v10/login", "/v10/login"),
+    ],
+)
+def test_the_stage_may_stand_before_the_path(
+    connection: http.client.HTTPConnection, function: Lambda, target: str, path: str
+) -> None:
+    asked(connection, "GET", target)
+    assert function.events[0]["path"] == path
+    assert function.events[0]["requestContext"]["path"] == f"/v1{path}"
+
+
 def test_headers_arrive(connection: http.client.HTTPConnection, function: Lambda) -> None:
     asked(connection, "GET", "/login", headers={"Authorization": "Bearer x", "X-WX-OPENID": "evil"})
     headers = function.events[0]["headers"]
