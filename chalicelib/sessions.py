@@ -193,9 +193,11 @@ class Sessions:
             with _translated():
                 self._items(token.user, token.item).delete(condition=self._is_live())
         except StoreUnavailable as error:
-            if _condition_failed(error.__cause__):
+            if not _condition_failed(error.__cause__):
+                raise
+            # The SDK's second try of a deletion whose answer was lost finds it done.
+            if not _tried_again(error.__cause__):
                 raise InvalidToken from None
-            raise
 
     def end_all(self, token: Token) -> None:
         """End every session of the token's user: one consistent query, then the deletions.
@@ -462,6 +464,11 @@ def _reason(error: PynamoDBException) -> str:
 def _condition_failed(error: BaseException | None) -> bool:
     failed = "ConditionalCheckFailedException"
     return isinstance(error, PynamoDBException) and _reason(error) == failed
+
+
+def _tried_again(error: Any) -> bool:
+    """Tell whether the SDK had tried before; PynamoDB's error hides the one of botocore's."""
+    return bool(error.cause.__cause__.response["ResponseMetadata"].get("RetryAttempts"))
 
 
 def _cancellation(error: BaseException | None) -> list[str]:

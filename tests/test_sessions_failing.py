@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib import sessions
-from chalicelib.errors import GateError, StoreUnavailable
+from chalicelib.errors import GateError, InvalidToken, StoreUnavailable
 from chalicelib.sessions import Item, Sessions
 from chalicelib.tokens import Token, user_reference
 from simulator import aws
@@ -412,6 +412,19 @@ def test_a_put_whose_answer_was_lost_is_found_to_be_done(
 ) -> None:
     faulty.then(faulty_engine.lose_answer)
     assert shaky.keys(shaky.login(KEY)) == (KEY,)
+
+
+def test_a_logout_whose_answer_was_lost_is_found_to_be_done(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    token = shaky.login()
+    faulty.operations()
+    faulty.then(faulty_engine.lose_answer)
+    shaky.sessions.end(token)
+    assert faulty.operations() == ["DeleteItem", "DeleteItem"]
+    assert not shaky.is_live(token)
+    with pytest.raises(InvalidToken):
+        shaky.sessions.end(token)
 
 
 def test_two_sessions_never_share_an_item(shaky: Store, faulty: FaultyEngine) -> None:
