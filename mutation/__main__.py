@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mutation import judge
 from mutation.plain import without_decorators
-from mutation.verdicts import DEAD, VERDICTS, mutants
+from mutation.verdicts import DEAD, VERDICTS, Verdict, mutants
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build/mutants"
@@ -51,8 +51,8 @@ def _lay_out() -> None:
 def _forget_what_has_aged() -> None:
     """Where a source or test has changed, find anew which test runs what, and try the living again.
 
-    mutmut itself tries again each mutant of a function that has changed; what stands outside of
-    functions it does not see: --fresh.
+    So are timeouts, which a busy machine makes too. mutmut itself tries again each mutant of a
+    function that has changed; what stands outside of functions it does not see: --fresh.
     """
     last = WORK / "last-run"
     changed = max(
@@ -63,14 +63,14 @@ def _forget_what_has_aged() -> None:
     if not last.exists() or last.stat().st_mtime < changed:
         (WORK / "mutants/mutmut-stats.json").unlink(missing_ok=True)
         for meta in WORK.glob("mutants/**/*.py.meta"):
-            _forget_the_living(meta)
+            _forget_all_but_the_killed(meta)
     last.touch()
 
 
-def _forget_the_living(meta: Path) -> None:
+def _forget_all_but_the_killed(meta: Path) -> None:
     kept = json.loads(meta.read_text())
     kept["exit_code_by_key"] = {
-        key: status if VERDICTS.get(status) in DEAD else None
+        key: status if VERDICTS.get(status) is Verdict.KILLED else None
         for key, status in kept["exit_code_by_key"].items()
     }
     meta.write_text(json.dumps(kept))

@@ -1,7 +1,8 @@
-"""A pytest plugin for one mutant's run: the cheap tests first, and none for ever.
+"""A pytest plugin for one mutant's run: the cheap tests first, none for ever, none after a failure.
 
-mutmut stops at the first failure, so the order decides how long a mutant lives; a mutant that
-waits for ever is ended when the test has taken far longer than it takes unchanged.
+The first failure is enough, so the order decides how long a mutant lives; a mutant that waits for
+ever is ended when the test has taken far longer than it takes unchanged. A process is left as it
+stands: what a mutant has broken need not be put away, and may not even let itself.
 """
 
 import gc
@@ -20,11 +21,11 @@ STATS = Path("mutmut-stats.json")
 ENGINES = {"moto_url", "running_desk"}
 """Fixtures that start servers; each mutant's process starts its own."""
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds that a test may take besides three times its own duration."""
 
-TIMEOUT = 36
-"""The exit status that mutmut reads as a timeout."""
+KILLED, TIMEOUT = 1, 36
+"""Exit statuses, as mutmut reads them."""
 
 
 @cache
@@ -65,3 +66,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """End a mutant's process at the first failure."""
+    if report.failed and "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", ""):
+        os._exit(KILLED)

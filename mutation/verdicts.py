@@ -38,8 +38,8 @@ VERDICTS: Mapping[int | None, Verdict] = {
     -24: Verdict.TIMEOUT,  # SIGXCPU
     152: Verdict.TIMEOUT,
 }
-"""Exit status of a mutant's run → verdict; any other is odd. mutmut takes 255 for a timeout, but
-there it is a test that was not found by its name, and nothing was tried."""
+"""Exit status of a mutant's run → verdict; any other is odd. mutmut takes 255 for a timeout, but it
+comes of a test that pytest does not find by its name, and then nothing was tried."""
 
 DEAD = {Verdict.KILLED, Verdict.TIMEOUT}
 
