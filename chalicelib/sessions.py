@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError
@@ -91,14 +92,17 @@ class Item(Model):
 
 def table(name: str, region: str | None) -> type[Item]:
     """Bind the items to a table; a connection is made when the first request needs it."""
-    meta = {
-        "table_name": name,
-        "region": region,
-        "connect_timeout_seconds": TIMEOUT,
-        "read_timeout_seconds": TIMEOUT,
-        "max_retry_attempts": RETRIES,
-    }
-    return type("Item", (Item,), {"Meta": type("Meta", (), meta)})
+
+    class Bound(Item):
+        Meta = SimpleNamespace(
+            table_name=name,
+            region=region,
+            connect_timeout_seconds=TIMEOUT,
+            read_timeout_seconds=TIMEOUT,
+            max_retry_attempts=RETRIES,
+        )
+
+    return Bound
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,7 @@ class Sessions:
         """Store an item where there is none; tell whether it is stored."""
         with _translated():
             try:
-                item.save(condition=self._items.item.does_not_exist(), add_version_condition=False)
+                item.save(condition=self._items.item.does_not_exist())
             except PutError as error:
                 if not _condition_failed(error):
                     raise
@@ -368,7 +372,7 @@ class Sessions:
         if keys[0] != new_key:
             return keys[0], until
         if len(keys) > 1:
-            return keys[1], int(item.previous_until or 0)
+            return keys[1], int(item.previous_until)
         return None
 
     def _table(self) -> TableConnection:
@@ -439,11 +443,13 @@ class Sessions:
         if item.sealed_key is None:
             raise InvalidToken(reason="item is malformed")
         yield token.unseal(item.sealed_key, "current")
-        if item.previous_key is not None and (item.previous_until or 0) > self._clock():
+        if item.previous_key is None or item.previous_until is None:
+            return
+        if item.previous_until > self._clock():
             yield token.unseal(item.previous_key, "previous")
 
     def _failures(self, item: Item | None) -> Failures:
-        if item is None or (item.expires_at or 0) <= self._clock():
+        if item is None or item.expires_at is None or item.expires_at <= self._clock():
             return Failures()
         return Failures(int(item.failures or 0), int(item.expires_at))
 

@@ -152,6 +152,12 @@ def test_an_expired_session_is_refused_for_everything(store: Store, act: str) ->
         getattr(store.sessions, act)(token)
 
 
+def test_an_expiry_of_twice_the_longest_life_is_believed(store: Store) -> None:
+    token = store.login()
+    store.change(token, expires_at={"N": str(NOW + 2 * MAX_TTL)})
+    assert store.is_live(token)
+
+
 def test_the_last_half_second_counts(store: Store) -> None:
     token = store.login()
     store.clock.advance(TTL - 0.5)
@@ -184,6 +190,11 @@ def test_the_replaced_session_dies_and_leaves_its_key(store: Store) -> None:
     new = store.login(KEY2, replaces=old.text)
     assert not store.is_live(old)
     assert store.keys(new) == (KEY2, KEY)
+
+
+def test_a_session_that_replaces_another_stands_for_the_same(store: Store) -> None:
+    token = store.login(replaces=store.login(unionid=UNIONID).text, unionid=UNIONID)
+    assert store.sessions.find(token) == Session(APPID, store.openid, UNIONID, store.user)
 
 
 @pytest.mark.parametrize(("age", "keys"), [(599, (KEY2, KEY)), (600, (KEY2,))])
@@ -317,6 +328,21 @@ def test_a_token_whose_keys_are_odd_decrypts_nothing(store: Store, name: str, va
     assert store.is_live(token)
 
 
+def test_the_log_learns_of_a_session_without_a_key(store: Store) -> None:
+    token = store.login()
+    store.change(token, sealed_key=None)
+    with pytest.raises(InvalidToken) as refused:
+        store.sessions.find_with_keys(token)
+    assert refused.value.evidence == {"reason": "item is malformed"}
+
+
+@pytest.mark.parametrize("missing", ["previous_key", "previous_until"])
+def test_half_a_previous_key_opens_nothing(store: Store, missing: str) -> None:
+    token = store.login(KEY2, replaces=store.login(KEY).text)
+    store.change(token, **{missing: None})
+    assert store.keys(token) == (KEY2,)
+
+
 def test_an_item_with_its_keys_alone_is_refused(store: Store) -> None:
     token = store.login()
     store.put(**store.key_of(token.item))
@@ -434,6 +460,14 @@ def test_a_failure_that_cannot_be_counted_is_not_answered(store: Store) -> None:
         store.fail(token)
 
 
+def test_a_counter_without_a_number_starts_at_nought(store: Store) -> None:
+    token = store.login()
+    store.put(**store.key_of(sessions.FAILURES_ITEM), expires_at={"N": str(NOW + 60)})
+    assert store.failures(token) == Failures(0, NOW + 60)
+    store.fail(token)
+    assert store.failures(token) == Failures(1, NOW + 60)
+
+
 def test_a_counter_of_a_foreign_hand_is_the_operators_affair(store: Store) -> None:
     token = store.login()
     until = {"N": str(NOW + 60)}
@@ -452,6 +486,17 @@ def test_parallel_failures_are_all_counted(dynamodb_local_url: str, clock: Clock
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: store.sessions.count_failure(*seen), range(24)))
         assert store.failures(token).count == 24
+
+
+# --- the client ---------------------------------------------------------------------------------
+
+
+def test_the_client_has_our_region_times_and_tries() -> None:
+    client = sessions.table("any", "eu-central-1")._get_connection().connection.client
+    config: Any = client.meta.config
+    assert client.meta.region_name == "eu-central-1"
+    assert (config.connect_timeout, config.read_timeout) == (1.0, 1.0)
+    assert config.retries["total_max_attempts"] == 2
 
 
 # --- races ---------------------------------------------------------------------------------------

@@ -55,8 +55,10 @@ def test_every_read_is_consistent(shaky: Store, faulty: FaultyEngine) -> None:
     shaky.keys(token)
     shaky.login(replaces=token.text)
     shaky.sessions.end_all(shaky.login())
+    faulty.then(faulty_engine.lose_answer)
+    shaky.login()
     calls = [json.dumps(members) for name, members in faulty.calls if name in READS]
-    assert len(calls) == 4
+    assert len(calls) == 5
     assert all('"ConsistentRead": true' in call for call in calls)
 
 
@@ -177,6 +179,18 @@ def test_a_transaction_that_fails_otherwise_is_given_up(shaky: Store, faulty: Fa
     assert shaky.pauses == []
 
 
+def test_a_cancellation_that_lacks_its_reasons_swaps_no_session(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    old = shaky.login(KEY)
+    mute = faulty_engine.refuse("TransactionCanceledException", CancellationReasons=[{}, {}])
+    faulty.then(faulty_engine.let_through, mute)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.login(KEY2, replaces=old.text)
+    assert caught.value.evidence == {"reason": "answer is incomplete"}
+    assert shaky.is_live(old)
+
+
 def test_a_transaction_that_lost_to_a_logout_stores_a_plain_session(
     shaky: Store, faulty: FaultyEngine
 ) -> None:
@@ -205,8 +219,9 @@ def test_keys_that_dynamodb_leaves_out_again_and_again_are_a_store_fault(
     token = shaky.login()
     faulty.operations()
     faulty.then(*[_left_out(shaky, token)] * 5)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as caught:
         shaky.sessions.find_with_keys(token)
+    assert caught.value.evidence == {"reason": "UnprocessedKeys"}
     assert len(faulty.operations()) == 2
 
 
@@ -267,6 +282,14 @@ def test_a_window_that_opens_between_two_tries_is_counted_in(
     faulty.then(faulty_engine.let_through, faulty_engine.first(lambda: _open_window(shaky)))
     shaky.sessions.count_failure(session, seen)
     assert shaky.failures(token).count == 6
+
+
+def test_a_count_that_meets_no_condition_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
+    session, none_yet = shaky.sessions.find_with_keys(shaky.login())
+    faulty.then(COLLISION, COLLISION)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.sessions.count_failure(session, none_yet)
+    assert caught.value.evidence == {"reason": "failure counter is malformed"}
 
 
 def _open_window(store: Store) -> None:
@@ -429,6 +452,7 @@ def test_a_logout_whose_answer_was_lost_is_found_to_be_done(
 
 def test_two_sessions_never_share_an_item(shaky: Store, faulty: FaultyEngine) -> None:
     faulty.then(COLLISION, faulty_engine.let_through, COLLISION)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as caught:
         shaky.login()
+    assert caught.value.evidence == {"reason": "tokens collide"}
     assert shaky.partition() == []
