@@ -212,7 +212,7 @@ class WeChat:
             As code2session, InvalidCode aside.
         """
         # The HMAC's key is the base64 text, not its bytes: WeChat, «用户登录态签名».
-        signature = hmac.new(session_key.encode(), b"", hashlib.sha256).hexdigest()
+        signature = hmac.digest(session_key.encode(), b"", hashlib.sha256).hex()
         query = {"openid": openid, "signature": signature, "sig_method": "hmac_sha256"}
         fields = self._with_token(appid, "GET", "/wxa/checksession", query, None, remaining)
         if _errcode(fields) in _STALE_KEY:
@@ -244,9 +244,9 @@ class WeChat:
         force_refresh would, and has 20 tries a day.
         """
         with self._lock:
-            token, until = self._tokens.get(appid, ("", 0.0))
-            if token and token != refused and self._clock() < until:
-                return token
+            kept = self._tokens.get(appid)
+            if kept and kept[0] != refused and self._clock() < kept[1]:
+                return kept[0]
             secret = self._secrets.current(appid)
             fields = self._stable_token(appid, secret, remaining)
             if _errcode(fields) == _SECRET_REFUSED:
@@ -267,13 +267,13 @@ class WeChat:
             "secret": secret,
             "force_refresh": False,
         }
-        return self._call("POST", "/cgi-bin/stable_token", {}, body, remaining)
+        return self._call("POST", "/cgi-bin/stable_token", None, body, remaining)
 
     def _call(
         self,
         method: str,
         path: str,
-        query: Mapping[str, str],
+        query: Mapping[str, str] | None,
         body: Mapping[str, Any] | None,
         remaining: Remaining,
     ) -> dict[str, Any]:
@@ -337,8 +337,8 @@ def _read(reply: Reply) -> dict[str, Any]:
 
 
 def _retry_after(reply: Reply) -> int:
-    seconds = next((v for k, v in reply.headers if k.lower() == "retry-after"), "")
-    return min(int(seconds), 60) if re.fullmatch(r"[0-9]{1,5}", seconds) else 3
+    seconds = next((v for k, v in reply.headers if k.lower() == "retry-after"), None)
+    return min(int(seconds), 60) if seconds and re.fullmatch(r"[0-9]{1,5}", seconds) else 3
 
 
 def _errcode(fields: Mapping[str, Any]) -> int:
@@ -352,7 +352,7 @@ def _errcode(fields: Mapping[str, Any]) -> int:
 
 
 def _rid(fields: Mapping[str, Any]) -> str | None:
-    found = _RID.search(str(fields.get("errmsg", "")))
+    found = _RID.search(str(fields.get("errmsg")))
     return found[1] if found else None
 
 
