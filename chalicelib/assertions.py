@@ -101,23 +101,24 @@ class Assertions:
         return self._loaded
 
     def _load(self, version: Version) -> list[SigningKey]:
-        keys = [_key(version, self._name)]
+        keys = [self._key(version)]
         if self._clock() - version.created_at < RETIRE:
             previous = self._secrets.previous(self._name)
             if previous is not None and previous.fields != version.fields:
                 # A previous version that never was a key must not stop the current one.
                 with suppress(Misconfigured):
-                    keys.append(_key(previous, self._name))
+                    keys.append(self._key(previous))
         return keys
 
-
-def _key(version: Version, name: str) -> SigningKey:
-    pem = text(version, "private_key", name)
-    try:
-        private = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # from None: the cause may quote the key.
-        raise Misconfigured(reason="private_key is not PEM", secret=name) from None
-    if not isinstance(private, EllipticCurvePrivateKey) or not isinstance(private.curve, SECP256R1):
-        raise Misconfigured(reason="private_key is not P-256", secret=name)
-    return SigningKey(text(version, "kid", name), private)
+    def _key(self, version: Version) -> SigningKey:
+        pem = text(version, "private_key", self._name)
+        try:
+            private = load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # from None: the cause may quote the key.
+            raise Misconfigured(reason="private_key is not PEM", secret=self._name) from None
+        if not (
+            isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1)
+        ):
+            raise Misconfigured(reason="private_key is not P-256", secret=self._name)
+        return SigningKey(text(version, "kid", self._name), private)

@@ -145,7 +145,7 @@ class Secrets:
 
 def _reason(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
+        return str(error.response["Error"]["Code"])
     return type(error).__name__
 
 

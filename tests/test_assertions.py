@@ -136,13 +136,6 @@ def test_the_key_set_holds_public_halves_alone(assertions: Assertions) -> None:
     assert [len(base64.urlsafe_b64decode(key[part] + "=")) for part in "xy"] == [32, 32]
 
 
-def test_a_key_is_loaded_once(assertions: Assertions, manager: SecretsManager) -> None:
-    for _ in range(5):
-        assertions.sign({}, 60)
-        assertions.key_set()
-    assert manager.calls == [(NAME, "AWSCURRENT")]
-
-
 # --- rotation ---
 
 
@@ -151,6 +144,13 @@ def rotated(assertions: Assertions, manager: SecretsManager) -> Assertions:
     """Assertions of a container that starts in the second of a rotation from k1 to k2."""
     manager.put(NAME, {"kid": "k2", "private_key": p256()})
     return assertions
+
+
+def test_keys_are_loaded_once(rotated: Assertions, manager: SecretsManager) -> None:
+    for _ in range(5):
+        rotated.sign({}, 60)
+        rotated.key_set()
+    assert manager.calls == [(NAME, "AWSCURRENT"), (NAME, "AWSPREVIOUS")]
 
 
 def test_a_new_key_is_published_before_it_signs(rotated: Assertions, clock: Clock) -> None:
@@ -171,6 +171,14 @@ def test_the_old_key_stays_published_for_a_day(rotated: Assertions, clock: Clock
     assert kids(rotated.key_set()) == ["k2", "k1"]
     clock.advance(1 + KEEP)
     assert kids(rotated.key_set()) == ["k2"]
+
+
+def test_a_container_that_starts_a_day_later_asks_for_no_old_key(
+    rotated: Assertions, manager: SecretsManager, clock: Clock
+) -> None:
+    clock.advance(RETIRE)
+    assert kids(rotated.key_set()) == ["k2"]
+    assert manager.calls == [(NAME, "AWSCURRENT")]
 
 
 def test_no_assertion_fails_in_a_rotation(
@@ -231,6 +239,7 @@ WRONG_KEYS = {
     "RSA": pem(rsa.generate_private_key(65537, 2048)),
     "Ed25519": pem(ed25519.Ed25519PrivateKey.generate()),
 }
+OTHER_KEYS = {"P-384", "secp256k1", "RSA", "Ed25519"}
 
 
 @pytest.mark.parametrize("wrong", WRONG_KEYS)
@@ -243,28 +252,41 @@ def test_a_key_that_is_no_p_256_key_is_misconfigured_and_never_told(
     told = told_by(caught.value)
     assert CANARY not in told
     assert not any(line in told for line in WRONG_KEYS[wrong].splitlines()[1:-1])
-    assert caught.value.evidence["secret"] == NAME
+    form = "P-256" if wrong in OTHER_KEYS else "PEM"
+    assert caught.value.evidence == {"reason": f"private_key is not {form}", "secret": NAME}
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "member"),
     [
-        {},
-        {"kid": "k"},
-        {"private_key": pem(P256)},
-        {"kid": "", "private_key": pem(P256)},
-        {"kid": 1, "private_key": pem(P256)},
-        {"kid": "k", "private_key": ["x"]},
+        ({}, "private_key"),
+        ({"kid": "k"}, "private_key"),
+        ({"private_key": pem(P256)}, "kid"),
+        ({"kid": "", "private_key": pem(P256)}, "kid"),
+        ({"kid": 1, "private_key": pem(P256)}, "kid"),
+        ({"kid": "k", "private_key": ["x"]}, "private_key"),
     ],
     ids=range(6),
 )
 def test_a_signing_secret_without_its_members_is_misconfigured(
-    assertions: Assertions, manager: SecretsManager, fields: dict[str, object]
+    assertions: Assertions, manager: SecretsManager, fields: dict[str, object], member: str
 ) -> None:
     manager.put(NAME, fields)
     for call in (assertions.key_set, lambda: assertions.sign({}, 60)):
-        with pytest.raises(Misconfigured):
+        with pytest.raises(Misconfigured) as caught:
             call()
+        reason = f"{member} is missing or malformed"
+        assert caught.value.evidence == {"reason": reason, "secret": NAME}
+
+
+def test_a_signing_secret_is_read_anew_as_soon_as_it_is_repaired(
+    assertions: Assertions, manager: SecretsManager
+) -> None:
+    manager.put(NAME, {"kid": "k2"})
+    with pytest.raises(Misconfigured):
+        assertions.sign({}, 60)
+    manager.put(NAME, {"kid": "k3", "private_key": p256()})
+    assert kid_of(assertions.sign({}, 60)) == "k3"
 
 
 def test_a_key_in_traditional_pem_is_taken(assertions: Assertions, manager: SecretsManager) -> None:

@@ -250,6 +250,15 @@ def test_a_secret_may_say_whose_it_is(apps: AppSecrets, manager: SecretsManager)
     assert apps.current(APPID) == FIRST
 
 
+def test_a_malformed_secret_is_read_anew_as_soon_as_it_is_repaired(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    manager.put(NAME, {"appsecret": ""})
+    refusal(lambda: apps.current(APPID))
+    manager.put(NAME, {"appsecret": FIRST})
+    assert apps.current(APPID) == FIRST
+
+
 def test_an_appsecret_has_128_characters_at_most(apps: AppSecrets, manager: SecretsManager) -> None:
     manager.put(NAME, {"appsecret": "x" * 128})
     assert apps.current(APPID) == "x" * 128
@@ -290,6 +299,14 @@ def test_the_previous_version_is_tried_where_wechat_has_not_followed_yet(
     assert apps.current(APPID) == FIRST
     clock.advance(1)
     assert apps.current(APPID) == SECOND
+
+
+def test_secrets_that_say_whose_they_are_follow_a_rotation_too(
+    apps: AppSecrets, manager: SecretsManager
+) -> None:
+    for appsecret in (FIRST, SECOND):
+        manager.put(NAME, {"appsecret": appsecret, "appid": APPID})
+    assert apps.after_refusal(APPID, SECOND) == FIRST
 
 
 def test_a_secret_that_another_request_found_needs_no_read(
