@@ -203,6 +203,7 @@ def test_a_session_with_a_unionid_reads_a_profile_without() -> None:
         ("85291234567", "91234567", "852"),
         ("+85291234567", "91234567", "852"),
         ("1", "1", "1"),
+        ("+" + "1" * 24, "1" * 20, "1" * 4),
     ],
 )
 def test_a_number_agrees_with_its_parts(number: str, pure: str, country: str) -> None:
@@ -231,6 +232,7 @@ def test_a_country_code_may_be_a_number_and_is_given_as_text() -> None:
         {"countryCode": "+86"},
         {"countryCode": 10**30},
         {"phoneNumber": "1" * 21, "purePhoneNumber": "1" * 21},
+        {"phoneNumber": "1" * 25, "purePhoneNumber": "1" * 20, "countryCode": "1" * 5},
     ],
     ids=str,
 )

@@ -176,7 +176,5 @@ def test_a_token_shows_nothing_of_itself() -> None:
     token = Token.new(USER)
     sealed = token.seal(SESSION_KEY, "current")
     assert token.unseal(sealed, "current")
-    for shown in (repr(token), str(token), f"{token}", repr([token])):
-        assert "Token(…)" in shown
-        assert token.text[4:20] not in shown
-        assert repr(token.secret) not in shown
+    assert [repr(token), str(token), f"{token}"] == ["Token(…)"] * 3
+    assert repr([token]) == "[Token(…)]"
