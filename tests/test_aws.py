@@ -121,8 +121,9 @@ def test_an_answer_in_drips_ends_at_the_deadline(engine: FaultyEngine) -> None:
     engine.then(drips)
     with closing(client_of(engine, SHORT)) as client:
         started = time.monotonic()
-        with pytest.raises(ReadTimeoutError):
+        with pytest.raises(ReadTimeoutError) as caught:
             get(client)
+    assert str(caught.value) == f'Read timeout on endpoint URL: "{engine.url}/"'
     assert SHORT <= time.monotonic() - started < SHORT + 1
 
 
