@@ -5,7 +5,7 @@ What goes out is built from an allowlist; the identity headers are set last, by 
 
 import fnmatch
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from chalicelib.errors import (
     DeadlineExceeded,
@@ -56,7 +56,7 @@ def encoded_query(query: Pairs) -> str:
         InvalidRequest: beyond MAX_QUERY bytes, or where a value is no Unicode text.
     """
     try:
-        text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+        text = urlencode(query, quote_via=quote)
     except UnicodeEncodeError:
         raise InvalidRequest from None
     if len(text) > MAX_QUERY:
@@ -262,22 +262,22 @@ class Upstream:
         """
         try:
             parts = urlsplit(sent)
-            origin = Origin(
-                parts.scheme or self.origin.scheme, parts.hostname or "", parts.port or 0
-            )
+            host, port = parts.hostname, parts.port or 0
         except ValueError:
             return None
-        if parts.netloc and origin.host != self.origin.host:
-            return sent
-        absolute = parts.scheme or parts.netloc
-        if absolute and origin.authority.removesuffix(":0") != self.origin.authority:
-            return None
-        if not absolute and not parts.path.startswith("/"):
+        if parts.netloc:
+            if host != self.origin.host:
+                return sent
+            origin = Origin(parts.scheme or self.origin.scheme, self.origin.host, port)
+            ours = origin.authority.removesuffix(":0") == self.origin.authority
+        elif parts.scheme or parts.path.startswith("/"):
+            ours = not parts.scheme
+        else:
             return sent  # relative to the path that was asked for, which is ours as well
-        if not parts.path.startswith(f"{self._base}/"):
+        if not ours or not parts.path.startswith(f"{self._base}/"):
             return None
         below = parts.path.removeprefix(f"{self._base}/")
-        return parts._replace(scheme="", netloc="", path=f"{stage}{ROUTE}{below}").geturl()
+        return urlunsplit(("", "", f"{stage}{ROUTE}{below}", parts.query, parts.fragment))
 
 
 def _translated(error: TransportError) -> Exception:

@@ -44,6 +44,7 @@ from chalicelib.transport import (
 )
 from chalicelib.upstream import (
     ANSWER_HEADERS,
+    MAX_HEADERS,
     REQUEST_HEADERS,
     Identity,
     Upstream,
@@ -160,6 +161,7 @@ def test_the_path_on_the_wire_is_the_path_that_was_checked(below: str) -> None:
         ("https://api.test/base", "/base/orders/7"),
         ("https://api.test/base/", "/base/orders/7"),
         ("https://api.test:8443/a/b", "/a/b/orders/7"),
+        ("https://api.test/X/", "/X/orders/7"),
     ],
 )
 def test_the_base_path_stands_before_the_path(url: str, target: str) -> None:
@@ -207,9 +209,9 @@ def test_any_other_path_is_not_public(below: str) -> None:
 
 
 def test_a_query_is_encoded_again_as_it_was_meant() -> None:
-    wire, _ = forwarded(target="/api/o?a=1%26admin%3Dtrue&b=x%23y&c=a+b&d=%2B&e&a=2&f=%E4%B8%8A~")
+    wire, _ = forwarded(target="/api/o?a=1%26admin%3Dtrue&b/=x%23/&c=a+b&d=%2B&e&a=2&f=%E4%B8%8A~")
     assert wire.exchanged[0].target == (
-        "/base/o?a=1%26admin%3Dtrue&a=2&b=x%23y&c=a%20b&d=%2B&e=&f=%E4%B8%8A~"
+        "/base/o?a=1%26admin%3Dtrue&a=2&b%2F=x%23%2F&c=a%20b&d=%2B&e=&f=%E4%B8%8A~"
     )
 
 
@@ -239,7 +241,7 @@ def test_a_query_with_a_lone_surrogate_is_refused() -> None:
 
 def test_a_query_is_bounded() -> None:
     assert len(encoded_query([("a", "b" * 8190)])) == 8192
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match=r"^The query is too long\.$"):
         encoded_query([("a", "b" * 8191)])
 
 
@@ -300,6 +302,11 @@ def test_an_allowed_header_goes_as_it_was_sent(name: str) -> None:
     ]
 
 
+def test_a_header_may_hold_all_of_latin_1_but_controls() -> None:
+    everything = bytes({*range(32, 256), 9} - {127}).decode("latin-1")
+    assert forwarded_headers([("Referer", everything)]) == [("Referer", everything)]
+
+
 def test_no_header_of_identity_framing_or_credentials_is_allowed() -> None:
     never = {
         *("authorization", "cookie", "host", "connection", "content-length", "transfer-encoding"),
@@ -311,10 +318,11 @@ def test_no_header_of_identity_framing_or_credentials_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["a\r\nX: y", "a\n", "\x00", "\x7f", "\x1b[31m", "上海", "\u2028"]
+    "value", ["a\r\nX: y", "a\n", "\x00", "\x7f", "\x1b[31m", "\u0100", "上海", "\u2028"]
 )
 def test_an_allowed_header_with_odd_characters_is_refused(value: str) -> None:
-    with pytest.raises(InvalidRequest):
+    message = r"^A header holds characters that are not allowed\.$"
+    with pytest.raises(InvalidRequest, match=message):
         forwarded_headers([("User-Agent", value)])
 
 
@@ -434,14 +442,18 @@ def test_an_answer_that_fits_once_encoded_is_passed_on(body: bytes) -> None:
     ids=["ASCII", "controls", "binary"],
 )
 def test_an_answer_that_does_not_fit_once_encoded_is_too_large(body: bytes) -> None:
-    with pytest.raises(UpstreamTooLarge):
+    with pytest.raises(UpstreamTooLarge) as caught:
         passed_on(body=body)
+    assert caught.value.evidence == {"reason": "encoded"}
 
 
 def test_headers_that_do_not_fit_are_too_large() -> None:
-    assert passed_on([("ETag", "a" * 10_000)]).headers["Etag"] == "a" * 10_000
-    with pytest.raises(UpstreamTooLarge):
-        passed_on([("ETag", "a" * 5000), ("Link", "b" * 5000), ("Vary", "c" * 300)])
+    # Names count as well: Etag, Link, Vary.
+    fits = [("ETag", "a" * 5000), ("Link", "b" * 5000), ("Vary", "c" * (MAX_HEADERS - 10_012))]
+    assert set(passed_on(fits).headers) >= {"Etag", "Link", "Vary"}
+    with pytest.raises(UpstreamTooLarge) as caught:
+        passed_on([*fits, ("Vary", "")])
+    assert caught.value.evidence == {"reason": "headers"}
 
 
 # --- the answer's headers ------------------------------------------------------------------------
@@ -478,8 +490,9 @@ def test_a_header_that_may_repeat_is_joined_and_of_any_other_the_first_counts() 
 
 @pytest.mark.parametrize("value", ["a\r\n b", "a\x00", "a\rX: y", "\x1b[31m", "\x7f"])
 def test_an_answer_header_with_controls_is_no_answer(value: str) -> None:
-    with pytest.raises(UpstreamBadResponse):
+    with pytest.raises(UpstreamBadResponse) as caught:
         passed_on([("Content-Disposition", value)])
+    assert caught.value.evidence == {"reason": "header"}
     assert "X-A" not in passed_on([("X-A", value)]).headers
 
 
@@ -547,6 +560,8 @@ def location(sent: str, *, url: str = "https://api.test/base", path: str = "/v1/
         "https://api.test:443/base/orders/8?x=1#y",
         "https://ann:secret@api.test/base/orders/8?x=1#y",
         "//api.test/base/orders/8?x=1#y",
+        "//api.test:443/base/orders/8?x=1#y",
+        "http://api.test:80/base/orders/8?x=1#y",
         "http://api.test/base/orders/8?x=1#y",
     ],
 )
@@ -556,9 +571,17 @@ def test_a_redirect_within_the_upstream_leads_to_us(sent: str) -> None:
 
 def test_a_redirect_leads_to_the_door_that_the_client_came_in_by() -> None:
     assert location("/base/orders/8", path="/shop/api/o") == "/shop/api/orders/8"
+    assert location("/base/orders/8", path="/shop/api/o/api/7") == "/shop/api/orders/8"
     assert location("/base/orders/8", path="/api/o") == "/api/orders/8"
     assert location("/orders/8", url="https://api.test") == "/v1/api/orders/8"
     assert location("http://[::1]:8/a", url="http://[::1]:8") == "/v1/api/a"
+
+
+def test_a_redirect_leads_to_our_route_where_api_gateway_names_no_path() -> None:
+    event = {**request().event, "requestContext": {}}
+    wire = Wire(Reply(302, [("Location", "/base/orders/8")], b""))
+    answer = upstream(wire).forward(Request(event), "o", ANN)
+    assert answer.headers["Location"] == "/api/orders/8"
 
 
 @pytest.mark.parametrize("sent", ["orders/8", "../8", "./8", "?page=2", "#top", "8:30"])
@@ -594,7 +617,9 @@ def test_a_redirect_elsewhere_on_the_upstreams_host_is_not_shown(sent: str) -> N
     assert location(sent) is None
 
 
-@pytest.mark.parametrize("sent", ["https://evil.test/steal", "//evil.test/", "weixin://dl/x"])
+@pytest.mark.parametrize(
+    "sent", ["https://evil.test/steal", "//evil.test/", "weixin://dl/x", "https://:443/base/8"]
+)
 def test_a_redirect_to_another_host_is_passed_on_not_followed(sent: str) -> None:
     assert location(sent) == sent
 
