@@ -28,13 +28,20 @@ class Gate(Chalice):
 
     Every answer carries X-Request-Id, every refusal X-Wxgate-Error, and each request is one log
     line. Nothing that a request holds is kept on the object: threads of the desk share it.
+    `monotonic` is the clock by which requests are timed, in seconds.
     """
 
-    def __init__(self, name: str, services: Services) -> None:
+    def __init__(
+        self,
+        name: str,
+        services: Services,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
         super().__init__(name, configure_logs=False)
         self.api.binary_types = ["*/*"]  # API Gateway hands every body over as it came
         self.register_middleware(self._shape, "http")
         self._services = services
+        self._monotonic = monotonic
         self.log = logs.configure(services.log_level)
         if services.fault:
             self._line("error", "misconfigured", {"reason": services.fault})
@@ -60,11 +67,11 @@ class Gate(Chalice):
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
         """Serve one API Gateway REST proxy event; never raises."""
-        started = time.perf_counter()
+        started = self._monotonic()
         request = Request.from_event(event, context)
         token = _REQUEST.set(request)
         try:
-            answer = self._answer(request, context)
+            answer = self._answer(request)
         except Exception:  # noqa: BLE001 - the last resort of the process
             # Not one line of what failed may reach the client, nor its text the log.
             self._line("error", "unhandled", {}, exc_info=True)
@@ -75,11 +82,12 @@ class Gate(Chalice):
         self._report(request, answer["statusCode"], started)
         return answer
 
-    def _answer(self, request: Request, context: Any) -> dict[str, Any]:
+    def _answer(self, request: Request) -> dict[str, Any]:
         if request.resource not in self.routes:
             # API Gateway names a resource; an event without one was made by another hand.
             return self._refused(request, NotFound() if request.resource else InvalidRequest())
-        answer: dict[str, Any] = super().__call__(_complete(request), context)
+        # Lambda's context is Request's to read; Chalice would keep it for all threads.
+        answer: dict[str, Any] = super().__call__(_complete(request), None)
         return answer
 
     def _shape(self, _request: object, get_response: Callable[[Any], Any]) -> Answer:
@@ -105,17 +113,19 @@ class Gate(Chalice):
         return refusal(error)
 
     def _report(self, request: Request, status: int, started: float) -> None:
-        level = "error" if status in (500, 501) else "info"
+        level = "error" if status == 500 else "info"
         method = request.method if request.method.isalpha() and len(request.method) < 9 else None
         fields = {
             "request_id": request.id,
             "route": request.resource if request.resource in self.routes else None,
             "method": method,
             "status": status,
-            "ms": round((time.perf_counter() - started) * 1000, 1),
+            "ms": round((self._monotonic() - started) * 1000, 1),
         }
         code, function = request.notes.get("code"), self._services.function_name
-        counted = metrics.refusal(function, code, time.time()) if code and function else {}
+        counted = (
+            metrics.refusal(function, code, self._services.clock()) if code and function else {}
+        )
         self._line(level, "request", request.notes | fields | counted)
 
     def _line(
@@ -140,5 +150,5 @@ def _complete(request: Request) -> dict[str, Any]:
 
 def _framework_error(response: Response) -> GateError:
     if response.status_code == 405:
-        return MethodNotAllowed(allow=str(response.headers.get("Allow", "")))
+        return MethodNotAllowed(allow=str(response.headers["Allow"]))
     return InternalError()

@@ -5,16 +5,19 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from chalice.app import BadRequestError, Response
 
-from chalicelib.errors import DecryptFailed, InvalidToken, Misconfigured
+from chalicelib import metrics
+from chalicelib.errors import DecryptFailed, GateError, InvalidToken, Misconfigured
 from chalicelib.gate import Gate
 from chalicelib.response import Answer, json_answer
 from chalicelib.services import Services
 from simulator.gateway import Context, event_of
+from tests.fakes import NOW, Clock
 
 GOOD = {
     "WX_APPIDS": "wx4f4bc4dec97d474b",
@@ -101,7 +104,41 @@ def test_a_binary_answer_needs_no_accept_header(accept: list[tuple[str, str]]) -
 
 
 def test_api_gateway_is_told_to_hand_over_every_body_as_it_came() -> None:
-    assert gate(ok).api.binary_types == ["*/*"]
+    app = gate(ok)
+    assert app.api.binary_types == ["*/*"]
+    assert [app.routes["/view"][method].content_types for method in METHODS] == [["*/*"]] * 2
+
+
+def test_chalice_knows_the_app_by_its_name() -> None:
+    assert gate(ok).app_name == "wxgate"
+
+
+def test_chalice_is_shown_nothing_that_it_could_act_on() -> None:
+    app, shown = gate(ok), list[Any]()
+
+    @app.middleware("http")
+    def look(request: Any, get_response: Callable[[Any], Any]) -> Any:
+        shown.append(request)
+        return get_response(request)
+
+    event = event_of("POST", "/view?q=1", [("Content-Type", "text/plain")], "body", app.routes)
+    app(event, Context())
+    nothing = ("multiValueQueryStringParameters", "pathParameters", "stageVariables", "body")
+    expected = {**event, **dict.fromkeys(nothing), "headers": {"accept": "*/*"}}
+    assert (shown[0].to_original_event(), shown[0].lambda_context) == (expected, None)
+
+
+def test_a_lambda_function_may_hand_its_event_over() -> None:
+    app = gate(ok)
+    function = app.lambda_function(name="login")(app.__call__)
+    event = event_of("GET", "/view", [], None, app.routes)
+    assert function(event, Context())["statusCode"] == 200
+
+
+def test_a_view_knows_what_lambda_has_left() -> None:
+    app = gate(lambda: json_answer(app.request.remaining()))
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 1500)
+    assert app(event_of("GET", "/view", [], None, app.routes), context)["body"] == "1.5"
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "", "nonsense", "application/json"])
@@ -305,6 +342,59 @@ def test_a_refusal_leaves_its_code_and_evidence(capsys: pytest.CaptureFixture[st
     assert "rid" not in line
 
 
+@pytest.mark.parametrize(
+    ("error", "level"), [(Misconfigured(), "ERROR"), (DecryptFailed(), "INFO")]
+)
+def test_only_what_an_operator_must_mend_is_an_error(
+    error: GateError, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(gate(raising(error)))
+    assert log_of(capsys)[0]["level"] == level
+
+
+@pytest.mark.parametrize("status", [501, 502, 503, 504])
+def test_another_status_of_the_upstream_is_no_error_of_ours(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(gate(lambda: json_answer({}, status=status)))
+    assert log_of(capsys)[0]["level"] == "INFO"
+
+
+def test_a_line_tells_in_tenths_of_milliseconds_how_long_it_took(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = iter([100.0, 100.01234])
+    app = Gate("wxgate", Services(GOOD), monotonic=lambda: next(times))
+    app.route("/view")(ok)
+    send(app)
+    assert log_of(capsys)[0]["ms"] == 12.3
+
+
+def test_a_line_counts_a_refusal_of_a_lambda_function_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named = {**GOOD, "AWS_LAMBDA_FUNCTION_NAME": "wxgate-prod-Login"}
+    for environ in (named, GOOD):
+        app = Gate("wxgate", Services(environ, Clock()))
+        app.route("/view")(ok)
+        for target in ("/nowhere", "/view"):
+            send(app, "GET", target)
+    counted, *others = log_of(capsys)
+    expected = metrics.refusal("wxgate-prod-Login", "NotFound", NOW)
+    assert {name: counted[name] for name in expected} == expected
+    assert not [line for line in others if expected.keys() & line.keys()]
+
+
+def test_a_line_tells_of_no_exception_but_the_requests_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        raising(RuntimeError(CANARY))()
+    except RuntimeError:
+        send(gate(ok))
+    assert "exception" not in log_of(capsys)[0]
+
+
 def test_a_view_can_leave_a_note(capsys: pytest.CaptureFixture[str]) -> None:
     def view() -> Answer:
         app.request.notes["user"] = "abc"
@@ -345,6 +435,14 @@ def test_what_a_client_made_up_is_not_in_the_line(
     first, second = log_of(capsys)
     assert first["method"] is None
     assert second["route"] is None
+
+
+@pytest.mark.parametrize(("method", "logged"), [("PROPFIND", "PROPFIND"), ("VERSIONED", None)])
+def test_a_method_of_eight_letters_is_in_the_line_and_a_longer_one_is_not(
+    method: str, logged: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(gate(ok), method)
+    assert log_of(capsys)[0]["method"] == logged
 
 
 @pytest.mark.parametrize("view", [ok, raising(DecryptFailed()), raising(RuntimeError())])
