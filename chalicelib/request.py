@@ -30,6 +30,7 @@ NO_LIMIT = 900.0
 
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_UTF_8 = {f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"')}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Pairs = list[tuple[str, str]]
@@ -186,8 +187,7 @@ class Request:
         if len(types) != 1 or [e for e in encodings if e.strip().lower() != "identity"]:
             raise UnsupportedMediaType
         media_type, *parameters = (part.strip().lower() for part in types[0].split(";"))
-        charsets = [p for p in parameters if p.startswith("charset=")]
-        wrong = [c for c in charsets if c[8:].strip('"') not in ("utf-8", "utf8")]
+        wrong = [p for p in parameters if p.startswith("charset=") and p not in _UTF_8]
         # A */* type or a text/plain form post must not pass: browsers send those without asking.
         if media_type != "application/json" or wrong:
             raise UnsupportedMediaType
@@ -202,12 +202,12 @@ class Request:
         single = self.event.get("headers")
         if isinstance(single, Mapping) and isinstance(self.event.get("multiValueHeaders"), Mapping):
             # The two maps of an event must tell the same story, or two readers see two users.
-            last = [v for k, v in single.items() if str(k).lower() == "authorization"]
-            if last != sent[-1:]:
+            told = [v for k, v in single.items() if str(k).lower() == "authorization"]
+            if told != sent:
                 raise InvalidToken
         if not sent:
             return None
-        scheme, _, credential = sent[0].partition(" ")
+        scheme, _, credential = sent[0].rpartition(" ")
         if len(sent) > 1 or scheme.lower() != "bearer" or not credential:
             raise InvalidToken
         return credential

@@ -45,6 +45,13 @@ def refusal(call: Callable[[], object]) -> type[Exception]:
     return caught.type
 
 
+def told(call: Callable[[], object]) -> str:
+    """The message of a malformed request's refusal."""
+    with pytest.raises(InvalidRequest) as caught:
+        call()
+    return caught.value.message
+
+
 # --- the bearer ---
 
 
@@ -77,6 +84,12 @@ def test_a_bearer_is_read_in_any_case(name: str, scheme: str) -> None:
 )
 def test_any_other_authorization_is_an_invalid_token(value: str) -> None:
     assert refusal(request(("Authorization", value)).token) is InvalidToken
+
+
+@pytest.mark.parametrize("value", ["Bearer a b", "Bearer  a", "Bearer a "])
+def test_a_bearer_is_one_word(value: str) -> None:
+    assert request(("Authorization", "Bearer a")).bearer() == "a"
+    assert refusal(request(("Authorization", value)).bearer) is InvalidToken
 
 
 def test_no_authorization_is_no_bearer_and_no_token() -> None:
@@ -147,6 +160,7 @@ def test_the_log_knows_a_user_by_a_hash() -> None:
         "Application/JSON",
         "application/json; charset=utf-8",
         'application/json;charset="UTF-8"',
+        'application/json;charset="utf8"',
         "application/json ; charset=utf8",
         "application/json; odata=verbose",
     ],
@@ -173,6 +187,7 @@ def test_json_is_read(media_type: str) -> None:
         "application/json; charset=gbk",
         "application/json; charset=utf-16",
         "application/json; charset=",
+        'application/json; charset="utf-8',
         "application/json; charset=utf-8; charset=utf-16",
     ],
 )
@@ -181,7 +196,8 @@ def test_another_media_type_is_unsupported(media_type: str) -> None:
 
 
 def test_a_media_type_is_needed_once() -> None:
-    assert refusal(request(body="{}").json) is InvalidRequest
+    missing = "Content-Type is missing. Send application/json."
+    assert told(request(body="{}").json) == missing
     twice = request(JSON_TYPE, ("content-type", "application/json"), body="{}")
     assert refusal(twice.json) is UnsupportedMediaType
 
@@ -198,7 +214,8 @@ def test_identity_is_no_packing() -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"x"', "1", "{", '{"a":1,"a":1}', '{"a":NaN}'])
 def test_a_body_that_is_no_strict_json_object_is_malformed(body: str) -> None:
-    assert refusal(request(JSON_TYPE, body=body).json) is InvalidRequest
+    malformed = "The body is not one strict JSON object in UTF-8."
+    assert told(request(JSON_TYPE, body=body).json) == malformed
 
 
 def test_a_json_body_is_bounded() -> None:
@@ -361,8 +378,8 @@ def test_a_code_is_a_word(code: str) -> None:
     [None, "", 1, ["a"], {"a": 1}, True, "x" * 129, "a b", "a&b", "a\n", "a%20", "a=b", "é", "١"],
 )
 def test_what_could_change_a_url_is_no_code(code: object) -> None:
-    assert refusal(lambda: code_of({"code": code})) is InvalidRequest
-    assert refusal(lambda: code_of({})) is InvalidRequest
+    assert told(lambda: code_of({"code": code})) == "code is missing or malformed."
+    assert told(lambda: code_of({})) == "code is missing or malformed."
 
 
 # --- header values ---
