@@ -60,7 +60,7 @@ def _encoded(body: bytes) -> tuple[str, bool]:
             return text, False
     except UnicodeDecodeError:
         pass  # not text: base64 carries any bytes
-    encoded = base64.b64encode(body).decode("ascii")
+    encoded = base64.b64encode(body).decode()
     if len(encoded) > room:
         raise AnswerTooLarge
     return encoded, True

@@ -107,6 +107,13 @@ def test_text_that_escaping_makes_too_large_goes_out_as_base64() -> None:
     assert not encoded(b"x" * 6_200_000)
 
 
+def test_the_largest_text_answer_fits() -> None:
+    largest = MAX_ANSWER - 16_384 - len('""')
+    assert not encoded(b"x" * largest)
+    with pytest.raises(AnswerTooLarge):
+        Answer(b"x" * (largest + 1), {}, 200)
+
+
 def test_the_largest_binary_answer_fits() -> None:
     largest = (MAX_ANSWER - 16_384) // 4 * 3
     assert encoded(b"\xff" * largest)
