@@ -29,6 +29,7 @@ KEY, OLDER, OTHER = (base64.b64encode(bytes([n]) * 16).decode() for n in (1, 2, 
 ALICE = Session(APPID, "o-alice", "o-union", b"u" * 16, (KEY, OLDER))
 TOKEN = Token.new(ALICE.user)
 IV = bytes(range(16))
+LEFT = 7.0
 WATERMARK = {"appid": APPID, "timestamp": NOW}
 PHONE = {"phoneNumber": "13812345678", "purePhoneNumber": "13812345678", "countryCode": "86"}
 USER = {"nickName": "微信用户", "avatarUrl": ""}
@@ -44,11 +45,13 @@ class Sessions:
         self.reads = 0
         self.broken = False
 
-    def find(self, _token: Token) -> Session:
+    def find(self, token: Token) -> Session:
+        assert token == TOKEN
         self.reads += 1
         return replace(self._session, session_keys=())
 
-    def find_with_keys(self, _token: Token) -> tuple[Session, Failures]:
+    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
+        assert token == TOKEN
         self.reads += 1
         return self._session, self._failures
 
@@ -67,30 +70,31 @@ class Assertions:
 
 
 class WeChat:
-    """Knows one phone code and one session_key."""
+    """Knows one phone code and one session_key; `asked` ends with the seconds that are left."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, ...]] = []
+        self.asked: list[tuple[object, ...]] = []
 
     def phone_number(
-        self, appid: str, openid: str, code: str, _remaining: Callable[[], float]
+        self, appid: str, openid: str, code: str, remaining: Callable[[], float]
     ) -> dict[str, str]:
-        self.asked.append((appid, openid, code))
+        self.asked.append((appid, openid, code, remaining()))
         if code != "phonecode":
             raise InvalidCode
         return PHONE
 
     def session_key_is_valid(
-        self, appid: str, openid: str, session_key: str, _remaining: Callable[[], float]
+        self, appid: str, openid: str, session_key: str, remaining: Callable[[], float]
     ) -> bool:
-        self.asked.append((appid, openid, session_key))
+        self.asked.append((appid, openid, session_key, remaining()))
         return session_key == KEY
 
 
 def sent(body: object, token: str | None = TOKEN.text) -> Request:
     headers = [("Content-Type", "application/json")]
     headers += [("Authorization", f"Bearer {token}")] if token else []
-    return Request(event_of("POST", "/decrypt", headers, json.dumps(body), ["/decrypt"]))
+    event = event_of("POST", "/decrypt", headers, json.dumps(body), ["/decrypt"])
+    return Request(event, lambda: LEFT)
 
 
 def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) -> dict[str, Any]:
@@ -194,6 +198,8 @@ def test_a_watermark_may_be_as_old_as_the_operator_says() -> None:
 
 
 WHOLE = sealed("phone", PHONE)
+KIND = "kind is one of user, phone, werun, share, group."
+PAIR = "rawData and signature are texts that come together."
 MALFORMED: dict[str, dict[str, Any]] = {
     "nothing": {},
     "an unknown kind": {**WHOLE, "kind": "money"},
@@ -220,6 +226,23 @@ def test_what_is_malformed_touches_no_key(fault: str) -> None:
     assert (sessions.reads, sessions.counted) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("an unknown kind", KIND),
+        ("an empty kind", KIND),
+        ("a kind that is no text", KIND),
+        ("a signature alone", PAIR),
+        ("rawData alone", PAIR),
+        ("rawData that is an object", PAIR),
+    ],
+)
+def test_the_client_is_told_which_field_is_malformed(fault: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        opened(MALFORMED[fault])
+    assert refused.value.message == message
+
+
 @pytest.mark.parametrize("key", [KEY, OLDER])
 def test_signed_user_info_opens_with_the_key_that_signed_it(key: str) -> None:
     signature = raw_data_signature(SIGNED, key)
@@ -237,6 +260,14 @@ def test_after_too_many_failures_nothing_opens_until_the_window_ends() -> None:
         opened(sealed("phone", PHONE), sessions)
     assert refused.value.headers == {"Retry-After": "123"}
     assert sessions.counted == 0
+
+
+@pytest.mark.parametrize("seconds", [1, 0, -1])
+def test_a_window_that_just_ends_asks_for_a_second_of_patience(seconds: int) -> None:
+    sessions = Sessions(failures=Failures(10, NOW + seconds))
+    with pytest.raises(TooManyRequests) as refused:
+        opened(sealed("phone", PHONE), sessions)
+    assert refused.value.retry_after == 1
 
 
 def test_nine_failures_are_not_too_many() -> None:
@@ -266,7 +297,7 @@ def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
 def test_wechat_is_told_whose_phone_code_it_must_be() -> None:
     wechat = WeChat()
     phoned({"code": "phonecode"}, wechat, Sessions())
-    assert wechat.asked == [(APPID, "o-alice", "phonecode")]
+    assert wechat.asked == [(APPID, "o-alice", "phonecode", LEFT)]
 
 
 @pytest.mark.parametrize("code", [None, "", 5, "a b", "x" * 129])
@@ -283,4 +314,4 @@ def test_wechat_is_asked_about_the_current_key(keys: tuple[str, ...], valid: boo
     wechat: Any = WeChat()
     answer = decrypt.session(sent({}), sessions=sessions, wechat=wechat)
     assert json.loads(answer.body) == {"valid": valid}
-    assert wechat.asked == [(APPID, "o-alice", keys[0])]
+    assert wechat.asked == [(APPID, "o-alice", keys[0], LEFT)]

@@ -178,7 +178,7 @@ def test_a_logout_everywhere_ends_all() -> None:
 
 @pytest.mark.parametrize("everywhere", [None, 1, "true", [], {}])
 def test_everywhere_is_a_boolean(everywhere: object) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match=r"^everywhere is true or false\.$"):
         ended(sent({"everywhere": everywhere}, token=TOKEN.text))
 
 

@@ -215,6 +215,7 @@ def test_on_a_public_path_a_request_without_a_good_token_is_anonymous(
     house = House()
     house.send(target=target, headers=headers)
     assert not [name for name in house.sent() if name.upper().startswith("X-WX")]
+    assert house.wire.exchanged[0].target == f"/base/{target.removeprefix('/api/')}"
     assert house.sessions.reads == []
 
 
