@@ -89,6 +89,17 @@ def says(*pieces: bytes, pause: float = 0) -> Act:
     return act
 
 
+def says_and_stays(data: bytes) -> Act:
+    """Read the request, say this, and leave the connection open."""
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(data)
+        peer.closing.wait()
+
+    return act
+
+
 def drips(data: bytes, pause: float = 0.05, *, after: bytes = b"") -> Act:
     """Say `after` at once, then one byte after each pause."""
     return says(after, *(data[i : i + 1] for i in range(len(data))), pause=pause)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.transport import (
+    CHUNK,
     AddressForbidden,
     Broken,
     ConnectTimeout,
@@ -48,6 +49,7 @@ from tests.misbehaving import (
     resets,
     resets_at_once,
     says,
+    says_and_stays,
     self_signed,
     whole,
 )
@@ -273,6 +275,11 @@ def test_an_answer_without_body_may_name_a_length(method: str, status: str) -> N
     assert reply_to(says(answer), method).body == b""
 
 
+@pytest.mark.parametrize("status", [200, 599])
+def test_the_last_status_of_http_is_an_answer_like_the_first(status: int) -> None:
+    assert reply_to(answers(status=f"{status} Odd")).status == status
+
+
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])
 def test_an_interim_answer_is_skipped_with_its_headers(interim: int) -> None:
     first = f"HTTP/1.1 {interim} Wait\r\nLink: <x>\r\n\r\n".encode()
@@ -388,6 +395,12 @@ def test_a_body_of_the_cap_passes() -> None:
 def test_a_body_over_the_cap_is_not_read_to_its_end(act: Act) -> None:
     with over_within(GENEROUS - 1), pytest.raises(TooLarge):
         reply_to(act, cap=1000)
+
+
+@pytest.mark.parametrize("cap", [1000, CHUNK + 1000])
+def test_one_byte_over_the_cap_is_enough(cap: int) -> None:
+    with over_within(GENEROUS - 1), pytest.raises(TooLarge):
+        reply_to(says_and_stays(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * (cap + 1)), cap=cap)
 
 
 def test_a_chunk_of_negative_size_does_not_open_the_cap() -> None:
