@@ -82,7 +82,7 @@ class Secrets:
             try:
                 return self._read(name, now)
             except SecretsUnavailable:
-                if kept and 0 <= now - kept.read_at < STALE:
+                if kept and KEEP <= now - kept.read_at < STALE:
                     return kept.version
                 raise
 

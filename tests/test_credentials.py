@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import (
+    ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     InvalidRegionError,
@@ -106,22 +107,23 @@ def test_threads_that_come_at_once_ask_once(apps: AppSecrets, manager: SecretsMa
 
 
 @pytest.mark.parametrize(
-    "failure",
+    ("failure", "reason"),
     [
-        DOWN,
-        EndpointConnectionError(endpoint_url="https://secretsmanager"),
-        client_error("ThrottlingException"),
-        client_error("InternalServiceError"),
-        client_error(""),
+        (DOWN, "ConnectTimeoutError"),
+        (EndpointConnectionError(endpoint_url="https://aws"), "EndpointConnectionError"),
+        (client_error("ThrottlingException"), "ThrottlingException"),
+        (client_error("InternalServiceError"), "InternalServiceError"),
+        (client_error(""), ""),
     ],
     ids=str,
 )
 def test_a_fault_of_the_service_is_unavailable_and_tried_twice(
-    apps: AppSecrets, manager: SecretsManager, failure: Exception
+    apps: AppSecrets, manager: SecretsManager, failure: Exception, reason: str
 ) -> None:
     manager.failure = failure
     error = refusal(lambda: apps.current(APPID))
     assert isinstance(error, SecretsUnavailable)
+    assert error.evidence == {"reason": reason, "secret": NAME}
     assert error.headers == {"Retry-After": "3"}
     assert manager.count() == TRIES == 2
 
@@ -193,8 +195,10 @@ def test_an_operators_fault_is_told_as_such_and_asked_once(
     manager.failure = failure
     error = refusal(lambda: apps.current(APPID))
     assert isinstance(error, Misconfigured)
-    assert error.evidence["secret"] == NAME
-    assert error.evidence["reason"]
+    reason = type(failure).__name__
+    if isinstance(failure, ClientError):
+        reason = failure.response["Error"]["Code"]
+    assert error.evidence == {"reason": reason, "secret": NAME}
     assert manager.count() == 1
 
 
@@ -213,7 +217,7 @@ def test_a_lost_permission_is_not_hidden_by_a_kept_value(
     assert isinstance(refusal(lambda: apps.current(APPID)), Misconfigured)
 
 
-MALFORMED: list[Any] = [
+NO_OBJECT: list[Any] = [
     FIRST,
     "",
     b'{"appsecret":"' + FIRST.encode() + b'"}',
@@ -222,26 +226,29 @@ MALFORMED: list[Any] = [
     f'{{"appsecret":"{FIRST}\\ud800"}}',
     f'{{"appsecret":"{FIRST}","appsecret":"{FIRST}"}}',
     [FIRST],
-    {"secret": FIRST},
-    {"appsecret": ""},
-    {"appsecret": None},
-    {"appsecret": [FIRST]},
-    {"appsecret": FIRST + "é"},
-    {"appsecret": FIRST + "\n"},
-    {"appsecret": FIRST.ljust(129, "x")},
-    {"appsecret": FIRST, "appid": "wx-other"},
-    {"appsecret": FIRST, "appid": None},
+]
+MALFORMED: list[tuple[Any, str]] = [
+    *((value, "secret is not a JSON object") for value in NO_OBJECT),
+    ({"secret": FIRST}, "appsecret is missing or malformed"),
+    ({"appsecret": ""}, "appsecret is missing or malformed"),
+    ({"appsecret": None}, "appsecret is missing or malformed"),
+    ({"appsecret": [FIRST]}, "appsecret is missing or malformed"),
+    ({"appsecret": FIRST + "é"}, "appsecret is malformed"),
+    ({"appsecret": FIRST + "\n"}, "appsecret is malformed"),
+    ({"appsecret": FIRST.ljust(129, "x")}, "appsecret is malformed"),
+    ({"appsecret": FIRST, "appid": "wx-other"}, "appid differs"),
+    ({"appsecret": FIRST, "appid": None}, "appid differs"),
 ]
 
 
-@pytest.mark.parametrize("value", MALFORMED, ids=range(len(MALFORMED)))
+@pytest.mark.parametrize(("value", "reason"), MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_secret_is_misconfigured_and_never_told(
-    apps: AppSecrets, manager: SecretsManager, value: object
+    apps: AppSecrets, manager: SecretsManager, value: object, reason: str
 ) -> None:
     manager.put(NAME, value)
     error = refusal(lambda: apps.current(APPID))
     assert isinstance(error, Misconfigured)
-    assert error.evidence["secret"] == NAME
+    assert error.evidence == {"reason": reason, "secret": NAME}
     assert FIRST not in told_by(error)
 
 
