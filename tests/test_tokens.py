@@ -1,11 +1,13 @@
 """The token: one spelling, told from junk without I/O, and the only key to its session_key."""
 
 import base64
+import hmac
 import string
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +139,16 @@ def test_a_sealed_session_key_opens_with_its_token() -> None:
     sealed = token.seal(SESSION_KEY, "current")
     assert SESSION_KEY.encode() not in sealed
     assert Token.parse(token.text).unseal(sealed, "current") == SESSION_KEY
+
+
+def test_a_session_key_is_sealed_as_its_readers_know_it() -> None:
+    token = Token(bytes(range(16)), bytes(range(32)))
+    sealed = token.seal(SESSION_KEY, "current")
+    # HKDF spelt out (RFC 5869 section 2): another key would shut what lies in the table.
+    prk = hmac.digest(token.user, token.secret, "sha256")
+    key = hmac.digest(prk, b"wxgate session_key v1\x01", "sha256")
+    bound_to = token.user + token.item + b"current"
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound_to) == SESSION_KEY.encode()
 
 
 def test_sealing_twice_never_looks_the_same() -> None:

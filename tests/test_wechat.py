@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -233,6 +233,7 @@ def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
         ("https://api.weixin.qq.com", Origin("https", "api.weixin.qq.com", 443), "/sns/"),
         ("http://127.0.0.1:8001/", Origin("http", "127.0.0.1", 8001), "/sns/"),
         ("http://api.test", Origin("http", "api.test", 80), "/sns/"),
+        ("https://api.test/WX/", Origin("https", "api.test", 443), "/WX/sns/"),
         ("HTTPS://API.test/%7Ebase", Origin("https", "api.test", 443), "/%7Ebase/sns/"),
     ],
 )
@@ -617,6 +618,12 @@ def test_a_second_connection_that_stands_is_enough(
     failure: TransportError, _error: type[GateError]
 ) -> None:
     assert over(failure, said(GOOD))[0].login().openid == OPENID
+
+
+def test_a_second_connection_is_asked_the_same() -> None:
+    gate, asked = with_token(Refused(), said(PHONE))
+    assert gate.phone() == NUMBER
+    assert replace(asked[1], seconds=0) == replace(asked[2], seconds=0)
 
 
 def test_a_second_connection_that_breaks_has_its_own_code() -> None:
