@@ -14,6 +14,7 @@ import pytest
 
 from chalicelib.transport import (
     CHUNK,
+    MAX_LINE,
     AddressForbidden,
     Broken,
     ConnectTimeout,
@@ -406,6 +407,17 @@ def test_one_byte_over_the_cap_is_enough(cap: int) -> None:
 def test_a_chunk_of_negative_size_does_not_open_the_cap() -> None:
     with over_within(GENEROUS - 1), pytest.raises(Broken):
         reply_to(repeats(chunked(b"-1\r\n"), b"a" * 65_536), cap=1000)
+
+
+@pytest.mark.parametrize("size", [b"1a", b"1A"])
+def test_a_chunk_size_is_hexadecimal(size: bytes) -> None:
+    letters = bytes(range(ord("a"), ord("z") + 1))
+    assert reply_to(says(chunked(size + b"\r\n" + letters + b"\r\n0\r\n\r\n"))).body == letters
+
+
+def test_a_chunk_size_without_end_is_not_waited_for() -> None:
+    with over_within(GENEROUS - 1), pytest.raises(Broken):
+        reply_to(says_and_stays(chunked(b"0" * MAX_LINE)))
 
 
 # --- time ----------------------------------------------------------------------------------------
