@@ -70,9 +70,8 @@ def loads(data: bytes) -> Any:
 
 
 def _may_be_deep(text: str) -> bool:
-    brackets = text.count("{") + text.count("[")
     # An object that follows its sibling is no deeper.
-    return brackets > MAX_DEPTH and brackets - text.count("},{") > MAX_DEPTH
+    return text.count("{") + text.count("[") - text.count("},{") > MAX_DEPTH
 
 
 def load_object(data: bytes) -> dict[str, Any]:
