@@ -75,7 +75,7 @@ class Token:
     def text(self) -> str:
         """The wire form: `wxg_` and 72 characters of base64url."""
         body = self.user + self.secret
-        return PREFIX + base64.urlsafe_b64encode(body + _checksum(body)).decode("ascii")
+        return PREFIX + base64.urlsafe_b64encode(body + _checksum(body)).decode()
 
     @cached_property
     def item(self) -> bytes:
