@@ -4,7 +4,7 @@ import http.client
 import json
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +108,19 @@ def silence(exchange: Exchange) -> None:
     """Say nothing until the caller goes away."""
     exchange.connection.settimeout(10)
     exchange.connection.recv(1)
+    exchange.cut()
+
+
+def drips(exchange: Exchange) -> None:
+    """Send a body byte by byte, so that each read is answered in time."""
+    exchange.send_response(200)
+    exchange.send_header("Content-Length", "2000")
+    exchange.end_headers()
+    exchange.connection.settimeout(0.05)
+    for _ in range(60):
+        exchange.wfile.write(b" ")
+        with suppress(TimeoutError):
+            exchange.connection.recv(1)
     exchange.cut()
 
 

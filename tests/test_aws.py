@@ -3,7 +3,7 @@
 import gzip
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import boto3
@@ -17,7 +17,7 @@ from botocore.exceptions import (
 )
 
 from chalicelib.aws import BrokenAnswer, held
-from tests.faulty_engine import Act, Exchange, FaultyEngine, refuse, say
+from tests.faulty_engine import Act, Exchange, FaultyEngine, drips, refuse, say
 
 GENEROUS, SHORT = 5.0, 0.4
 TABLE = "none"
@@ -102,19 +102,6 @@ def test_a_refusal_stays_a_refusal(client: Any, engine: FaultyEngine, act: Act, 
     with pytest.raises(ClientError) as caught:
         get(client)
     assert caught.value.response["Error"]["Code"] == code
-
-
-def drips(exchange: Exchange) -> None:
-    """Send a body byte by byte, so that each read is answered in time."""
-    exchange.send_response(200)
-    exchange.send_header("Content-Length", "2000")
-    exchange.end_headers()
-    exchange.connection.settimeout(0.05)
-    for _ in range(60):
-        exchange.wfile.write(b" ")
-        with suppress(TimeoutError):
-            exchange.connection.recv(1)
-    exchange.cut()
 
 
 def test_an_answer_in_drips_ends_at_the_deadline(engine: FaultyEngine) -> None:

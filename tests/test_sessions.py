@@ -499,6 +499,13 @@ def test_the_client_has_our_region_times_and_tries() -> None:
     assert config.retries["total_max_attempts"] == 2
 
 
+def test_a_region_that_is_none_is_the_operators_affair(clock: Clock) -> None:
+    nowhere = Sessions(sessions.table("any", "no region"), [APPID], TTL, clock)
+    with pytest.raises(Misconfigured) as caught:
+        nowhere.find(Token.new(bytes(16)))
+    assert caught.value.evidence == {"reason": "InvalidRegionError"}
+
+
 # --- races ---------------------------------------------------------------------------------------
 
 

@@ -148,6 +148,14 @@ def test_an_answer_that_lacks_its_members_says_nothing_of_the_session(
         assert caught.value.evidence == {"reason": "answer is incomplete"}
 
 
+def test_an_answer_in_drips_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
+    token = shaky.login()
+    faulty.then(faulty_engine.drips, faulty_engine.drips)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.sessions.find(token)
+    assert caught.value.evidence == {"reason": "ReadTimeoutError"}
+
+
 CONFLICT = faulty_engine.cancel("None", "TransactionConflict")
 
 
