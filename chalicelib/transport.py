@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT = 1.0
@@ -140,6 +140,8 @@ class _DeadlineSocket:
 # RFC 9112 7.1; int() would take a sign, blanks, underscores and 0x.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
 
+_INTERIM = {*range(100, 200)} - {http.HTTPStatus.SWITCHING_PROTOCOLS}
+
 
 class _Response(http.client.HTTPResponse):
     """Mends what http.client takes in silence: interim answers, and chunks that are none."""
@@ -148,7 +150,7 @@ class _Response(http.client.HTTPResponse):
         """Skip every interim answer (RFC 9110 15.2), not 100 Continue alone."""
         while True:
             status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
-            if not 100 <= status[1] < 200 or status[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            if status[1] not in _INTERIM:
                 return status
             http.client.parse_headers(self.fp)
 
@@ -260,7 +262,7 @@ class Transport:
         sock = self._connect(origin, remaining)
         connection = http.client.HTTPConnection(origin.host, origin.port)
         connection.response_class = _Response
-        connection.sock = cast(socket.socket, _DeadlineSocket(sock, remaining))
+        connection.sock = _DeadlineSocket(sock, remaining)
         try:
             _send(connection, method, target, [("Host", origin.authority), *headers], body)
             return _receive(_begin(connection), cap)
@@ -334,8 +336,8 @@ class Transport:
 
 
 def _connected(entry: Any, seconds: float) -> socket.socket:
-    family, kind, protocol, _, address = entry
-    sock = socket.socket(family, kind, protocol)
+    family, _, _, _, address = entry
+    sock = socket.socket(family)  # for a stream: what was looked up
     try:
         sock.settimeout(seconds)
         sock.connect(address)

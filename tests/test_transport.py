@@ -178,6 +178,7 @@ def test_the_host_header_has_no_port_where_it_is_the_schemes_own(origin: Origin,
         ("http://api.test", Origin("http", "api.test", 80)),
         ("https://api.test:8443/", Origin("https", "api.test", 8443)),
         ("http://[::1]:8080/x", Origin("http", "::1", 8080)),
+        ("http:///x", Origin("http", "", 80)),
     ],
 )
 def test_an_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
@@ -188,6 +189,12 @@ def test_the_host_header_is_the_origins_whatever_its_address() -> None:
     with Misbehaving(answers()) as server:
         ask(Origin("http", "api.test", 80), transport=names(at(server.port)))
     assert b"\r\nHost: api.test\r\n" in server.received[0]
+
+
+def test_an_ipv6_host_stands_in_brackets_on_the_wire() -> None:
+    with Misbehaving(answers()) as server:
+        ask(Origin("http", "2001:db8::a", 80), transport=names(at(server.port)))
+    assert b"\r\nHost: [2001:db8::a]\r\n" in server.received[0]
 
 
 @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\x00", "/上"])
@@ -491,9 +498,11 @@ def test_without_time_nobody_is_contacted() -> None:
     assert server.connections == 0
 
 
-def test_time_that_is_over_once_the_connection_stands_sends_nothing() -> None:
+@pytest.mark.parametrize("late", [GENEROUS, 9])
+def test_time_that_is_over_once_the_connection_stands_sends_nothing(late: float) -> None:
+    transport = Transport(allow_private=True, monotonic=ticking(0, 1, 1, late))
     with Misbehaving(answers()) as server, pytest.raises(TimedOut):
-        ask(server.origin, transport=Transport(allow_private=True, monotonic=ticking(0, 1, 1, 9)))
+        ask(server.origin, transport=transport)
     assert server.received == []
 
 
@@ -516,6 +525,10 @@ def test_what_is_done_in_time_gives_its_result_or_its_error() -> None:
         within(GENEROUS, _interrupted)
 
 
+def test_what_hangs_does_not_hold_the_process() -> None:
+    assert within(GENEROUS, lambda: threading.current_thread().daemon)
+
+
 def _interrupted() -> None:
     raise KeyboardInterrupt
 
@@ -527,6 +540,7 @@ NEVER = [
     "169.254.170.2",
     "fe80::1",
     "fe80::1%eth0",
+    "fe80::1%",
     "fd00:ec2::254",
     "fd00:ec2::23",
     "0.0.0.0",
