@@ -289,6 +289,10 @@ def test_a_query_is_decoded_once_and_repeats() -> None:
     assert Request.from_event(event, None).query == pairs
 
 
+def test_a_query_may_come_in_the_single_map_alone() -> None:
+    assert Request({"queryStringParameters": {"a": "1"}}).query == [("a", "1")]
+
+
 def test_a_path_stays_percent_encoded() -> None:
     event = event_of("GET", "/api/a%2Fb/%E6%98%B5", [], None, ROUTES)
     assert Request.from_event(event, None).path == "/api/a%2Fb/%E6%98%B5"
