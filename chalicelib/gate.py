@@ -7,7 +7,7 @@ from typing import Any
 
 from chalice.app import Chalice, Response
 
-from chalicelib import logs, metrics
+from chalicelib import logs
 from chalicelib.errors import (
     GateError,
     InternalError,
@@ -122,10 +122,8 @@ class Gate(Chalice):
             "status": status,
             "ms": round((self._monotonic() - started) * 1000, 1),
         }
-        code, function = request.notes.get("code"), self._services.function_name
-        counted = (
-            metrics.refusal(function, code, self._services.clock()) if code and function else {}
-        )
+        code = request.notes.get("code")
+        counted = self._services.count("Refusals", Code=code) if code else {}
         self._line(level, "request", request.notes | fields | counted)
 
     def _line(

@@ -5,20 +5,19 @@ from typing import Any
 NAMESPACE = "wxgate"
 
 
-def refusal(function: str, code: str, now: float) -> dict[str, Any]:
-    """Give the members that make a log line count one refusal of a Lambda function.
+def count(metric: str, now: float, **dimensions: str) -> dict[str, Any]:
+    """Give the members that make a log line count one of a metric.
 
-    CloudWatch Logs reads them off the line: no call, no agent. Only refusals are counted: AWS
-    counts requests, durations and errors itself. `now` is epoch seconds.
+    CloudWatch Logs reads them off the line: no call, no agent. Only refusals and alerts are
+    counted: AWS counts requests, durations and errors itself. `now` is epoch seconds.
     """
-    metric = {
+    declared = {
         "Namespace": NAMESPACE,
-        "Dimensions": [["FunctionName", "Code"]],
-        "Metrics": [{"Name": "Refusals", "Unit": "Count"}],
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": metric, "Unit": "Count"}],
     }
     return {
-        "_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [metric]},
-        "FunctionName": function,
-        "Code": code,
-        "Refusals": 1,
+        "_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [declared]},
+        **dimensions,
+        metric: 1,
     }

@@ -4,6 +4,7 @@ Modules that are slow to load are imported where they are needed, so a start pay
 them, and a Lambda function only for those that its routes use.
 """
 
+import logging
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import settings
+from chalicelib import logs, metrics, settings
 from chalicelib.errors import Misconfigured
 from chalicelib.transport import Transport
 
@@ -60,6 +61,17 @@ class Services:
         if self._settings is None:
             raise Misconfigured(reason=self.fault)
         return self._settings
+
+    def count(self, metric: str, **dimensions: str) -> dict[str, Any]:
+        """Give what makes a log line of this Lambda function count; elsewhere nobody counts."""
+        if not self.function_name:
+            return {}
+        return metrics.count(metric, self.clock(), FunctionName=self.function_name, **dimensions)
+
+    def alert(self, what: str, **facts: str) -> None:
+        """Tell the operator of what needs him though requests are served; facts hold no secret."""
+        fields = {"alert": what, **facts, **self.count("Alerts")}
+        logging.getLogger(logs.NAME).warning("alert", extra={"fields": fields})
 
     @property
     def log_level(self) -> str:

@@ -380,7 +380,7 @@ def test_a_line_counts_a_refusal_of_a_lambda_function_and_nothing_else(
         for target in ("/nowhere", "/view"):
             send(app, "GET", target)
     counted, *others = log_of(capsys)
-    expected = metrics.refusal("wxgate-prod-Login", "NotFound", NOW)
+    expected = metrics.count("Refusals", NOW, FunctionName="wxgate-prod-Login", Code="NotFound")
     assert {name: counted[name] for name in expected} == expected
     assert not [line for line in others if expected.keys() & line.keys()]
 

@@ -1,5 +1,6 @@
 """The composition root: one reader of the environment, each service built once and when needed."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib import logs
 from chalicelib import services as root
 from chalicelib.credentials import TRIES
 from chalicelib.errors import Misconfigured, UpstreamUnreachable
@@ -200,3 +202,22 @@ def test_the_proxy_never_loads_requests() -> None:
     use = "app.services.sessions, app.services.upstream, app.services.assertions"
     see = "'requests' in sys.modules, 'pynamodb' in sys.modules"
     assert printed_by(f"import app, sys; {use}; print({see})") == "False True\n"
+
+
+# --- alerts ---
+
+
+def test_an_alert_is_a_warning_that_cloudwatch_counts(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO")
+    services = Services({**GOOD, "AWS_LAMBDA_FUNCTION_NAME": "Login"}, clock)
+    services.alert("StaleSecret", secret="wxgate/signing")
+    line = json.loads(capsys.readouterr().out)
+    told = {"level": "WARNING", "event": "alert", "alert": "StaleSecret", "Alerts": 1}
+    assert told.items() <= line.items()
+    assert (line["secret"], line["FunctionName"]) == ("wxgate/signing", "Login")
+
+
+def test_on_the_desk_nobody_counts(services: Services) -> None:
+    assert services.count("Alerts") == {}
