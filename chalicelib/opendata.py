@@ -113,7 +113,8 @@ def _string(fields: Fields, name: str, pattern: re.Pattern[str] | None = None) -
 
 def _integer(fields: Fields, name: str) -> int:
     value = fields.get(name)
-    if type(value) is not int:  # a bool is an int to isinstance
+    # A bool is an int to isinstance; beyond 2⁵³ JavaScript reads another number (RFC 8259 6).
+    if type(value) is not int or not 0 <= value < 2**53:
         raise _Refused
     return value
 
@@ -154,7 +155,7 @@ def phone(fields: Fields) -> Fields:
     number = _string(fields, "phoneNumber", _PHONE)
     pure = _string(fields, "purePhoneNumber", _DIGITS)
     country = _string(fields, "countryCode", _DIGITS)
-    if number.removeprefix("+") not in (pure, country + pure):
+    if number not in (pure, country + pure, f"+{country}{pure}"):
         raise _Refused
     return {"phoneNumber": number, "purePhoneNumber": pure, "countryCode": country}
 
@@ -185,8 +186,10 @@ def _group_text(fields: Fields, name: str) -> str:
 
 
 def _group(fields: Fields, _openid: str, _unionid: str | None) -> Fields:
-    opened = {"opengid": _string(fields, "opengid", _GROUP_ID)}
-    opened |= _optional(_group_text, fields, "open_single_roomid", "group_openid")
+    opened = _optional(_group_text, fields, "opengid", "open_single_roomid", "group_openid")
+    # A chat of two has the second id, any other the first (WeChat, «wx.getGroupEnterInfo»).
+    if not (opened.get("opengid") or opened.get("open_single_roomid")):
+        raise _Refused
     return opened | _optional(_integer, fields, "chat_type")
 
 
@@ -218,7 +221,6 @@ def _check_watermark(fields: Fields, appid: str, now: float, max_age: float) -> 
     watermark = fields.get("watermark")
     if not isinstance(watermark, dict) or watermark.get("appid") != appid:
         raise _Refused
-    # Compared, not subtracted: an integer of 400 digits has no float.
     if not now - max_age <= _integer(watermark, "timestamp") <= now + CLOCK_SKEW:
         raise _Refused
 

@@ -222,6 +222,7 @@ def test_a_country_code_may_be_a_number_and_is_given_as_text() -> None:
         {"purePhoneNumber": "13580006667"},
         {"phoneNumber": "8513580006666"},
         {"phoneNumber": "++8613580006666"},
+        {"phoneNumber": "+13580006666"},
         {"phoneNumber": "+", "purePhoneNumber": ""},
         {"phoneNumber": "", "purePhoneNumber": ""},
         {"phoneNumber": "1358000666", "purePhoneNumber": "13580006666"},
@@ -295,6 +296,25 @@ def test_a_group_id_is_an_opaque_word(name: str, value: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), [("group", "opengid"), ("share", "openGId")])
 def test_a_group_has_an_id(kind: str, name: str) -> None:
     assert refused_with(kind, **{name: ""})
+
+
+def test_a_chat_of_two_has_an_id_of_its_own() -> None:
+    chat = {"open_single_roomid": "room_1", "group_openid": "oGroup-member_1", "chat_type": 1}
+    assert opened("group", opengid="", **chat) == {"opengid": "", **chat}
+    assert read(written({**chat, "watermark": WATERMARK}), "group") == chat
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("user", "gender"), ("group", "chat_type"), ("werun", "stepInfoList")]
+)
+def test_a_number_is_one_that_every_reader_reads_alike(kind: str, name: str) -> None:
+    def value(number: int) -> object:
+        return [{"timestamp": number, "step": 0}] if kind == "werun" else number
+
+    for number in (0, 2**53 - 1):
+        assert opened(kind, **{name: value(number)})[name] == value(number)
+    for number in (-1, 2**53, 10**400):
+        assert refused_with(kind, **{name: value(number)})
 
 
 # --- the watermark ---
