@@ -19,6 +19,9 @@ _MAPPING = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DELIMITERS = re.compile(r"[/\\;?#]")
 
+_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
+"""Unicode categories of characters that show nothing: blanks, joiners, soft hyphens."""
+
 # 嘊 and 嘍, U+560A and U+560D: cut to eight bits they are LF and CR, and attack lists use them so.
 # Other characters end in 0A or 0D too, 上 among them; those are words that people write.
 _NARROW_CRLF = re.compile("[\u560a\u560d]")
@@ -45,33 +48,35 @@ def checked_path(path: str) -> str:
 def _check_segment(segment: str) -> None:
     """Check a segment in each form that somebody behind us may decode it to."""
     _refuse_dots(segment)
-    text = segment
+    texts = {segment}
     for _ in range(DECODE_ROUNDS):
-        if "%" not in text:
+        texts = {form for text in texts if "%" in text for form in _decoded(text)}
+        if not texts:
             return
-        try:
-            decoded = unquote_to_bytes(text).decode()
-        except UnicodeDecodeError:
-            raise InvalidPath from None
-        if decoded == text:  # a percent sign that stands for itself
-            return
-        text = _folded(decoded, text)
     raise InvalidPath
 
 
-def _folded(decoded: str, encoded: str) -> str:
-    folded = unicodedata.normalize("NFKC", decoded)
-    # A plain ; is the client's to send; one that decoding or folding made is a disguise.
-    allowed = encoded.count(";")
-    found = _DELIMITERS.findall(folded)
-    if _CONTROL.search(folded) or _NARROW_CRLF.search(decoded) or len(found) > allowed:
-        raise InvalidPath
-    _refuse_dots(folded)
-    return folded
+def _decoded(text: str) -> set[str]:
+    """Decode once: the text as it is and folded, since what folds together hides an escape."""
+    try:
+        plain = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise InvalidPath from None
+    if plain == text:  # a percent sign that stands for itself
+        return set()
+    forms = {plain, unicodedata.normalize("NFKC", plain)}
+    for form in forms:
+        # A plain ; is the client's to send; one that decoding or folding made is a disguise.
+        delimiters = len(_DELIMITERS.findall(form)) - text.count(";")
+        if delimiters > 0 or _CONTROL.search(form) or _NARROW_CRLF.search(form):
+            raise InvalidPath
+        _refuse_dots(form)
+    return forms
 
 
 def _refuse_dots(segment: str) -> None:
-    # Some servers cut a segment at its matrix parameters before they resolve dots and drop what
-    # is empty.
-    if segment.partition(";")[0].strip() in ("", ".", ".."):
+    # Some servers cut a segment at its matrix parameters, or drop what nobody sees, before they
+    # resolve dots and drop what is empty.
+    name = segment.partition(";")[0]
+    if "".join(c for c in name if unicodedata.category(c) not in _UNSEEN) in ("", ".", ".."):
         raise InvalidPath
