@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -119,6 +120,19 @@ class _DeadlineReader(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
+_STRAY_CR = re.compile(rb"\r(?!\n)")
+
+
+class _Lines(io.BufferedReader):
+    """Reads lines that end where RFC 9112 2.2 says; to http.client a CR alone is an end too."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if _STRAY_CR.search(line):
+            raise Broken
+        return line
+
+
 class _DeadlineSocket:
     """What http.client needs of a socket, bounded by one deadline."""
 
@@ -131,28 +145,33 @@ class _DeadlineSocket:
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._sock, self._remaining))
+        return _Lines(_DeadlineReader(self._sock, self._remaining))
 
     def close(self) -> None:
         """Do nothing: http.client closes here before it reads the body; exchange closes."""
 
 
-# RFC 9112 7.1; int() would take a sign, blanks, underscores and 0x.
+# RFC 9112 4 and 7.1; int() would take a sign, blanks, underscores and 0x.
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9]{2})(?: (.*))?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
 
 _INTERIM = {*range(100, 200)} - {http.HTTPStatus.SWITCHING_PROTOCOLS}
 
 
 class _Response(http.client.HTTPResponse):
-    """Mends what http.client takes in silence: interim answers, and chunks that are none."""
+    """Mends what http.client takes in silence: statuses and chunks that are none."""
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip every interim answer (RFC 9110 15.2), not 100 Continue alone."""
-        while True:
-            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
-            if status[1] not in _INTERIM:
-                return status
+        while line := self.fp.readline(MAX_LINE):
+            found = _STATUS_LINE.fullmatch(line)
+            if found is None:
+                raise Broken
+            version, status, reason = (part.decode("latin-1") for part in found.groups(b""))
+            if int(status) not in _INTERIM:
+                return version, int(status), reason
             http.client.parse_headers(self.fp)
+        raise NoAnswer
 
     def _read_next_chunk_size(self) -> int:
         size = _CHUNK_SIZE.fullmatch(self.fp.readline(MAX_LINE))
@@ -161,7 +180,7 @@ class _Response(http.client.HTTPResponse):
         return int(size[1], 16)
 
     def _safe_read(self, amt: int) -> bytes:
-        data: bytes = super()._safe_read(amt)  # type: ignore[misc]  # nor this
+        data: bytes = super()._safe_read(amt)  # type: ignore[misc]  # not in typeshed
         # At the end of a chunk http.client throws two bytes away, whatever they are.
         if self.chunk_left == 0 and data != b"\r\n":
             raise Broken
@@ -299,7 +318,9 @@ class Transport:
             return sock
         try:
             sock.settimeout(remaining())
-            return self._tls_context().wrap_socket(sock, server_hostname=origin.host)
+            return self._tls_context().wrap_socket(
+                sock, server_hostname=origin.host, suppress_ragged_eofs=False
+            )
         except TimeoutError:
             sock.close()
             raise ConnectTimeout from None
@@ -361,21 +382,22 @@ def _send(
     if body or method not in ("GET", "HEAD", "DELETE"):
         connection.putheader("Content-Length", str(len(body)))
     connection.putheader("Connection", "close")
-    try:
+    # A peer may answer before it has read everything, and end the connection (RFC 9112 9.5).
+    with suppress(ConnectionError):
         connection.endheaders(body or None)
-    except ConnectionError:
-        raise NoAnswer from None
 
 
 def _begin(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
     try:
         return connection.getresponse()
-    except ConnectionError:
+    except (ConnectionError, ssl.SSLEOFError):
         raise NoAnswer from None
 
 
 def _receive(response: http.client.HTTPResponse, cap: int) -> Reply:
     _check_framing(response)
+    if (response.length or 0) > cap:
+        raise TooLarge
     body = bytearray()
     while chunk := response.read(min(CHUNK, cap + 1 - len(body))):
         body += chunk
@@ -388,6 +410,9 @@ def _receive(response: http.client.HTTPResponse, cap: int) -> Reply:
 
 _LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
 
+_BODILESS = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
+"""Statuses whose answer ends with its head, whatever that says (RFC 9112 6.3)."""
+
 
 def _check_framing(response: http.client.HTTPResponse) -> None:
     """Refuse what http.client takes in silence: odd statuses, bad header lines, unclear length.
@@ -395,12 +420,15 @@ def _check_framing(response: http.client.HTTPResponse) -> None:
     A body whose end is unclear is an error (RFC 9112 6.3): two lengths, a length beside a transfer
     coding, a length that is no number, a coding other than chunked.
     """
+    if not 200 <= response.status <= 599 or response.headers.defects:
+        raise Broken
+    if response.status in _BODILESS:
+        response.chunked = False
+        return
     lengths = set(response.headers.get_all("content-length") or [])
     codings = response.headers.get_all("transfer-encoding") or []
     if (
-        not 200 <= response.status <= 599
-        or response.headers.defects
-        or len(lengths) + len(codings) > 1
+        len(lengths) + len(codings) > 1
         or not all(map(_LENGTH.fullmatch, lengths))
         or (codings and not response.chunked)
     ):

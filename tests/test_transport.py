@@ -38,6 +38,7 @@ from tests.misbehaving import (
     SMALL,
     Act,
     Misbehaving,
+    Peer,
     answers,
     chunked,
     closed_port,
@@ -283,6 +284,29 @@ def test_an_answer_without_body_may_name_a_length(method: str, status: str) -> N
     assert reply_to(says(answer), method).body == b""
 
 
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+@pytest.mark.parametrize(
+    "framing", ["Transfer-Encoding: chunked", "Content-Length: 9\r\nTransfer-Encoding: gzip"]
+)
+def test_a_status_without_body_ends_with_its_head_whatever_that_says(
+    status: str, framing: str
+) -> None:
+    answer = f'HTTP/1.1 {status}\r\n{framing}\r\nETag: "x"\r\n\r\n'.encode()
+    reply = reply_to(says_and_stays(answer))
+    assert (reply.status, reply.body) == (int(status[:3]), b"")
+    assert ("ETag", '"x"') in reply.headers
+
+
+def test_an_answer_that_comes_before_the_body_was_read_is_the_answer() -> None:
+    def refuses(peer: Peer) -> None:
+        peer.sock.recv(10)
+        peer.send(whole(status="413 Too Large"))
+        peer.wait(0.05)
+
+    with Misbehaving(refuses, buffer=SMALL) as server:
+        assert ask(server.origin, "POST", body=bytes(20_000_000)).status == 413
+
+
 @pytest.mark.parametrize("status", [200, 599])
 def test_the_last_status_of_http_is_an_answer_like_the_first(status: int) -> None:
     assert reply_to(answers(status=f"{status} Odd")).status == status
@@ -307,6 +331,19 @@ BROKEN = {
     "status 099": whole(status="099 Odd"),
     "status -200": whole(status="-200 Odd"),
     "a status in words": whole(status="OK OK"),
+    "a status with a sign": whole(status="+200 OK"),
+    "a status with an underscore": whole(status="2_00 OK"),
+    "a status of four digits": whole(status="0200 OK"),
+    "a status after a tab": b"HTTP/1.1\t200\tOK\r\nContent-Length: 0\r\n\r\n",
+    "a protocol in words": b"HTTP/1.x 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "a protocol of more digits": b"HTTP/1.10 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "an interim status that is none": b"HTTP/1.1 1_03 Hints\r\n\r\n" + whole(),
+    "CR in the status line": whole(status="200 OK\rX-A: 1"),
+    "CR in a header": whole(b"ok", headers="X-A: x\rLocation: https://evil.test/\r\n"),
+    "CR before CRLF": b"HTTP/1.1 200 OK\r\nX-A: x\r\r\nContent-Length: 100\r\n\r\n[1,2,",
+    "CR in an interim header": b"HTTP/1.1 103 Hints\r\nLink: x\r\r\n\r\n" + whole(),
+    "CR in a chunk's extension": chunked(b"2;x\ry\r\nok\r\n0\r\n\r\n"),
+    "CR in a trailer": chunked(b"2\r\nok\r\n0\r\nX-A: x\ry\r\n\r\n"),
     "switching protocols": b"HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\n\r\n\x00\x00",
     "10,000 headers": whole(headers="X-A: 1\r\n" * 10_000),
     "10,000 interim headers": b"HTTP/1.1 103 Hints\r\n" + b"X-A: 1\r\n" * 10_000 + b"\r\n",
@@ -403,6 +440,11 @@ def test_a_body_of_the_cap_passes() -> None:
 def test_a_body_over_the_cap_is_not_read_to_its_end(act: Act) -> None:
     with over_within(GENEROUS - 1), pytest.raises(TooLarge):
         reply_to(act, cap=1000)
+
+
+def test_a_length_over_the_cap_is_enough() -> None:
+    with over_within(GENEROUS - 1), pytest.raises(TooLarge):
+        reply_to(says_and_stays(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"), cap=1000)
 
 
 @pytest.mark.parametrize("cap", [1000, CHUNK + 1000])
@@ -667,6 +709,22 @@ def test_a_trusted_peer_is_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert ask(server.origin, "POST", body=b"hi", transport=transport).body == b"ok"
         assert ask(server.origin, transport=transport).body == b"ok"
     assert server.received[0].endswith(b"\r\n\r\nhi")
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", Broken), (b"", NoAnswer)],
+)
+def test_an_answer_that_tls_does_not_end_is_not_whole(
+    answer: bytes,
+    failure: type[TransportError],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context, certificate = self_signed(tmp_path)
+    transport = trusting(certificate, monkeypatch)
+    with Misbehaving(says(answer), tls=context) as server, pytest.raises(failure):
+        ask(server.origin, transport=transport)
 
 
 def test_a_self_signed_peer_gets_no_byte(tmp_path: Path) -> None:
