@@ -30,7 +30,9 @@ NO_LIMIT = 900.0
 
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-_UTF_8 = {f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"')}
+_UTF_8 = {"", *(f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"'))}
+"""What a media type may say of its charset; nothing, and a semicolon behind it, too."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Pairs = list[tuple[str, str]]
@@ -155,7 +157,7 @@ class Request:
         try:
             # API Gateway's body is text; chalice.test.Client hands bytes over.
             data = body.encode() if isinstance(body, str) else body
-            if self.event.get("isBase64Encoded"):
+            if self.event.get("isBase64Encoded") is True:
                 data = base64.b64decode(data, validate=True)
         except ValueError:
             raise InvalidRequest from None
@@ -186,8 +188,8 @@ class Request:
             raise InvalidRequest("Content-Type is missing. Send application/json.")
         if len(types) != 1 or [e for e in encodings if e.strip().lower() != "identity"]:
             raise UnsupportedMediaType
-        media_type, *parameters = (part.strip().lower() for part in types[0].split(";"))
-        wrong = [p for p in parameters if p.startswith("charset=") and p not in _UTF_8]
+        media_type, *parameters = (part.strip(" \t").lower() for part in types[0].split(";"))
+        wrong = [p for p in parameters if p not in _UTF_8 and ("charset" in p or "=" not in p)]
         # A */* type or a text/plain form post must not pass: browsers send those without asking.
         if media_type != "application/json" or wrong:
             raise UnsupportedMediaType

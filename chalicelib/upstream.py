@@ -4,6 +4,7 @@ What goes out is built from an allowlist; the identity headers are set last, by 
 """
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -91,6 +92,20 @@ REQUEST_HEADERS = frozenset(
 )
 """The request headers that go upstream; every other name is dropped, whatever it is."""
 
+_REQUEST_LISTS = frozenset(
+    (
+        "accept",
+        "accept-language",
+        "content-encoding",
+        "content-language",
+        "if-match",
+        "if-none-match",
+        "prefer",
+        "tracestate",
+    )
+)
+"""Request headers that may repeat (RFC 9110 5.3)."""
+
 ANSWER_HEADERS = frozenset(
     (
         "accept-ranges",
@@ -134,12 +149,24 @@ def forwarded_headers(headers: Pairs) -> Pairs:
     """Take the allowed request headers, in order, names as sent.
 
     Raises:
-        InvalidRequest: if one of them holds a control character or is not Latin-1.
+        InvalidRequest: if one of them holds a control character, is not Latin-1, or comes twice
+            and is no list.
     """
-    passed = [(k, v) for k, v in headers if k.isascii() and k.lower() in REQUEST_HEADERS]
+    names = REQUEST_HEADERS - _named_by_connection(headers)
+    passed = [(k, v) for k, v in headers if k.isascii() and k.lower() in names]
     if any(has_control_characters(value) or not _is_latin1(value) for _, value in passed):
         raise InvalidRequest("A header holds characters that are not allowed.")
+    single = [name for k, _ in passed if (name := k.lower()) not in _REQUEST_LISTS]
+    if len(set(single)) != len(single):
+        # One reader would take the first, the next the last.
+        raise InvalidRequest("A header that may come once comes twice.")
     return passed
+
+
+def _named_by_connection(headers: Pairs) -> set[str]:
+    """The headers, in lower case, that are for this hop alone (RFC 9110 7.6.1)."""
+    lists = [value for name, value in headers if name.lower() == "connection"]
+    return {name.strip().lower() for value in lists for name in value.split(",")}
 
 
 def _is_latin1(value: str) -> bool:
@@ -244,10 +271,10 @@ class Upstream:
         stage = str(request.context.get("path", "")).partition(ROUTE)[0]
         if location is not None and (ours := self._location(location, stage)):
             headers["Location"] = ours
-        if reply.body:
-            headers.setdefault("Content-Type", "application/octet-stream")
+        if reply.body and not headers.get("Content-Type"):
+            headers["Content-Type"] = "application/octet-stream"
         if private:
-            headers["Cache-Control"] = _private(headers.get("Cache-Control"))
+            headers["Cache-Control"] = _private(headers.get("Cache-Control", ""))
         headers["X-Content-Type-Options"] = "nosniff"
         try:
             return Answer(reply.body, headers, reply.status)
@@ -260,13 +287,16 @@ class Upstream:
         A Location at another host is passed on: the client may follow it, the gate never does.
         An upstream behind a load balancer may take its own https for http: that is still ours.
         """
+        if "\\" in sent:  # a slash to browsers, not to us
+            return None
+        sent = quote(sent, safe=_ASCII)  # RFC 3986 knows no other characters
         try:
             parts = urlsplit(sent)
-            host, port = parts.hostname, parts.port or 0
+            host, port = (parts.hostname or "").rstrip("."), parts.port or 0
         except ValueError:
             return None
         if parts.netloc:
-            if host != self.origin.host:
+            if host != self.origin.host.rstrip("."):
                 return sent
             origin = Origin(parts.scheme or self.origin.scheme, self.origin.host, port)
             ours = origin.authority.removesuffix(":0") == self.origin.authority
@@ -278,6 +308,9 @@ class Upstream:
             return None
         below = parts.path.removeprefix(f"{self._base}/")
         return urlunsplit(("", "", f"{stage}{ROUTE}{below}", parts.query, parts.fragment))
+
+
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def _translated(error: TransportError) -> Exception:
@@ -293,23 +326,33 @@ def _translated(error: TransportError) -> Exception:
             return UpstreamBadResponse(reason=reason)
 
 
-def _private(cache_control: str | None) -> str:
+def _private(cache_control: str) -> str:
     """What one user may see no shared cache may keep."""
-    shared = ("public", "s-maxage")
-    if cache_control is None or any(word in cache_control.lower() for word in shared):
+    unquoted = re.sub(r'"[^"]*"', "", cache_control).lower()
+    directives = {word.strip() for word in unquoted.split(",")} - {""}
+    if not directives or any(word in unquoted for word in ("public", "s-maxage")):
         return "private, no-store"
-    directives = {word.strip().lower() for word in cache_control.split(",")}
     if directives & {"private", "no-store"}:
         return cache_control
     return f"private, {cache_control}"
 
 
+def _text(value: str) -> str:
+    """Read a header's bytes, which http.client takes for Latin-1, as the UTF-8 that they are."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
 def _answer_headers(headers: Pairs) -> dict[str, str]:
     passed: dict[str, str] = {}
-    for name, value in headers:
+    names = ANSWER_HEADERS - _named_by_connection(headers)
+    for name, sent in headers:
         lower = name.lower()
-        if lower not in ANSWER_HEADERS:
+        if lower not in names:
             continue
+        value = _text(sent)
         if has_control_characters(value):
             raise UpstreamBadResponse(reason="header")
         canonical = "-".join(word.capitalize() for word in lower.split("-"))

@@ -190,7 +190,9 @@ class Gateway:
         if status not in (204, 304):
             sent.append(("Content-Length", str(len(body))))
         phrase = HTTPStatus(status).phrase if status in _STATUSES else "Status"
-        start_response(f"{status} {phrase}", sent)
+        # WSGI's headers are bytes in the shape of Latin-1 (PEP 3333).
+        wire = [(k, v.encode().decode("latin-1")) for k, v in sent]
+        start_response(f"{status} {phrase}", wire)
         return [] if method == "HEAD" or status in (204, 304) else [body]
 
     def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:

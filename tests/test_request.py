@@ -162,6 +162,7 @@ def test_the_log_knows_a_user_by_a_hash() -> None:
         'application/json;charset="UTF-8"',
         'application/json;charset="utf8"',
         "application/json ; charset=utf8",
+        "\tapplication/json ; version=1;",
         "application/json; odata=verbose",
     ],
 )
@@ -189,6 +190,15 @@ def test_json_is_read(media_type: str) -> None:
         "application/json; charset=",
         'application/json; charset="utf-8',
         "application/json; charset=utf-8; charset=utf-16",
+        "application/json; charset =utf-16",
+        "application/json; charset*=utf-16",
+        'application/json;"charset=utf-16"',
+        "application/json; charset",
+        "application/json; utf-16",
+        "\u3000application/json",
+        "application/json\xa0",
+        "application/json\x0b",
+        "application/json\r\n",
     ],
 )
 def test_another_media_type_is_unsupported(media_type: str) -> None:
@@ -241,6 +251,7 @@ def test_bytes_of_chalices_test_client_arrive_as_they_are() -> None:
     assert Request({"body": everything}).body == everything
     assert Request({"body": b""}).body == b""
     assert Request({"body": b"e30=", "isBase64Encoded": True}).body == b"{}"
+    assert Request({"body": "e30=", "isBase64Encoded": "false"}).body == b"e30="
 
 
 def test_no_body_is_empty() -> None:

@@ -411,6 +411,15 @@ def test_headers_of_the_connection_itself_are_the_gateways(
     assert (headers["Content-Length"], body) == ("5", b"hello")
 
 
+def test_a_header_goes_out_in_utf_8(
+    connection: http.client.HTTPConnection, function: Lambda
+) -> None:
+    function.answer = result("", headers={"Content-Disposition": 'filename="订单.pdf"'})
+    _, headers, _ = asked(connection, "GET", "/health")
+    sent = headers["Content-Disposition"].encode("latin-1")
+    assert sent.decode() == 'filename="订单.pdf"'
+
+
 def test_a_body_over_ten_megabytes_never_reaches_the_function(
     connection: http.client.HTTPConnection, function: Lambda
 ) -> None:
