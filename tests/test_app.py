@@ -127,6 +127,15 @@ def test_each_kind_of_open_data_opens(front_door: FrontDoor, kind: str) -> None:
     assert (claims["kind"], claims["data"]) == (kind, answer.json["data"])
 
 
+def test_a_group_of_two_opens(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    shown = front_door.phone("alice").do("getGroupEnterInfo", chat_type=1)
+    sealed = {"kind": "group", "encryptedData": shown["encryptedData"], "iv": shown["iv"]}
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=sealed)
+    assert answer.status == 200
+    assert answer.json["data"]["open_single_roomid"]
+
+
 def verified(door: FrontDoor, assertion: str) -> dict[str, Any]:
     """Verify an assertion as a business server would, by the published keys."""
     keys = jwt.PyJWKSet.from_dict(door.send("GET", "/.well-known/jwks.json").json)

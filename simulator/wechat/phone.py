@@ -40,6 +40,8 @@ ANONYMOUS: JsonObject = {
     "avatarUrl": "",
 }
 
+CHAT_OF_MANY = 3  # «wx.getGroupEnterInfo»; 1 is a chat of two, 2 and 4 are WeCom's
+
 Act = Callable[[User, JsonObject], JsonObject]
 
 
@@ -115,12 +117,14 @@ class PhoneFace:
     def _share(self, user: User, _: JsonObject) -> JsonObject:
         return self._seal(user, {"openGId": simulated_id("tG", "group", user.appid)})
 
-    def _group(self, user: User, _: JsonObject) -> JsonObject:
+    def _group(self, user: User, body: JsonObject) -> JsonObject:
+        chat = body.get("chat_type", CHAT_OF_MANY)
+        room = simulated_id("tG", "group" if chat == CHAT_OF_MANY else user.name, user.appid)
         group = {
-            "opengid": simulated_id("tG", "group", user.appid),
-            "open_single_roomid": "",
+            "opengid": room if chat == CHAT_OF_MANY else "",
+            "open_single_roomid": "" if chat == CHAT_OF_MANY else room,
             "group_openid": openid_of(user.appid, f"group\0{user.name}"),
-            "chat_type": 3,  # a group of WeChat users
+            "chat_type": chat,
         }
         return self._seal(user, group)
 

@@ -83,6 +83,12 @@ def test_share_and_group_spell_their_id_each_in_its_way(desk: Desk, key: str) ->
     }
 
 
+def test_a_chat_of_two_has_its_id_elsewhere(desk: Desk, key: str) -> None:
+    chat = opened(desk.phone("getGroupEnterInfo", chat_type=1), key)
+    assert (chat["chat_type"], chat["opengid"]) == (1, "")
+    assert chat["open_single_roomid"].startswith("tG")
+
+
 def test_data_is_sealed_with_the_key_of_the_tap(desk: Desk, key: str) -> None:
     tapped = desk.phone("getPhoneNumber")
     later = desk.session_key()
