@@ -8,6 +8,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib import __version__
 from chalicelib.assertions import Assertions
@@ -16,6 +18,7 @@ from chalicelib.errors import (
     DeadlineExceeded,
     GateError,
     InvalidPath,
+    InvalidRequest,
     InvalidToken,
     Misconfigured,
     SecretsUnavailable,
@@ -31,6 +34,7 @@ from chalicelib.transport import Reply, TimedOut
 from chalicelib.upstream import Upstream
 from simulator.gateway import event_of
 from tests.fakes import Clock, SecretsManager, Wire, client_error
+from tests.test_upstream import NAMES, VALUES
 
 URL = "https://api.test/base"
 APPID = "wx4f4bc4dec97d474b"
@@ -125,6 +129,21 @@ class House:
 
 def bearing(token: str) -> Pairs:
     return [("Authorization", f"Bearer {token}")]
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.sampled_from([ANN, BOB]))
+def test_the_user_upstream_is_the_sessions_for_any_headers(others: Pairs, owner: Session) -> None:
+    house = House()
+    mine = bearing(house.sessions.token_of(owner))
+    house.sessions.token_of(BOB if owner is ANN else ANN)
+    try:
+        house.send(headers=[*others, *mine])
+    except (InvalidRequest, InvalidToken):  # a header that cannot be sent, a second bearer
+        assert house.wire.exchanged == []
+        return
+    sent, claims = house.sent(), house.claims()
+    assert sent["X-WX-OPENID"] == claims["sub"] == owner.openid
+    assert sent.get("X-WX-UNIONID") == claims.get("unionid") == owner.unionid
 
 
 JUNK: list[Pairs] = [
