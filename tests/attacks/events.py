@@ -82,7 +82,7 @@ class Tokens:
         return self._kept[name]
 
     def fill(self, name: str) -> str:
-        """Give the value of a placeholder.
+        """Give the value of a placeholder; a token, good or not, is a canary from now on.
 
         Raises:
             KeyError: if nobody knows what it means.
@@ -90,7 +90,10 @@ class Tokens:
         if name in ("TOKEN_A", "TOKEN_B"):
             return self.user(name[-1])
         name, _, oddity = name.partition(":")
-        return self._odd(oddity) if name == "TOKEN_ITEM" else self._made[name]()
+        made = self._odd(oddity) if name == "TOKEN_ITEM" else self._made[name]()
+        if name.startswith("TOKEN") and name != "TOKEN_A_STORED_KEY":  # the table has that one
+            self._world.secrets["token"].add(made)
+        return made
 
     def _unknown(self) -> str:
         return Token.new(user_reference(META["appid"], USERS["A"]["openid"])).text

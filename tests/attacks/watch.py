@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -102,16 +103,22 @@ def telling(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]]
     return middleware
 
 
-def forms(secret: str) -> set[str]:
-    """The spellings under which a secret may leak."""
+@functools.cache
+def forms(secret: str) -> frozenset[str]:
+    """The spellings under which a secret may leak; base64 may also leak as the bytes it holds."""
     raw = secret.encode()
-    return {
+    found = {
         secret,
         quote(secret, safe=""),
         json.dumps(secret)[1:-1],
         base64.b64encode(raw).decode().rstrip("="),
         raw.hex(),
     }
+    with contextlib.suppress(ValueError):
+        held = base64.b64decode(secret, validate=True)
+        shown = repr(held)[2:-1]
+        found |= {held.hex(), shown, json.dumps(shown)[1:-1]} if len(held) >= 8 else set()
+    return frozenset(found)
 
 
 def leaks(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, field
@@ -22,7 +23,15 @@ from tests.attacks import watch
 from tests.attacks.aws_front import READS, WRITES, AwsFront, Operation
 from tests.attacks.corpus import META
 from tests.attacks.loopback import Loopback, Received, answer
-from tests.attacks.wechat import ACCESS_TOKEN, APPSECRET, PHONE, USERS, FakeWeChat
+from tests.attacks.wechat import (
+    ACCESS_TOKEN,
+    APPSECRET,
+    PHONE,
+    USERS,
+    FakeWeChat,
+    said,
+    session_of,
+)
 from tests.conftest import Answer, new_table
 from tests.fakes import NOW, Clock
 
@@ -145,6 +154,33 @@ class World:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return [item for page in pages for item in page["Items"]]
 
+    @property
+    def unstored(self) -> dict[str, set[str]]:
+        """What the table may not hold. It holds openids and unionids in clear, on purpose."""
+        return {
+            **self.secrets,
+            "phone": self.personal["phone"],
+            "code": set(self.wechat.codes),
+        }
+
+    def hold_sessions(self) -> None:
+        """Let the table hold what it ever may: two live sessions, and a key that one inherited."""
+        self.door.login("code-B")
+        old = self.door.login("code-A")
+        with self.wechat.scripted(said(session_of("A", USERS["A"]["session_key_replaced"]))):
+            self.door.login("code-A", replaces=old)
+
+    def dump(self) -> str:
+        """Give the table as text, bytes in every spelling that a dump may have."""
+        return "\n".join(
+            f"{value!r} {value.hex()} {base64.b64encode(value).decode()}"
+            if isinstance(value, bytes)
+            else str(value)
+            for item in self.items()
+            for attribute in item.values()
+            for value in attribute.values()
+        )
+
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
         counted = [op for op in self.aws.operations[self._remembered :] if op.name == "UpdateItem"]
@@ -212,17 +248,40 @@ class Door:
 
     def serve(self, event: Any, context: Any = None) -> Exchange:
         """Serve one event and tell all that was seen."""
-        self._notes.clear()
-        with self.inside(), self.world.watching() as watched:
+        with self._watching() as watched:
             started = time.monotonic()
             result = self.app(event, context or Context())
             seconds = time.monotonic() - started
+        return self._exchange(event, result, seconds, watched)
+
+    def serve_at_once(self, events: list[Any]) -> list[Exchange]:
+        """Serve many events in as many threads; each exchange has what was seen of all."""
+        with self._watching() as watched, ThreadPoolExecutor(len(events)) as pool:
+            started = time.monotonic()
+            results = list(pool.map(lambda event: self.app(event, Context()), events))
+            seconds = time.monotonic() - started
+        return [
+            self._exchange(event, result, seconds, watched)
+            for event, result in zip(events, results, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[Watched]:
+        self._notes.clear()
+        with self.inside(), self.world.watching() as watched:
+            yield watched
         watched.seen.exceptions += self._notes
+
+    def _exchange(self, event: Any, result: Any, seconds: float, watched: Watched) -> Exchange:
+        """Put together what came of an event; a token that it gave is a canary from now on."""
         status, headers, body = answer_of(result)
+        answer = Answer(status, dict(headers), body)
+        if status == 200 and event.get("resource") == "/login":
+            self.world.secrets["token"].add(answer.json["token"])
         return Exchange(
             event,
             result,
-            Answer(status, dict(headers), body),
+            answer,
             seconds,
             watched.wechat,
             watched.upstream,
@@ -251,11 +310,10 @@ class Door:
         return self.serve(event_of(method, target, sent, body, self.app.routes), context)
 
     def login(self, code: str = "code-A", **fields: object) -> str:
-        """Log in; give the token, which is a canary from now on."""
+        """Log in; give the token."""
         exchange = self.send("POST", "/login", json_body={"code": code, **fields})
         assert exchange.answer.status == 200, exchange.answer
         token: str = exchange.answer.json["token"]
-        self.world.secrets["token"].add(token)
         return token
 
     def login_at(self, now: float, code: str = "code-A") -> str:
