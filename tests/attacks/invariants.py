@@ -3,9 +3,11 @@
 G11 stands in test_attacks.py's runner, since it compares answers of several entries.
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +16,7 @@ import jwt
 
 from chalicelib import errors
 from tests.attacks import watch
-from tests.attacks.corpus import Entry
+from tests.attacks.corpus import CAPS, Entry
 from tests.attacks.events import Mode, Tokens
 from tests.attacks.loopback import Received
 from tests.attacks.wechat import USERS
@@ -22,6 +24,11 @@ from tests.attacks.world import APPID, Exchange, World
 
 SECONDS = 2.0
 MEMORY = 200 * 1024 * 1024
+ASSERTION_LIFE = 60
+HEAD = 10_000
+"""Characters of a body that are looked for elsewhere; some are megabytes."""
+
+JSON = "application/json; charset=utf-8"
 
 _INSIDES = re.compile(
     r"Traceback|\.py\b|File \"|chalice|python/|boto|urllib3|/var/task|/usr/", re.IGNORECASE
@@ -30,6 +37,8 @@ REFLECTING = ("Location", "Set-Cookie", "Content-Disposition", "Refresh", "Link"
 """Headers in which an answer might repeat what was sent; the others are fixed words."""
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_BROUGHT = re.compile(r"""\b(code|encryptedData|iv)["']?[\s:=\[]*["']?([\w+/=-]{6,})""")
+"""What a client brings, in a query, a form, or JSON that is broken or has a name twice."""
 
 
 def _messages() -> str:
@@ -48,13 +57,18 @@ STATIC = _messages() + (
 
 @dataclass(frozen=True)
 class Case:
-    """One entry in one mode, and what came of it."""
+    """One entry in one mode, and what came of it.
+
+    `sends` requests were served while `exchange` was watched; `peak` is in bytes, if measured.
+    """
 
     world: World
     tokens: Tokens
     entry: Entry
     mode: Mode
     exchange: Exchange
+    sends: int = 1
+    peak: int = 0
 
     @property
     def status(self) -> int:
@@ -70,6 +84,18 @@ class Case:
     def sent(self) -> Received | None:
         """What the upstream received, None where it was not called."""
         return self.exchange.upstream[0] if self.exchange.upstream else None
+
+    @cached_property
+    def body_text(self) -> str:
+        """The body that was sent, as the most lenient reader would take it for text."""
+        body = str(self.exchange.event["body"] or "")
+        if not self.exchange.event["isBase64Encoded"]:
+            return body
+        try:
+            raw = base64.b64decode(body)
+        except ValueError:
+            return body
+        return raw.decode(json.detect_encoding(raw), errors="replace")
 
     @cached_property
     def owner(self) -> dict[str, Any]:
@@ -116,9 +142,13 @@ def expected(case: Case) -> Breaches:
 
 
 def _fits(count: int, wanted: Any) -> bool:
-    if isinstance(wanted, list):
-        return bool(wanted[0] <= count <= wanted[-1])
-    return not isinstance(wanted, int) or count == wanted
+    match wanted:
+        case int():
+            return count == wanted
+        case [int(least), int(most)]:
+            return least <= count <= most
+        case _:
+            return count <= CAPS[wanted]
 
 
 def g1_never_fails(case: Case) -> Breaches:
@@ -141,28 +171,42 @@ def g2_well_formed(case: Case) -> Breaches:
         return
     if headers.get("Cache-Control") != "no-store":
         yield "no-store is missing"
-    if case.status >= 400:
-        yield from _refusal_is_well_formed(case)
+    if case.status != 204:
+        yield from _is_json(case)
+    elif case.exchange.answer.body or "Content-Type" in headers:
+        yield "a body where there is none"
 
 
-def _refusal_is_well_formed(case: Case) -> Breaches:
-    if case.exchange.answer.headers.get("Content-Type") != "application/json; charset=utf-8":
-        yield "a refusal that is not JSON in UTF-8"
-    body = json.loads(case.exchange.answer.body)
-    if set(body) != {"Code", "Message"} or body["Code"] != case.code or not body["Message"]:
+def _is_json(case: Case) -> Breaches:
+    if case.exchange.answer.headers.get("Content-Type") != JSON:
+        yield "an answer of ours that is not called JSON in UTF-8"
+    try:
+        body = json.loads(case.exchange.answer.body.decode())
+    except ValueError:
+        yield "an answer of ours that is no JSON in UTF-8"
+        return
+    if case.status >= 400 and (
+        set(body) != {"Code", "Message"} or body["Code"] != case.code or not body["Message"]
+    ):
         yield f"a refusal of another shape: {sorted(body)}"
 
 
 def _input(case: Case) -> dict[str, Iterable[str]]:
-    """What of the entry's own input must not be told: the code and the ciphertext."""
-    try:
-        body = json.loads(case.exchange.event["body"] or "null")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(body, dict):
-        return {}
-    texts = {name: body.get(name) for name in ("code", "encryptedData")}
-    return {name: [text] for name, text in texts.items() if isinstance(text, str) and len(text) > 5}
+    """What of the entry's own input must not be told: the code, the ciphertext and its iv.
+
+    Where a body came in base64, that text tells them too.
+    """
+    found = _BROUGHT.findall(f"{case.entry.path}\n{case.body_text}")
+    with suppress(ValueError, RecursionError):
+        body = json.loads(case.body_text)
+        found += body.items() if isinstance(body, dict) else []
+    brought: dict[str, Iterable[str]] = {}
+    for name in ("code", "encryptedData", "iv"):
+        texts = {text for known, text in found if known == name and isinstance(text, str)}
+        brought[name] = {text for text in texts if len(text) > 5}
+    if any(brought.values()) and case.exchange.event["isBase64Encoded"]:
+        brought["body"] = {str(case.exchange.event["body"])[:HEAD]}
+    return brought
 
 
 def g3_answer_keeps_secrets(case: Case) -> Breaches:
@@ -187,20 +231,21 @@ def g4_log_keeps_secrets(case: Case) -> Breaches:
     except (ValueError, TypeError, KeyError):
         yield f"a log line is no event: {seen.lines}"
         return
-    if events.count("request") != 1:
+    if events.count("request") != case.sends:
         yield f"not one event for one request: {events}"
 
 
 def g5_calls_known_addresses(case: Case) -> Breaches:
-    """G5: nobody but WeChat, the upstream and AWS is contacted, or looked up."""
+    """G5: nobody but WeChat, the upstream and AWS is contacted, or looked up: no `evil_calls`."""
     seen = case.exchange.seen
     foreign = set(seen.addresses) - case.world.configured
-    if foreign or seen.names - {"127.0.0.1"}:
+    calls = len(foreign) + len(seen.names - {"127.0.0.1"})
+    if not _fits(calls, case.entry.expect.get("evil_calls", 0)):
         yield f"contacted {sorted(foreign)}, looked up {sorted(seen.names)}"
 
 
 def g6_upstream_needs_a_session(case: Case) -> Breaches:
-    """G6: what reaches the upstream proves who it is for, signed by us."""
+    """G6: what reaches the upstream proves for a minute who it is for, signed by us."""
     if case.sent is None:
         return
     keys = jwt.PyJWKSet.from_dict(case.world.key_set)
@@ -217,11 +262,13 @@ def g6_upstream_needs_a_session(case: Case) -> Breaches:
         yield f"no proof of a session: {type(error).__name__}"
         return
     htu = f"{case.world.upstream.url}{case.sent.target.partition('?')[0]}"
+    now = int(case.world.clock())
     proven = {"sub": case.owner["openid"], "appid": APPID, "htm": case.sent.method, "htu": htu}
+    proven |= {"iat": now, "exp": now + ASSERTION_LIFE}
     yield from (
         f"the assertion's {name} is wrong"
         for name, value in proven.items()
-        if claims[name] != value
+        if claims.get(name) != value
     )
 
 
@@ -258,9 +305,11 @@ def g8_follows_nothing(case: Case) -> Breaches:
 
 
 def g9_is_quick(case: Case) -> Breaches:
-    """G9: an answer comes within two seconds."""
+    """G9: an answer comes within two seconds, and takes less than 200 MB."""
     if case.exchange.seconds > SECONDS:
         yield f"took {case.exchange.seconds:.1f} s"
+    if case.peak > MEMORY:
+        yield f"{case.peak >> 20} MiB at the peak"
 
 
 def g10_writes_are_expected(case: Case) -> Breaches:
@@ -269,7 +318,8 @@ def g10_writes_are_expected(case: Case) -> Breaches:
     if case.entry.group == "login" and case.status == 200:
         allowed = 1
     writes = case.exchange.writes
-    if len(writes) != allowed:
+    # Of many requests at once nobody can tell which one wrote.
+    if case.sends == 1 and len(writes) != allowed:
         yield f"{[write.name for write in writes]} where {allowed} writes are right"
     for write in writes:
         if "expires_at" not in json.dumps(write.parameters):
@@ -293,7 +343,8 @@ def _pieces(case: Case) -> Iterator[str]:
     texts = re.split(r"[/?&=]", str(case.entry.path))
     texts += [value for values in (event["multiValueHeaders"] or {}).values() for value in values]
     texts = [text for text in texts if text != "application/json"]
-    texts += re.split(r"[\"\s]", str(event["body"] or "")[:10_000])
+    for body in (str(event["body"] or ""), case.body_text):
+        texts += re.split(r"[\"\s]", body[:HEAD])
     return (text for text in texts if len(text) >= 4 and text not in STATIC)
 
 

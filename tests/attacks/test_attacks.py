@@ -2,9 +2,9 @@
 
 import pytest
 
-from chalicelib.tokens import Token
-from tests.attacks import corpus
-from tests.attacks.corpus import CONTRADICTIONS, Entry
+from chalicelib.tokens import MAX_TTL, Token
+from tests.attacks import corpus, watch
+from tests.attacks.corpus import CAPS, CONTRADICTIONS, COUNTS, MEMBERS, SETUPS, Entry
 from tests.attacks.events import MERCIFUL, MERCILESS, ODDITIES, Mode, event, modes
 from tests.attacks.particulars import PARTICULARS
 from tests.attacks.runner import JUNK, Runner, told
@@ -16,7 +16,14 @@ CASES = [
     for entry in ENTRIES
     for mode in modes(entry)
 ]
-FLOODS = [pytest.param(corpus.entry(name), id=name) for name in CONTRADICTIONS]
+FLOODS = [pytest.param(entry, id=entry.id) for entry in ENTRIES if entry.setup.flood]
+AT_ONCE = [
+    pytest.param(entry, sends, id=f"{entry.id}-{sends}")
+    for entry in ENTRIES
+    if entry.setup.at_once
+    for sends in (2, entry.setup.at_once)
+]
+BOTH_WAYS = pytest.mark.parametrize("mode", [MERCIFUL, MERCILESS], ids=lambda mode: mode.name)
 
 
 @pytest.mark.parametrize(("entry", "mode"), CASES)
@@ -27,23 +34,26 @@ def test_the_attack_fails(runner: Runner, entry: Entry, mode: Mode) -> None:
 # --- many sends ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", [MERCIFUL, MERCILESS], ids=lambda mode: mode.name)
-@pytest.mark.parametrize("sends", [2, 20])
+@BOTH_WAYS
+@pytest.mark.parametrize(("entry", "sends"), AT_ONCE)
 def test_a_code_sent_many_times_at_once_logs_its_own_user_in_once(
-    runner: Runner, sends: int, mode: Mode
+    runner: Runner, entry: Entry, sends: int, mode: Mode
 ) -> None:
-    answers = runner.parallel(corpus.entry("LOGIN-071"), mode, sends)
-    statuses = sorted(answer["statusCode"] for answer in answers)
+    exchanges, breaches = runner.parallel(entry, mode, sends)
+    assert breaches == []
+    statuses = sorted(exchange.answer.status for exchange in exchanges)
     assert statuses == [200] + [401] * (sends - 1)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("entry", FLOODS)
 def test_a_flood_of_bad_codes_is_refused_alike_and_harms_nobody_else(
-    runner: Runner, world: World, entry: Entry
+    runner: Runner, world: World, entry: Entry, mode: Mode
 ) -> None:
-    model = runner.model("login-failure")
-    refused = runner.flood(entry, MERCILESS)
-    assert [told(exchange) for exchange in refused] == [told(model)] * len(refused)
+    refused, breaches = runner.flood(entry, mode)
+    assert breaches == []
+    model = told(runner.model("login-failure"))
+    assert [told(exchange) for exchange in refused] == [model] * entry.setup.flood
     token = world.door.login("code-B")
     assert world.door.send("GET", "/api/echo", token=token).answer.status == 200
 
@@ -98,6 +108,32 @@ def test_every_sentence_of_the_corpus_has_a_check() -> None:
     assert {entry.expect["invariant"] for entry in ENTRIES} == set(PARTICULARS)
 
 
+def test_every_member_of_an_entry_is_read() -> None:
+    for name, known in MEMBERS.items():
+        found = {member for item in corpus.members(name) for member in item}
+        assert found <= known, name
+
+
+def test_every_count_and_every_setup_is_understood() -> None:
+    for expect in corpus.members("expect"):
+        for name in COUNTS & set(expect):
+            assert _is_count(expect[name]), expect
+    assert {item["setup"] for item in corpus.members("entry") if "setup" in item} == set(SETUPS)
+
+
+def _is_count(value: object) -> bool:
+    match value:
+        case str():
+            return value in CAPS
+        case [int(), int()] | int():
+            return True
+    return False
+
+
+def test_every_contradiction_is_of_an_entry_that_is_sent_all_the_same() -> None:
+    assert set(CONTRADICTIONS) == {entry.id for entry in ENTRIES if entry.setup.flood}
+
+
 def test_an_event_keeps_the_path_as_it_stood_on_the_wire(runner: Runner, world: World) -> None:
     entry = corpus.entry("PATH-017")
     built = event(entry, runner.tokens, MERCIFUL, world.door.app.routes)
@@ -121,7 +157,16 @@ def test_only_mercy_drops_what_rules_the_connection(runner: Runner, world: World
 
 
 def test_nothing_in_the_table_lives_for_ever(world: World) -> None:
-    assert all(int(item["expires_at"]["N"]) > 0 for item in world.items())
+    world.door.login()
+    now = world.clock()
+    expiries = [int(item["expires_at"]["N"]) for item in world.items()]
+    assert expiries
+    assert [expiry for expiry in expiries if not 0 < expiry <= now + MAX_TTL] == []
+
+
+def test_the_table_holds_no_secret_after_all_of_this(world: World) -> None:
+    world.hold_sessions()
+    assert watch.leaks(world.dump(), world.unstored) == []
 
 
 def test_a_token_is_never_given_twice(world: World) -> None:
