@@ -16,6 +16,7 @@ import jwt
 
 from chalicelib import errors
 from tests.attacks import watch
+from tests.attacks.choices import ours
 from tests.attacks.corpus import CAPS, Entry
 from tests.attacks.events import Mode, Tokens
 from tests.attacks.loopback import Received
@@ -129,6 +130,9 @@ def expected(case: Case) -> Breaches:
         yield f"Code {case.code}, not one of {codes}"
     if case.status < 400 and case.code:
         yield f"a good answer with Code {case.code}"
+    choice = ours(case.entry, case.mode) if case.sends == 1 else None
+    if choice and choice != (case.status, case.code):
+        yield f"{case.status} {case.code}, where our choice is {choice}"
     counts = {
         "upstream_calls": len(exchange.upstream),
         "wechat_calls": len(exchange.wechat),
