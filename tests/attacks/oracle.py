@@ -7,7 +7,7 @@ He knows the plaintext of his own messages, so he knows what each of their block
 import base64
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,10 @@ class Message:
         before = self.iv if index == 0 else self.blocks[index - 1]
         return xor(self.text[index * BLOCK : (index + 1) * BLOCK], before)
 
+    def query(self, family: str, kind: str) -> "Query":
+        """Ask for it whole."""
+        return Query(family, kind, self.iv, b"".join(self.blocks))
+
 
 @dataclass(frozen=True)
 class Query:
@@ -94,6 +98,14 @@ def padded(text: bytes) -> bytes:
     return text + bytes([count]) * count
 
 
+BAD_PADDINGS: dict[str, Callable[[bytes], bytes]] = {
+    "the bytes before the last differ": lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],
+    "a whole block too much": lambda text: padded(text)[:-1] + b"\x20",
+    "no padding": lambda text: text + b" " * (-len(text) % BLOCK),
+    "zeros": lambda text: text + bytes(BLOCK - len(text) % BLOCK),
+}
+"""What is no PKCS#7; whoever looks at the last byte alone opens the first."""
+
 KEY: str = USERS["A"]["session_key"]
 
 
@@ -104,10 +116,14 @@ def sealed(text: bytes, iv: bytes, session_key: str = KEY) -> Message:
     return Message(text, iv, [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
 
 
+def text_of(fields: dict[str, Any]) -> bytes:
+    """Write one of WeChat's objects as WeChat spells it."""
+    return json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":")).encode()
+
+
 def message(fields: dict[str, Any], iv: bytes, session_key: str = KEY) -> Message:
-    """Encrypt one of WeChat's objects, spelled as WeChat spells it."""
-    text = json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":"))
-    return sealed(padded(text.encode()), iv, session_key)
+    """Encrypt one of WeChat's objects."""
+    return sealed(padded(text_of(fields)), iv, session_key)
 
 
 class Attacker:

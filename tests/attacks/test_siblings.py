@@ -7,30 +7,23 @@ from typing import Any
 import pytest
 
 from tests.attacks.corpus import Entry
-from tests.attacks.events import MERCILESS
+from tests.attacks.events import MERCILESS, Mode, modes
 from tests.attacks.runner import Runner, upstream_script
+from tests.attacks.siblings import BEARER, JSON, SIBLINGS, of_world, sibling
 from tests.attacks.world import World
 
 CODE = '{"code":"code-A"}'
-JSON = ("Content-Type", "application/json")
-BEARER = ("Authorization", "Bearer {{TOKEN_A}}")
 
-Headers = list[tuple[str, str]]
+CASES = [
+    pytest.param(entry, mode, id=f"{entry.id}-{mode.name}")
+    for entry in SIBLINGS.values()
+    for mode in modes(entry)
+]
 
 
-def sibling(
-    group: str,
-    request: tuple[str, Any, Headers, Any],
-    status: int,
-    code: str | None = None,
-    **expect: Any,
-) -> Entry:
-    """Make an entry: `request` is method, target, headers, body."""
-    method, path, headers, body = request
-    pairs = [list(pair) for pair in headers]
-    sent = {"method": method, "path": path, "headers": pairs, "body": body}
-    expected = {"status": [status], "code": code, "invariant": "accepted", **expect}
-    return Entry("sibling", group, str(path), "same cause", sent, expected, {})
+@pytest.mark.parametrize(("entry", "mode"), CASES)
+def test_an_attack_of_our_own_fails(runner: Runner, world: World, entry: Entry, mode: Mode) -> None:
+    assert runner.run(of_world(entry, world), mode) == []
 
 
 # --- login ---------------------------------------------------------------------------------------
