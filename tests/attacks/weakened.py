@@ -1,12 +1,17 @@
-"""The app with one control switched off at a time, by argument or subclass, to see it missed."""
+"""The app with one control switched off at a time, by argument or subclass, to see it missed.
+
+Each stand-in lacks one control and keeps all others, so that what then fails is its absence.
+"""
 
 import base64
 import json
 import logging
+import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,19 +19,32 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from chalicelib import opendata
-from chalicelib.errors import DecryptFailed, InvalidRequest, InvalidToken, TooManyRequests
+from chalicelib import opendata, strict_json
+from chalicelib.credentials import AppSecrets
+from chalicelib.errors import (
+    DecryptFailed,
+    GateError,
+    InvalidCode,
+    InvalidRequest,
+    InvalidToken,
+    RequestTooLarge,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from chalicelib.gate import Gate
 from chalicelib.handlers import decrypt, login, proxy
 from chalicelib.logs import JsonFormatter
-from chalicelib.request import Pairs, Request
+from chalicelib.paths import ROUTE, checked_path
+from chalicelib.request import Pairs, Request, code_of
 from chalicelib.response import Answer, json_answer
 from chalicelib.services import Services
 from chalicelib.sessions import Failures, Item, Session, Sessions
-from chalicelib.tokens import Token
+from chalicelib.tokens import Token, user_reference
 from chalicelib.transport import Origin, Reply, Transport
-from chalicelib.upstream import Identity, Upstream
+from chalicelib.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
+from chalicelib.wechat import Remaining, WeChat
 from tests.attacks.world import Door, World
+from tests.fakes import NOW
 
 Handler = Callable[..., Answer]
 
@@ -100,9 +118,10 @@ class LooseJson(Request):
     """Takes any JSON that Python takes."""
 
     def json(self) -> dict[str, Any]:
-        self._check_media_type()
-        value: dict[str, Any] = json.loads(self.body)
-        return value
+        try:
+            return super().json()
+        except InvalidRequest:
+            return dict(json.loads(self.body))
 
 
 class AnyMediaType(Request):
@@ -112,11 +131,25 @@ class AnyMediaType(Request):
         pass
 
 
+class NoJsonCap(Request):
+    """Takes JSON of any size that a body may have."""
+
+    def json(self) -> dict[str, Any]:
+        try:
+            return super().json()
+        except RequestTooLarge:
+            return strict_json.load_object(self.body)
+
+
 class NoCap(Request):
     """Takes a body of any size."""
 
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(str(self.event["body"])))
+    @property
+    def body(self) -> bytes:
+        try:
+            return super().body
+        except RequestTooLarge:
+            return str(self.event["body"]).encode()
 
 
 class LooseBase64(Request):
@@ -124,24 +157,38 @@ class LooseBase64(Request):
 
     @property
     def body(self) -> bytes:
-        text = str(self.event.get("body") or "")
-        return base64.b64decode(text) if self.event.get("isBase64Encoded") else text.encode()
+        try:
+            return super().body
+        except InvalidRequest:
+            return base64.b64decode(self.event["body"])
 
 
-class FirstBearer(Request):
-    """Takes the first of several Authorization headers."""
+class LastBearer(Request):
+    """Takes the last of several Authorization headers."""
 
     def bearer(self) -> str | None:
-        sent = self.values("authorization")
-        return sent[0].removeprefix("Bearer ") if sent else None
+        last = {"Authorization": self.values("authorization")[-1:]}
+        return Request({**self.event, "multiValueHeaders": last}).bearer()
+
+
+class OneMap(Request):
+    """Reads one of the two header maps, and does not look at the other."""
+
+    def bearer(self) -> str | None:
+        return Request({"multiValueHeaders": self.event["multiValueHeaders"]}).bearer()
 
 
 class NoChecksum(Request):
     """Asks the store for anything that has a token's length."""
 
     def token(self) -> Token:
-        raw = base64.urlsafe_b64decode((self.bearer() or "")[4:])
-        return Token(raw[:16], raw[16:48])
+        try:
+            return super().token()
+        except InvalidToken:
+            raw = base64.urlsafe_b64decode((self.bearer() or "")[4:])
+            if not raw:
+                raise
+            return Token(raw[:16], raw[16:48])
 
 
 class TalkativeRefusal(Request):
@@ -151,6 +198,21 @@ class TalkativeRefusal(Request):
         if self.bearer() is None:
             raise InvalidToken("No token was sent.")
         return super().token()
+
+
+class Unbound(Token):
+    """Seals keys for every user, item and slot alike."""
+
+    def _bound_to(self, slot: str) -> bytes:
+        return b""
+
+
+class UnboundTokens(Request):
+    """Reads such tokens."""
+
+    def token(self) -> Token:
+        token = super().token()
+        return Unbound(token.user, token.secret)
 
 
 # --- login ---------------------------------------------------------------------------------------
@@ -164,59 +226,86 @@ def any_code(request: Request, *, wechat: Any, sessions: Any) -> Answer:
     return json_answer({"token": token.text, "expires_in": sessions.ttl})
 
 
-def reflecting(request: Request, **_services: Any) -> Answer:
+def reflecting(request: Request, **services: Any) -> Answer:
     """Say what was wrong, with the input."""
-    raise InvalidRequest(f"This is no code: {request.json().get('code')}")
+    try:
+        return login.login(request, **services)
+    except InvalidCode:
+        raise InvalidCode(f"WeChat refused {request.json()['code']}.") from None
 
 
 def raw_fields(request: Request, *, wechat: Any, sessions: Any) -> Answer:
     """Give the client what WeChat gave."""
-    code = request.json()["code"]
-    who = wechat.code2session(wechat.app(None), code, request.remaining)
+    who = wechat.code2session(wechat.app(None), code_of(request.json()), request.remaining)
     token = sessions.create(who.appid, who.openid, who.unionid, who.session_key, None)
-    return json_answer(
-        {"token": token.text, "expires_in": sessions.ttl, "session_key": who.session_key}
-    )
+    fields = {"token": token.text, "expires_in": sessions.ttl, "session_key": who.session_key}
+    return json_answer(fields)
 
 
 # --- proxy ---------------------------------------------------------------------------------------
 
 
-def any_path(request: Request, *, sessions: Any, upstream: Upstream, assertions: Any) -> Answer:
-    """Forward every path."""
-    below = request.path.partition("/api/")[2]
-    session = sessions.find(request.token())
-    claims = {"sub": session.openid, "appid": session.appid}
-    claims |= {"htm": request.method, "htu": upstream.url(below)}
-    identity = Identity(session.openid, session.appid, session.unionid, assertions.sign(claims, 60))
-    return upstream.forward(request, below, identity)
+def proxying(check: Callable[[str], str]) -> Handler:
+    """The proxy handler with another check of the path, which gives what is below /api/."""
+
+    def handler(request: Request, *, sessions: Any, upstream: Upstream, assertions: Any) -> Answer:
+        below = check(request.path)
+        session = sessions.find(request.token())
+        claims = {"sub": session.openid, "appid": session.appid}
+        claims |= {"htm": request.method, "htu": upstream.url(below)}
+        assertion = assertions.sign(claims, 60)
+        identity = Identity(session.openid, session.appid, session.unionid, assertion)
+        return upstream.forward(request, below, identity)
+
+    return handler
 
 
-class EveryHeader(Upstream):
-    """Forwards every header but the framing ones."""
+def any_path(path: str) -> str:
+    """Check nothing."""
+    return path.partition(ROUTE)[2]
 
-    dropped: tuple[str, ...] = ("content-length", "transfer-encoding")
+
+def undecoded_path(path: str) -> str:
+    """Check the text as it stands, as if no percent sign stood for another character."""
+    checked_path(path.replace("%", "~"))
+    return any_path(path)
+
+
+def wide_path(path: str) -> str:
+    """Check all but the two characters that are CR and LF once cut to eight bits."""
+    checked_path(re.sub("%E5%98%8[AD]", "~", path))
+    return any_path(path)
+
+
+def letting(*names: str) -> type[Upstream]:
+    """An Upstream whose allowlist holds these request headers too."""
+
+    class Letting(Upstream):
+        def _headers(self, request: Request, identity: Identity | None) -> Pairs:
+            passed = [pair for pair in request.headers if pair[0].lower() in names]
+            return passed + super()._headers(request, identity)
+
+    return Letting
+
+
+class AnyValue(Upstream):
+    """Sends the values of allowed headers as they are."""
 
     def _headers(self, request: Request, identity: Identity | None) -> Pairs:
-        passed = [
-            (name, value)
-            for name, value in request.headers
-            if name.isascii() and name and value.isprintable() and self._passes(name.lower())
-        ]
-        return passed + (identity.headers if identity else [])
-
-    def _passes(self, name: str) -> bool:
-        return name not in self.dropped
+        sent = [pair for pair in request.headers if pair[0].lower() in REQUEST_HEADERS]
+        bare = replace(request, event={"requestContext": request.context})
+        return sent + super()._headers(bare, identity)
 
 
-class ExactNames(EveryHeader):
-    """Drops the identity headers by their exact names, and the bearer."""
+class IdentityFirst(Upstream):
+    """Takes away what Connection names after the identity was set."""
 
-    dropped = ("x-wx-openid", "x-wx-appid", "x-wx-unionid", "x-wx-assertion", "authorization")
-
-
-class FramingToo(ExactNames):
-    """Forwards framing as well."""
+    def _headers(self, request: Request, identity: Identity | None) -> Pairs:
+        named = {
+            word.strip().lower() for v in request.values("connection") for word in v.split(",")
+        }
+        headers = super()._headers(request, identity)
+        return [pair for pair in headers if pair[0].lower() not in named]
 
 
 class RawQuery(Upstream):
@@ -233,8 +322,45 @@ class EveryAnswerHeader(Upstream):
     """Passes every header of an answer on."""
 
     def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
-        headers = dict(reply.headers) | {"X-Content-Type-Options": "nosniff"}
-        return Answer(reply.body, headers, reply.status)
+        answer = super()._passed_on(reply, request, private=private)
+        answer.headers |= {k: v for k, v in reply.headers if k.lower() not in ANSWER_HEADERS}
+        return answer
+
+
+class AnyAnswerValue(Upstream):
+    """Passes control characters on."""
+
+    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
+        clean = [(name, value) for name, value in reply.headers if value.isprintable()]
+        answer = super()._passed_on(replace(reply, headers=clean), request, private=private)
+        answer.headers |= dict(pair for pair in reply.headers if pair not in clean)
+        return answer
+
+
+class ShownLocation(Upstream):
+    """Passes a redirect on as it came."""
+
+    def _location(self, sent: str, stage: str) -> str | None:
+        return sent
+
+
+class UnmeasuredText(Upstream):
+    """Answers text as text, however much longer JSON makes it."""
+
+    def _passed_on(self, reply: Reply, request: Request, *, private: bool) -> Answer:
+        answer = super()._passed_on(reply, request, private=private)
+        answer.body, answer.is_base64 = reply.body.decode(), False
+        return answer
+
+
+class TryingAgain(Upstream):
+    """Tries once more whatever failed."""
+
+    def _exchange(self, request: Request, target: str, headers: Pairs) -> Reply:
+        try:
+            return super()._exchange(request, target, headers)
+        except GateError:
+            return super()._exchange(request, target, headers)
 
 
 class SharedCaches(Upstream):
@@ -266,6 +392,29 @@ class Following(Transport):
         return super().exchange(there, method, "/", headers, body, seconds=seconds, cap=cap)
 
 
+class Uncapped(Transport):
+    """Reads an answer to its end."""
+
+    def exchange(self, *args: Any, seconds: float, cap: int) -> Reply:
+        return super().exchange(*args, seconds=seconds, cap=1 << 40)
+
+
+class Patient(Transport):
+    """Gives each read the whole time again."""
+
+    def _countdown(self, seconds: float) -> Callable[[], float]:
+        return lambda: seconds
+
+
+class Credulous(Transport):
+    """Takes every certificate."""
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
 def upstream_of(
     kind: type[Upstream] = Upstream, transport: type[Transport] = Transport
 ) -> dict[str, Callable[[Services], Any]]:
@@ -286,25 +435,39 @@ class NoExpiry(Sessions):
     """Leaves expiry to the store's clean-up."""
 
     def _session(self, item: Item, token: Token) -> Session:
-        if item.item is None or not self._is_whole(item, token):
-            raise InvalidToken
-        return Session(item.appid, item.openid, item.unionid, token.user)
+        if item.expires_at is not None and item.expires_at <= self._clock():
+            item.expires_at = int(self._clock()) + 1
+        return super()._session(item, token)
 
 
-class AnyApp(Sessions):
-    """Takes sessions of every mini-program that ever was."""
+class ExpiringLate(Sessions):
+    """Takes a token in the very second in which it expires."""
 
     def _session(self, item: Item, token: Token) -> Session:
-        if item.item is None or item.expires_at <= self._clock():
-            raise InvalidToken
-        return Session(item.appid, item.openid, item.unionid, token.user)
+        if item.expires_at == self._clock():
+            item.expires_at += 1
+        return super()._session(item, token)
 
 
-class AnyItem(Sessions):
-    """Believes whatever the table holds."""
+def overlooking(**attributes: Any) -> type[Sessions]:
+    """A store to which these attributes of an item always look like this."""
+
+    class Overlooking(Sessions):
+        def _is_whole(self, item: Item, token: Token) -> bool:
+            seen = deepcopy(item)
+            for name, value in attributes.items():
+                setattr(seen, name, value)
+            return super()._is_whole(seen, token)
+
+    return Overlooking
+
+
+class AnyOwner(Sessions):
+    """Takes an item for the user whom it names, in whose partition it may not lie."""
 
     def _is_whole(self, item: Item, token: Token) -> bool:
-        return True
+        named = Token(user_reference(item.appid, item.openid), token.secret)
+        return super()._is_whole(item, named)
 
 
 class NoCount(Sessions):
@@ -325,6 +488,27 @@ class StaleReads(Sessions):
         return self._session(item, token)
 
 
+class FaultIsNobody(Sessions):
+    """Takes a store that fails for one that does not know the token."""
+
+    def find(self, token: Token) -> Session:
+        try:
+            return super().find(token)
+        except StoreUnavailable:
+            raise InvalidToken from None
+
+
+class Unsealed(Sessions):
+    """Stores session_keys as they are."""
+
+    def _item(
+        self, token: Token, appid: str, openid: str, unionid: str | None, session_key: str
+    ) -> Item:
+        item = super()._item(token, appid, openid, unionid, session_key)
+        item.sealed_key = session_key.encode()
+        return item
+
+
 class Remembering(Sessions):
     """Keeps sessions in memory, so that revoking one ends nothing."""
 
@@ -341,14 +525,36 @@ class Remembering(Sessions):
         return self._kept.get(token.item) or super().find(token)
 
 
-def sessions_of(kind: type[Sessions]) -> dict[str, Callable[[Services], Any]]:
-    """Put another store in place."""
+def sessions_of(
+    kind: type[Sessions] = Sessions, *appids: str
+) -> dict[str, Callable[[Services], Any]]:
+    """Put another store in place; it serves these mini-programs as well."""
 
     def make(services: Services) -> Sessions:
         known = services.settings
-        return kind(services.sessions._items, known.appids, known.token_ttl, services.clock)
+        served = [*known.appids, *appids]
+        return kind(services.sessions._items, served, known.token_ttl, services.clock)
 
     return {"sessions": make}
+
+
+# --- WeChat --------------------------------------------------------------------------------------
+
+
+class AskingTwice(WeChat):
+    """Sends a code again when it was refused."""
+
+    def _trade(self, appid: str, secret: str, code: str, remaining: Remaining) -> dict[str, Any]:
+        fields = super()._trade(appid, secret, code, remaining)
+        return super()._trade(appid, secret, code, remaining) if "errcode" in fields else fields
+
+
+def asking_twice(services: Services) -> WeChat:
+    """Put that WeChat in place."""
+    known = services.settings
+    secrets = AppSecrets(services._secrets, known.secret_prefix)
+    sender = Transport(allow_private=True)
+    return AskingTwice(sender, known.wechat_api_url, known.appids, secrets, services.clock)
 
 
 # --- decrypt -------------------------------------------------------------------------------------
@@ -383,45 +589,62 @@ def decrypting(opened: Opener) -> Handler:
     return handler
 
 
-def _raw(key: bytes, data: bytes, iv: bytes) -> bytes:
-    decryptor = Cipher(AES128(key), CBC(iv)).decryptor()
-    return decryptor.update(data) + decryptor.finalize()
-
-
-def _read(plaintext: bytes, kind: str, session: Session, **options: float) -> dict[str, Any]:
-    given = {"now": 1_900_000_000.0, "max_age": 300.0, **options}
+def _read(plaintext: bytes, kind: str, session: Session) -> dict[str, Any]:
     return opendata.read(
         plaintext,
         kind,
         appid=session.appid,
         openid=session.openid,
         unionid=session.unionid,
-        now=given["now"],
-        max_age=given["max_age"],
+        now=NOW,
+        max_age=300,
     )
+
+
+def strictly(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
+    """Open as the gate does."""
+    return _read(opendata.decrypt(key, data, iv), kind, session)
 
 
 def last_byte_padding(
     key: bytes, data: bytes, iv: bytes, kind: str, session: Session
 ) -> dict[str, Any]:
     """Cut what the last byte says, as most SDKs do."""
-    plaintext = _raw(key, data, iv)
+    decryptor = Cipher(AES128(key), CBC(iv)).decryptor()
+    plaintext = decryptor.update(data) + decryptor.finalize()
     return _read(plaintext[: -plaintext[-1]], kind, session)
 
 
 def no_schema(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
-    """Give back whatever JSON comes out, if its watermark names the app."""
-    fields: dict[str, Any] = json.loads(opendata.decrypt(key, data, iv).decode())
-    watermark = fields.get("watermark") if isinstance(fields, dict) else None
-    if isinstance(watermark, dict) and watermark.get("appid") == session.appid:
-        return fields
-    raise ValueError
+    """Give back whatever object comes out, if its watermark holds."""
+    fields = strict_json.load_object(opendata.decrypt(key, data, iv))
+    opendata._check_watermark(fields, session.appid, NOW, 300)
+    return fields
 
 
-def no_watermark(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
-    """Ask neither for whom nor when the data was made."""
-    fields = json.loads(opendata.decrypt(key, data, iv).decode())
-    return opendata.KINDS[kind](fields, session.openid, session.unionid)
+def any_origin(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
+    """Do not ask for which mini-program the data was made."""
+    fields = strict_json.load_object(opendata.decrypt(key, data, iv))
+    if isinstance(fields.get("watermark"), dict):
+        fields["watermark"]["appid"] = session.appid
+    return _read(json.dumps(fields).encode(), kind, session)
+
+
+def any_openid(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
+    """Believe who the data says it is."""
+    plaintext = opendata.decrypt(key, data, iv)
+    said = strict_json.load_object(plaintext)
+    them = replace(session, openid=str(said.get("openId")), unionid=said.get("unionId"))
+    return _read(plaintext, kind, them)
+
+
+def foreign_members(
+    key: bytes, data: bytes, iv: bytes, kind: str, session: Session
+) -> dict[str, Any]:
+    """Pass over the members of other kinds."""
+    fields = strict_json.load_object(opendata.decrypt(key, data, iv))
+    own = {k: v for k, v in fields.items() if k not in opendata._FOREIGN[kind]}
+    return _read(json.dumps(own).encode(), kind, session)
 
 
 def lenient_text(key: bytes, data: bytes, iv: bytes, kind: str, session: Session) -> dict[str, Any]:
@@ -457,7 +680,7 @@ class LoggingHeaders(Gate):
         return super().__call__(event, context)
 
 
-class _RawLines(JsonFormatter):
+class RawLines(JsonFormatter):
     """Writes text as it comes."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -465,18 +688,26 @@ class _RawLines(JsonFormatter):
         return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
+class ExceptionTexts(JsonFormatter):
+    """Writes what an exception says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = record.exc_info[1] if record.exc_info else None
+        return super().format(record) + (f" {said}" if said else "")
+
+
 @contextmanager
-def raw_lines() -> Iterator[None]:
-    """Take the JSON formatter away for a while."""
+def formatted(formatter: logging.Formatter) -> Iterator[None]:
+    """Put another formatter in place for a while."""
     logger = logging.getLogger("wxgate")
     before = [(handler, handler.formatter) for handler in logger.handlers]
     for handler, _ in before:
-        handler.setFormatter(_RawLines())
+        handler.setFormatter(formatter)
     try:
         yield
     finally:
-        for handler, formatter in before:
-            handler.setFormatter(formatter)
+        for handler, known in before:
+            handler.setFormatter(known)
 
 
 @contextmanager
@@ -489,3 +720,41 @@ def talkative_libraries() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+# --- the gate itself -----------------------------------------------------------------------------
+
+
+def without(header: str) -> type[Gate]:
+    """A Gate whose answers lack a header."""
+
+    class Lacking(Gate):
+        def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+            answer = super().__call__(event, context)
+            del answer["headers"][header]
+            return answer
+
+    return Lacking
+
+
+class Escaped(BaseException):
+    """What no `except Exception` catches."""
+
+
+class NoLastResort(Gate):
+    """Lets out what its views and middleware did not catch."""
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        try:
+            return super()._answer(request)
+        except Exception as error:
+            raise Escaped from error
+
+
+def refusing(error: GateError) -> Handler:
+    """A handler that refuses everything."""
+
+    def handler(_request: Request, **_services: Any) -> Answer:
+        raise error
+
+    return handler
