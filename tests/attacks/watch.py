@@ -24,10 +24,15 @@ class Seen:
     """Addresses contacted and names looked up by the gate, its lines, its exceptions as text."""
 
     addresses: list[Address] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
+    lookups: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     exceptions: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """The names, however often each was looked up."""
+        return set(self.lookups)
 
     @property
     def said(self) -> str:
@@ -52,7 +57,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "socket.connect":
             seen.addresses.append(arguments[1][:2])
         else:
-            seen.names.add(str(arguments[0]))
+            seen.lookups.append(str(arguments[0]))
 
 
 # An audit hook cannot be taken away again; this one looks only while somebody watches.
