@@ -4,14 +4,10 @@ import base64
 import contextlib
 import io
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,25 +20,25 @@ from tests.attacks.oracle import PHONE, message
 from tests.attacks.runner import JUNK
 from tests.attacks.weakened import Weakness, open_door
 from tests.attacks.wechat import USERS, refusal, said, session_of
-from tests.attacks.world import TTL, Door, Exchange, World
+from tests.attacks.world import TTL, Exchange, World
+from tests.conftest import Answer
 from tests.fakes import NOW
-from tests.faults.corpus import Fault, always, check, covers, sessions_in
+from tests.faults import alone
+from tests.faults.corpus import (
+    Asked,
+    Fault,
+    always,
+    asked_in,
+    check,
+    covers,
+    kept_in,
+    sessions_in,
+)
+from tests.faults.user import CODE, login, proxied
 
-ROOT = Path(__file__).parent.parent.parent
 NEW_KEY = USERS["A"]["session_key_replaced"]
 
-
-def login(world: World, code: str = "code-A", **options: Any) -> Exchange:
-    """Log user A in."""
-    exchange = world.door.send("POST", "/login", json_body={"code": code}, **options)
-    if exchange.answer.status == 200:
-        world.secrets["token"].add(exchange.answer.json["token"])
-    return exchange
-
-
-def proxied(world: World, token: str) -> Exchange:
-    """Send a request upstream."""
-    return world.door.send("GET", "/api/echo", token=token)
+ONCE = Asked(upstream=1, store=1)
 
 
 # --- time runs out -------------------------------------------------------------------------------
@@ -68,14 +64,13 @@ def test_no_token_is_given_where_no_time_is_left_to_store_it(world: World, fault
         said(session_of("A"))(connection, received)
 
     with world.wechat.scripted(slow):
-        exchange = login(world, context=invocation)
-    check(world, fault, exchange)
-    assert exchange.writes == []
+        exchange = login(world.door, context=invocation)
+    check(world, fault, exchange, Asked(wechat=1))
     assert sessions_in(world) == before
 
 
 def test_with_no_time_left_no_code_is_spent(world: World) -> None:
-    exchange = login(world, context=Invocation(900))
+    exchange = login(world.door, context=Invocation(900))
     assert exchange.answer.code == "DeadlineExceeded"
     assert exchange.wechat == []
     always(world, exchange)
@@ -85,15 +80,10 @@ def test_with_no_time_left_nothing_goes_upstream(world: World, token: str) -> No
     exchange = world.door.send("GET", "/api/echo", token=token, context=Invocation(1400))
     assert exchange.answer.code == "DeadlineExceeded"
     assert exchange.upstream == []
+    always(world, exchange)
 
 
 # --- killed --------------------------------------------------------------------------------------
-
-KILLED = """
-import json, sys, app
-app.services.clock = lambda: %d
-print(json.dumps(app.app(json.load(sys.stdin), None)))
-"""
 
 
 @covers("RUN-03")
@@ -103,13 +93,15 @@ def test_a_process_killed_in_its_writes_leaves_no_half_session(
 ) -> None:
     old, before = world.door.login(), sessions_in(world)
     reached = threading.Event()
-    with world.aws.failing("TransactWriteItems", _held(reached, moment == "after the writes")):
+    held = _held(reached, moment == "after the writes")
+    with world.aws.failing("TransactWriteItems", held), world.watching() as watched:
         output = _killed(world, old, reached)
+    assert (len(watched.wechat), watched.operations[-1].name) == (1, "TransactWriteItems")
     assert output == b""  # no token left the process
     assert sessions_in(world) == before  # the old one, or the one that replaced it
-    exchange = proxied(world, old)
+    exchange = proxied(world.door, old)
     assert exchange.answer.status == (401 if moment == "after the writes" else 200)
-    check(world, fault, login(world))
+    check(world, fault, login(world.door), Asked(wechat=1, store=1))
 
 
 def _held(reached: threading.Event, done: bool) -> AwsFault:
@@ -124,29 +116,16 @@ def _held(reached: threading.Event, done: bool) -> AwsFault:
 
 def _killed(world: World, old: str, reached: threading.Event) -> bytes:
     """Log in by a process of its own, which replaces a session; kill it while it writes."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED % NOW],
-        cwd=ROOT,
-        env={**os.environ, **world.environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    body = json.dumps({"code": "code-A", "replaces": old})
-    event = event_of(
-        "POST", "/login", [("Content-Type", "application/json")], body, world.door.app.routes
-    )
-    with process:
-        assert process.stdin is not None
+    event = _login_event(world, CODE, replaces=old)
+    with alone.start(world, event) as process:
         assert process.stdout is not None
-        process.stdin.write(json.dumps(event).encode())
-        process.stdin.close()
         assert reached.wait(20)
         process.kill()
         return process.stdout.read()
 
 
 class _OutOfMemory:
-    """An upstream for which no memory is left."""
+    """An upstream for which no memory is left: what a real one sends is capped, UP-26 to UP-28."""
 
     def is_public(self, _below: str) -> bool:
         return False
@@ -162,10 +141,12 @@ class _OutOfMemory:
 def test_a_request_without_memory_fails_alone(world: World, token: str, fault: Fault) -> None:
     services = {"upstream": lambda _services: _OutOfMemory()}
     door = open_door(world, Weakness(services=services))
-    exchange = door.send("GET", "/api/echo", token=token)
+    exchange = proxied(door, token)
     assert (exchange.answer.status, exchange.answer.code) == (fault.statuses[0], fault.code)
+    assert asked_in(world, exchange) == Asked(store=1)
+    kept_in(world, exchange.seen)
     assert "canary-memory-text" not in str(exchange.seen.lines) + str(exchange.answer)
-    assert door.send("POST", "/login", json_body={"code": "code-A"}).answer.status == 200
+    assert login(door).answer.status == 200
 
 
 # --- logins that meet ----------------------------------------------------------------------------
@@ -183,11 +164,13 @@ def test_a_code_repeated_after_a_timeout_gives_no_second_session(
         silence(connection, received)
 
     with world.wechat.scripted(consumed_and_silent):
-        first = login(world, "code-once", context=Context(seconds=1.5))
+        first = login(world.door, "code-once", context=Context(seconds=1.5))
     assert first.answer.code == "WeChatTimeout"
-    second = login(world, "code-once")
+    second = login(world.door, "code-once")
     world.wechat.codes["code-once"] = "openid A, once"
-    check(world, fault, second)
+    check(world, fault, second, Asked(wechat=1))
+    always(world, first)
+    assert asked_in(world, first) == Asked(wechat=1)
     assert second.answer.code == "InvalidCode"
     assert sessions_in(world) == before
 
@@ -199,30 +182,33 @@ def test_a_code_sent_at_once_gives_tokens_of_its_own_user_alone(
 ) -> None:
     world.wechat.codes["code-once"] = "openid A, once"
     world.wechat.renew()
-    answers = _at_once(world.door, [_login_event(world, "code-once")] * sends)
-    assert sorted(a["statusCode"] for a in answers) == [200] + [401] * (sends - 1)
-    [token] = [json.loads(a["body"])["token"] for a in answers if a["statusCode"] == 200]
-    sent = proxied(world, token)
-    check(world, fault, sent)
+    answers = _at_once(world, ["code-once"] * sends)
+    assert sorted(answer.status for answer in answers) == [200] + [401] * (sends - 1)
+    [token] = [answer.json["token"] for answer in answers if answer.status == 200]
+    sent = proxied(world.door, token)
+    check(world, fault, sent, ONCE)
     assert sent.upstream[0].values("x-wx-openid") == [USERS["A"]["openid"]]
 
 
 def test_users_who_log_in_at_once_get_their_own_sessions(world: World) -> None:
     codes = ["code-A", "code-B"] * 10
-    answers = _at_once(world.door, [_login_event(world, code) for code in codes])
+    answers = _at_once(world, codes)
     for code, answer in zip(codes, answers, strict=True):
-        sent = proxied(world, json.loads(answer["body"])["token"]).upstream[0]
+        sent = proxied(world.door, answer.json["token"]).upstream[0]
         assert sent.values("x-wx-openid") == [USERS[code[-1]]["openid"]]
 
 
-def _login_event(world: World, code: str) -> dict[str, Any]:
-    headers = [("Content-Type", "application/json")]
-    return event_of("POST", "/login", headers, json.dumps({"code": code}), world.door.app.routes)
+def _login_event(world: World, code: str, **fields: str) -> dict[str, Any]:
+    headers, body = [("Content-Type", "application/json")], json.dumps({"code": code, **fields})
+    return event_of("POST", "/login", headers, body, world.door.app.routes)
 
 
-def _at_once(door: Door, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    with door.inside(), door.world.watching(), ThreadPoolExecutor(len(events)) as pool:
-        return list(pool.map(lambda event: door.app(event, None), events))
+def _at_once(world: World, codes: list[str]) -> list[Answer]:
+    """Log in with many codes at once; each goes to WeChat once."""
+    exchanges = world.door.serve_at_once([_login_event(world, code) for code in codes])
+    assert len(exchanges[0].wechat) == len(codes)  # each exchange has what was seen of all
+    kept_in(world, exchanges[0].seen)
+    return [exchange.answer for exchange in exchanges]
 
 
 @covers("RUN-08")
@@ -238,7 +224,7 @@ def test_logins_that_cross_keep_their_own_keys(world: World, fault: Fault) -> No
         connection.sendall(forward())
 
     def first_login() -> dict[str, Any]:
-        result: dict[str, Any] = world.door.app(_login_event(world, "code-A"), None)
+        result: dict[str, Any] = world.door.app(_login_event(world, CODE), None)
         return result
 
     with (
@@ -250,10 +236,10 @@ def test_logins_that_cross_keep_their_own_keys(world: World, fault: Fault) -> No
         slow = pool.submit(first_login)
         while not any(done.name == "PutItem" for done in world.aws.operations[mark:]):
             second_is_stored.wait(0.005)
-        second = login(world)
+        second = login(world.door)
         second_is_stored.set()
         first = json.loads(slow.result()["body"])["token"]
-    check(world, fault, second)
+    check(world, fault, second, Asked(wechat=1, store=1))
     for token, key in ((first, USERS["A"]["session_key"]), (second.answer.json["token"], NEW_KEY)):
         assert _decrypted(world, token, key).answer.json["data"] == PHONE
 
@@ -278,8 +264,8 @@ def test_a_key_that_wechat_replaced_fails_to_open_and_ends_no_session(
 ) -> None:
     token = world.door.login()
     exchange = _decrypted(world, token, NEW_KEY)
-    check(world, fault, exchange)
-    assert proxied(world, token).answer.status == 200
+    check(world, fault, exchange, Asked(store=2))
+    assert proxied(world.door, token).answer.status == 200
 
 
 def test_data_sealed_before_a_new_login_still_opens_after_it(world: World) -> None:
@@ -306,9 +292,9 @@ def _off_by(world: World, seconds: float) -> Iterator[None]:
 def test_with_a_fast_clock_sessions_end_early_by_as_much(world: World, fault: Fault) -> None:
     token, ending = world.door.login(), world.door.login_at(NOW - TTL + 300)
     with _off_by(world, 300):
-        exchange, ended = proxied(world, token), proxied(world, ending)
+        exchange, ended = proxied(world.door, token), proxied(world.door, ending)
         opened = _decrypted(world, token, USERS["A"]["session_key"])
-    check(world, fault, exchange)
+    check(world, fault, exchange, Asked(upstream=1, store=1, secrets=1))
     assert (exchange.answer.status, ended.answer.status) == (200, 401)
     assert opened.answer.code == "DecryptFailed"  # its watermark is 305 s old by this clock
 
@@ -317,9 +303,9 @@ def test_with_a_fast_clock_sessions_end_early_by_as_much(world: World, fault: Fa
 def test_with_a_slow_clock_sessions_live_longer_by_as_much(world: World, fault: Fault) -> None:
     token, ended = world.door.login(), world.door.login_at(NOW - TTL)
     with _off_by(world, -300):
-        exchange, living = proxied(world, token), proxied(world, ended)
+        exchange, living = proxied(world.door, token), proxied(world.door, ended)
         opened = _decrypted(world, token, USERS["A"]["session_key"])
-    check(world, fault, exchange)
+    check(world, fault, exchange, Asked(upstream=1, store=1, secrets=1))
     assert (exchange.answer.status, living.answer.status) == (200, 200)
     assert opened.answer.code == "DecryptFailed"  # its watermark lies 295 s in the future
 
@@ -328,8 +314,9 @@ def test_with_a_slow_clock_sessions_live_longer_by_as_much(world: World, fault: 
 def test_a_clock_that_jumps_back_an_hour_harms_nobody(world: World, fault: Fault) -> None:
     token = world.door.login()
     with _off_by(world, -3600):
-        check(world, fault, proxied(world, token))
-        assert login(world).answer.status == 200
+        # A secret that was read in the future is read anew.
+        check(world, fault, proxied(world.door, token), Asked(upstream=1, store=1, secrets=1))
+        assert login(world.door).answer.status == 200
         failed = world.door.send("POST", "/decrypt", token=token, json_body=JUNK)
         assert failed.answer.code == "DecryptFailed"
     world.forget_failures()
@@ -371,9 +358,12 @@ def test_a_log_that_fails_fails_no_request(
     app = world.door.app
     headers = [("Authorization", f"Bearer {token}")]
     event = event_of("GET", "/api/echo", headers, None, app.routes)
-    with world.door.inside(), contextlib.redirect_stdout(STREAMS[stream]()):
+    broken = contextlib.redirect_stdout(STREAMS[stream]())
+    with world.door.inside(), world.watching() as watched, broken:
         assert app(event, None)["statusCode"] == 200
-    check(world, fault, proxied(world, token))
+    assert len(watched.upstream) == 1
+    kept_in(world, watched.seen)
+    check(world, fault, proxied(world.door, token), ONCE)
 
 
 # --- odd events ----------------------------------------------------------------------------------
@@ -433,7 +423,7 @@ def test_an_odd_event_is_refused_without_a_trace(world: World, fault: Fault, sha
     assert exchange.answer.status < 500
     assert exchange.answer.code
     assert "Traceback" not in str(exchange.answer) + "".join(exchange.seen.lines)
-    assert (exchange.wechat, exchange.store) == ([], [])
+    assert asked_in(world, exchange) == Asked()
     always(world, exchange)
 
 
@@ -442,7 +432,7 @@ def test_an_odd_event_is_refused_without_a_trace(world: World, fault: Fault, sha
 
 @covers("RUN-21")
 def test_the_functions_have_their_instances_to_themselves(fault: Fault) -> None:
-    template = json.loads((ROOT / "resources.json").read_text())
+    template = json.loads((alone.ROOT / "resources.json").read_text())
     reserved = [
         resource["Properties"]["ReservedConcurrentExecutions"]
         for resource in template["Resources"].values()
@@ -457,13 +447,20 @@ def test_a_slow_upstream_holds_no_login_up(world: World, token: str, fault: Faul
     door = world.open_door(UPSTREAM_TIMEOUT="0.8")
     headers = [("Authorization", f"Bearer {token}")]
     event = event_of("GET", "/api/slow", headers, None, door.app.routes)
-    with world.upstream.scripted(silence), ThreadPoolExecutor(8) as pool, door.inside():
+    with (
+        world.upstream.scripted(silence),
+        ThreadPoolExecutor(8) as pool,
+        door.inside(),
+        world.watching() as watched,
+    ):
         slow = [pool.submit(door.app, event, None) for _ in range(8)]
-        exchange = world.door.send("POST", "/login", json_body={"code": "code-A"})
+        quick = world.door.app(_login_event(world, CODE), None)
         finished = sum(one.done() for one in slow)
         answers = [one.result() for one in slow]
-    assert exchange.answer.status == 200
+    assert quick["statusCode"] == 200
     assert finished == 0  # all of them were still waiting
+    assert (len(watched.wechat), len(watched.upstream)) == (1, 8)
+    kept_in(world, watched.seen)
     assert {answer["statusCode"] for answer in answers} == set(fault.statuses)
     codes = {json.loads(answer["body"])["Code"] for answer in answers}
     assert codes == {fault.code}
@@ -471,5 +468,5 @@ def test_a_slow_upstream_holds_no_login_up(world: World, token: str, fault: Faul
 
 def test_a_refused_login_says_nothing_of_wechats_words(world: World) -> None:
     with world.wechat.scripted(said(refusal(40029))):
-        exchange = login(world)
+        exchange = login(world.door)
     assert "canary-errmsg" not in str(exchange.answer)

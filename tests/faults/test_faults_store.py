@@ -1,6 +1,7 @@
 """DynamoDB fails: throttled, down, slow, refused, or holding what it should not."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,23 +16,25 @@ from tests.attacks.aws_front import Fault as AwsFault
 from tests.attacks.aws_front import Forward, Operation, refusing
 from tests.attacks.events import ODDITIES
 from tests.attacks.runner import JUNK
-from tests.attacks.world import TTL, Exchange, World
+from tests.attacks.wechat import USERS
+from tests.attacks.world import APPID, TTL, Exchange, World
 from tests.fakes import NOW
-from tests.faults.corpus import Fault, always, check, covers, covers_each, sessions_in
-from tests.misbehaving import full_backlog
+from tests.faults.corpus import (
+    ALLOWANCE,
+    Asked,
+    Fault,
+    always,
+    check,
+    covers,
+    covers_each,
+    reported,
+    seconds,
+    sessions_in,
+)
+from tests.faults.user import login, proxied
+from tests.misbehaving import HOST, full_backlog
 
-
-def login(world: World, **fields: object) -> Exchange:
-    """Log user A in."""
-    exchange = world.door.send("POST", "/login", json_body={"code": "code-A", **fields})
-    if exchange.answer.status == 200:
-        world.secrets["token"].add(exchange.answer.json["token"])
-    return exchange
-
-
-def proxied(world: World, token: str) -> Exchange:
-    """Send a request upstream."""
-    return world.door.send("GET", "/api/echo", token=token)
+USER = USERS["A"]
 
 
 def failed_decryption(world: World, token: str) -> Exchange:
@@ -52,9 +55,8 @@ def test_no_token_is_given_for_a_session_that_is_not_stored(world: World, fault:
     before = sessions_in(world)
     throttled = refusing("ProvisionedThroughputExceededException")
     with world.aws.failing("PutItem", throttled, times=5):
-        exchange = login(world)
-    check(world, fault, exchange)
-    assert 2 <= len(named(exchange, "PutItem")) <= 3
+        exchange = login(world.door)
+    check(world, fault, exchange, Asked(wechat=1, store=2))
     assert sessions_in(world) == before
 
 
@@ -62,21 +64,22 @@ def test_no_token_is_given_for_a_session_that_is_not_stored(world: World, fault:
 def test_a_write_whose_answer_is_lost_is_made_once(world: World, fault: Fault) -> None:
     before = sessions_in(world)
     with world.aws.failing("PutItem", aws_front.done_but_unanswered, times=1):
-        exchange = login(world)
-    check(world, fault, exchange)
+        exchange = login(world.door)
+    # The second put meets the first one's item, and looks whose it is.
+    check(world, fault, exchange, Asked(wechat=1, store=3))
     assert exchange.answer.status == 200
     assert sessions_in(world) == before + 1
-    assert proxied(world, exchange.answer.json["token"]).answer.status == 200
+    assert proxied(world.door, exchange.answer.json["token"]).answer.status == 200
 
 
 @covers("DDB-07")
 def test_a_token_that_exists_is_never_given_again(world: World, fault: Fault) -> None:
     with world.aws.failing("PutItem", refusing("ConditionalCheckFailedException"), times=1):
-        exchange = login(world)
-    check(world, fault, exchange)
+        exchange = login(world.door)
+    check(world, fault, exchange, Asked(wechat=1, store=3))
     first, second = named(exchange, "PutItem")
     assert first.parameters["Item"]["item"] != second.parameters["Item"]["item"]
-    assert proxied(world, exchange.answer.json["token"]).answer.status == 200
+    assert proxied(world.door, exchange.answer.json["token"]).answer.status == 200
 
 
 def _cancelled(*reasons: str) -> AwsFault:
@@ -91,11 +94,10 @@ def test_a_conflict_is_tried_again_and_then_is_all_or_nothing(
 ) -> None:
     old = world.door.login()
     with world.aws.failing("TransactWriteItems", _cancelled("TransactionConflict", "None"), times):
-        exchange = login(world, replaces=old)
-    check(world, fault, exchange)
+        exchange = login(world.door, replaces=old)
+    check(world, fault, exchange, Asked(wechat=1, store=1 + min(times + 1, 3)))
     assert exchange.answer.status == status
-    assert len(named(exchange, "TransactWriteItems")) == min(times + 1, 3)
-    assert proxied(world, old).answer.status == (401 if status == 200 else 200)
+    assert proxied(world.door, old).answer.status == (401 if status == 200 else 200)
 
 
 @covers("DDB-09")
@@ -103,15 +105,15 @@ def test_a_conflict_is_tried_again_and_then_is_all_or_nothing(
 def test_of_two_writes_both_or_none_is_made(world: World, fault: Fault, reason: str) -> None:
     old, before = world.door.login(), sessions_in(world)
     with world.aws.failing("TransactWriteItems", _cancelled("None", reason)):
-        exchange = login(world, replaces=old)
-    check(world, fault, exchange)
+        exchange = login(world.door, replaces=old)
+    check(world, fault, exchange, Asked(wechat=1, store=2))
     assert exchange.answer.status == 503
     assert sessions_in(world) == before
-    assert proxied(world, old).answer.status == 200
+    assert proxied(world.door, old).answer.status == 200
 
 
 def test_a_login_makes_one_write(world: World) -> None:
-    assert [write.name for write in login(world).writes] == ["PutItem"]
+    assert [write.name for write in login(world.door).writes] == ["PutItem"]
 
 
 # --- the session is read -------------------------------------------------------------------------
@@ -128,19 +130,17 @@ def test_a_read_that_fails_is_no_401_and_lets_nobody_through(
     world: World, token: str, fault: Fault, injected: AwsFault
 ) -> None:
     with world.aws.failing("GetItem", injected):
-        exchange = proxied(world, token)
-    check(world, fault, exchange)
-    assert exchange.upstream == []
-    assert len(named(exchange, "GetItem")) <= 3
-    assert exchange.seconds < 4
-    assert proxied(world, token).answer.status == 200
+        exchange = proxied(world.door, token)
+    check(world, fault, exchange, Asked(store=2))
+    assert exchange.seconds < 2 * seconds("dynamodb_attempt") + ALLOWANCE
+    assert proxied(world.door, token).answer.status == 200
 
 
 def test_a_store_that_drips_ends_at_the_deadline(world: World, token: str) -> None:
     with world.aws.failing("GetItem", aws_front.dripping):
-        exchange = proxied(world, token)
+        exchange = proxied(world.door, token)
     assert exchange.answer.code == "StoreUnavailable"
-    assert exchange.seconds < 4
+    assert exchange.seconds < 2 * seconds("dynamodb_attempt") + ALLOWANCE
     always(world, exchange)
 
 
@@ -149,30 +149,26 @@ def test_a_store_that_accepts_no_connection_fails_fast_and_closed(
     world: World, token: str, fault: Fault
 ) -> None:
     with full_backlog() as port:
-        address = f"http://127.0.0.1:{port}"
-        door = world.open_door(AWS_ENDPOINT_URL_DYNAMODB=address)
-        exchange = door.send("GET", "/api/echo", token=token)
-    check(world, fault, exchange)
-    assert exchange.upstream == []
-    assert exchange.seen.addresses.count(("127.0.0.1", port)) <= 3
+        door = world.open_door(AWS_ENDPOINT_URL_DYNAMODB=f"http://{HOST}:{port}")
+        exchange = proxied(door, token)
+    check(world, fault, exchange, Asked(store=2), at={"store": (HOST, port)})
 
 
 @covers("DDB-16")
 def test_a_connection_that_died_in_the_freeze_is_replaced(
     world: World, token: str, fault: Fault
 ) -> None:
-    proxied(world, token)  # the connection stands
+    proxied(world.door, token)  # the connection stands
     with world.aws.failing("GetItem", aws_front.dead, times=1):
-        exchange = proxied(world, token)
-    check(world, fault, exchange)
-    assert len(named(exchange, "GetItem")) == 2
+        exchange = proxied(world.door, token)
+    check(world, fault, exchange, Asked(upstream=1, store=2))
 
 
 @covers("DDB-25")
 def test_sessions_are_read_consistently(world: World, fault: Fault) -> None:
     token = world.door.login()
-    exchange = proxied(world, token)
-    check(world, fault, exchange)
+    exchange = proxied(world.door, token)
+    check(world, fault, exchange, Asked(upstream=1, store=1))
     assert named(exchange, "GetItem")[0].parameters["ConsistentRead"] is True
     keys = named(failed_decryption(world, token), "BatchGetItem")[0].parameters["RequestItems"]
     assert keys[world.table]["ConsistentRead"] is True
@@ -180,26 +176,32 @@ def test_sessions_are_read_consistently(world: World, fault: Fault) -> None:
 
 # --- every operation, refused --------------------------------------------------------------------
 
-ROUTES: dict[str, tuple[str, Callable[[World, str], Exchange]]] = {
-    "login": ("PutItem", lambda world, _token: login(world)),
+Route = tuple[str, Asked, Callable[[World, str], Exchange]]
+
+ROUTES: dict[str, Route] = {
+    "login": ("PutItem", Asked(wechat=1, store=1), lambda world, _token: login(world.door)),
     "login that replaces": (
         "TransactWriteItems",
-        lambda world, token: login(world, replaces=token),
+        Asked(wechat=1, store=2),
+        lambda world, token: login(world.door, replaces=token),
     ),
-    "proxy": ("GetItem", proxied),
-    "decrypt": ("BatchGetItem", failed_decryption),
-    "decrypt's counter": ("UpdateItem", failed_decryption),
+    "proxy": ("GetItem", Asked(store=1), lambda world, token: proxied(world.door, token)),
+    "decrypt": ("BatchGetItem", Asked(store=1), failed_decryption),
+    "decrypt's counter": ("UpdateItem", Asked(store=2), failed_decryption),
     "logout": (
         "DeleteItem",
+        Asked(store=1),
         lambda world, token: world.door.send("POST", "/logout", token=token, json_body={}),
     ),
     "logout everywhere": (
         "Query",
+        Asked(store=1),
         lambda world, token: world.door.send(
             "POST", "/logout", token=token, json_body={"everywhere": True}
         ),
     ),
 }
+"""The operation that fails, who is asked where it fails at once, and the request."""
 
 
 @covers_each(
@@ -212,14 +214,13 @@ ROUTES: dict[str, tuple[str, Callable[[World, str], Exchange]]] = {
 def test_what_the_operator_must_repair_is_told_once(
     world: World, token: str, fault: Fault, injected: AwsFault, route: str
 ) -> None:
-    operation, send = ROUTES[route]
+    operation, asked, send = ROUTES[route]
     world.forget_failures()
     with world.aws.failing(operation, injected):
         exchange = send(world, token)
-    check(world, fault, exchange)
-    assert len(named(exchange, operation)) == 1
-    assert exchange.seen.events[0]["level"] == "ERROR"
-    assert proxied(world, token).answer.status == 200
+    check(world, fault, exchange, asked)
+    assert reported(exchange)["level"] == "ERROR"
+    assert proxied(world.door, token).answer.status == 200
 
 
 DOWN = {
@@ -233,13 +234,13 @@ DOWN = {
 def test_a_store_that_is_down_is_a_503_on_every_route(
     world: World, token: str, route: str, kind: str
 ) -> None:
-    operation, send = ROUTES[route]
+    operation, _, send = ROUTES[route]
     world.forget_failures()
     with world.aws.failing(operation, DOWN[kind]):
         exchange = send(world, token)
     assert exchange.answer.code == "StoreUnavailable"
     always(world, exchange)
-    assert proxied(world, token).answer.status == 200
+    assert proxied(world.door, token).answer.status == 200
 
 
 @covers("DDB-27")
@@ -249,9 +250,9 @@ def test_a_failure_that_cannot_be_counted_is_not_answered_and_login_lives(
     world.forget_failures()
     with world.aws.failing("UpdateItem", refusing("InternalServerError", status=500)):
         exchange = failed_decryption(world, token)
-        assert login(world).answer.status == 200
-        assert proxied(world, token).answer.status == 200
-    check(world, fault, exchange)
+        assert login(world.door).answer.status == 200
+        assert proxied(world.door, token).answer.status == 200
+    check(world, fault, exchange, Asked(store=3))
 
 
 # --- items that a foreign hand has touched -------------------------------------------------------
@@ -269,10 +270,9 @@ def test_an_odd_item_is_a_refused_token_and_an_alarm(
 ) -> None:
     token = world.door.login()
     world.change_item(token, **injected)
-    exchange = proxied(world, token)
-    check(world, fault, exchange)
-    assert exchange.upstream == []
-    assert exchange.seen.events[0]["reason"] == "item is malformed"
+    exchange = proxied(world.door, token)
+    check(world, fault, exchange, Asked(store=1))
+    assert reported(exchange)["reason"] == "item is malformed"
     world.drop_item(token)
 
 
@@ -302,14 +302,15 @@ def test_a_session_that_vanished_does_not_come_back(
         if operation == "UpdateItem":
             assert failed_decryption(world, token).answer.status == 422
         else:
-            assert login(world, replaces=token).answer.status == 200
-    exchange = proxied(world, token)
-    check(world, fault, exchange)
+            assert login(world.door, replaces=token).answer.status == 200
+    exchange = proxied(world.door, token)
+    check(world, fault, exchange, Asked(store=1))
     assert exchange.answer.status == 401
     world.forget_failures()
 
 
-ROUNDS = 30
+ROUNDS = 1000 if os.environ.get("CI") == "true" else 30
+"""The entry says 1000, which takes half a minute: at the desk some are enough."""
 
 
 @covers("DDB-24")
@@ -318,24 +319,24 @@ def test_after_a_logout_was_answered_nothing_brings_the_token_back(
 ) -> None:
     outcomes = [_race(world) for _ in range(ROUNDS)]
     assert outcomes == [(204, 401)] * ROUNDS
-    check(world, fault, proxied(world, world.door.login()))
+    check(world, fault, proxied(world.door, world.door.login()), Asked(upstream=1, store=1))
 
 
 def _race(world: World) -> tuple[int, int]:
     """Log out while the token is used in every other way; then use it once more."""
-    token, services = world.door.login(), world.door.module.services
-    user = Token.parse(token)
-    session, failures = services.sessions.find_with_keys(user)
+    sessions = world.door.module.services.sessions
+    token = sessions.create(APPID, USER["openid"], None, USER["session_key"], None)
+    session, failures = sessions.find_with_keys(token)
     others = [
-        threading.Thread(target=services.sessions.count_failure, args=(session, failures)),
-        threading.Thread(target=_find, args=(services.sessions, user)),
+        threading.Thread(target=sessions.count_failure, args=(session, failures)),
+        threading.Thread(target=_find, args=(sessions, token)),
     ]
     for other in others:
         other.start()
-    ended = world.door.send("POST", "/logout", token=token, json_body={})
+    ended = world.door.send("POST", "/logout", token=token.text, json_body={})
     for other in others:
         other.join()
-    return ended.answer.status, proxied(world, token).answer.status
+    return ended.answer.status, proxied(world.door, token.text).answer.status
 
 
 def _find(sessions: Any, token: Token) -> None:
@@ -347,4 +348,4 @@ def test_the_clean_up_alone_ends_nothing(world: World) -> None:
     token = world.door.login_at(NOW - TTL)
     item = next(i for i in world.items() if i["item"]["B"] == Token.parse(token).item)
     assert json.loads(item["expires_at"]["N"]) == NOW  # it is still there, and refused
-    assert proxied(world, token).answer.code == "InvalidToken"
+    assert proxied(world.door, token).answer.code == "InvalidToken"
