@@ -4,6 +4,7 @@ Secrets: `<prefix>app/<appid>` = `{"appsecret": "…"}`, `<prefix>signing` = `{"
 "private_key"}` (PEM, P-256). No value, and no error that may carry one, reaches a log line.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,13 +25,22 @@ STALE = 3600.0
 REREAD = 30.0
 """Seconds between two fresh reads of one secret: a wrong secret must not become a bill."""
 
-TRIES = 2
+PAUSE = 10.0
+"""Seconds that a service in trouble is spared: no second try, no new one where a value is kept."""
 
 _OPERATORS_FAULTS = AWS_OPERATORS_FAULTS | {
     "DecryptionFailure",
     "InvalidParameterException",
     "InvalidRequestException",
 }
+# The last six: the SDK stumbles over an answer of another shape (CreatedDate a text, say).
+_FAILURES = (
+    *(BotoCoreError, ClientError),
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
+
+_NO_OBJECT = "secret is not a JSON object"
+_APPSECRET = re.compile(r"[!-~]{1,128}")
 
 
 class SecretsClient(Protocol):
@@ -53,18 +63,32 @@ class Version:
 
 @dataclass
 class _Kept:
+    """A version, when it was read, when it was last asked for, and how long that is enough."""
+
     version: Version
     read_at: float
+    asked_at: float
+    enough: float = KEEP
 
 
 class Secrets:
-    """Reads secrets and keeps them in this container; safe to share among threads."""
+    """Reads secrets and keeps them in this container; safe to share among threads.
 
-    def __init__(self, client: Callable[[], SecretsClient], clock: Callable[[], float]) -> None:
+    `alert` tells the operator that a stale value is used.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], SecretsClient],
+        clock: Callable[[], float],
+        alert: Callable[..., None],
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._alert = alert
         self._kept: dict[str, _Kept] = {}
-        self._reread_at: dict[str, float] = {}
+        self._fresh: dict[str, tuple[list[Version], float]] = {}
+        self._retried_at: float | None = None
         self._lock = threading.Lock()
 
     def current(self, name: str) -> Version:
@@ -77,49 +101,67 @@ class Secrets:
         with self._lock:
             now = self._clock()
             kept = self._kept.get(name)
-            if kept and 0 <= now - kept.read_at < KEEP:
+            if kept and 0 <= now - kept.asked_at < kept.enough:
                 return kept.version
             try:
-                return self._read(name, now)
-            except SecretsUnavailable:
-                if kept and KEEP <= now - kept.read_at < STALE:
-                    return kept.version
-                raise
+                return self._keep(name, self._fetch(name, "AWSCURRENT"), now)
+            except SecretsUnavailable as error:
+                if kept is None or now - kept.read_at >= STALE:
+                    raise
+                self._alert("StaleSecret", secret=name, reason=error.evidence["reason"])
+                kept.asked_at, kept.enough = now, min(PAUSE, kept.read_at + STALE - now)
+                return kept.version
 
-    def afresh(self, name: str) -> Version | None:
-        """Read the current version anew, or give None if that was done REREAD seconds ago.
+    def instead(self, name: str, is_refused: Callable[[Version], bool]) -> Version | None:
+        """Keep, and give, a version other than a refused one; None where there is none.
+
+        First what the service now calls current, then what it called so before the last
+        rotation. What it said is used for REREAD seconds before it is asked again.
 
         Raises:
-            Misconfigured, SecretsUnavailable: as `current`, but without a fallback.
+            Misconfigured, SecretsUnavailable: as `current`, but without a fallback; then the
+                next refusal asks again.
         """
         with self._lock:
             now = self._clock()
-            if 0 <= now - self._reread_at.get(name, float("-inf")) < REREAD:
-                return None
-            self._reread_at[name] = now
-            return self._read(name, now)
+            fresh = self._fresh.get(name)
+            if fresh is None or not 0 <= now - fresh[1] < REREAD:
+                fresh = self._fresh[name] = self._reread(name, is_refused), now
+            found = next((each for each in fresh[0] if not is_refused(each)), None)
+            return found and self._keep(name, found, now)
 
     def previous(self, name: str) -> Version | None:
-        """Give the version before the last rotation (AWSPREVIOUS), None where there is none."""
+        """Give the version before the last rotation (AWSPREVIOUS), None where there is none.
+
+        Raises:
+            Misconfigured, SecretsUnavailable: if the service does not tell.
+        """
         try:
             return self._fetch(name, "AWSPREVIOUS")
-        except (Misconfigured, SecretsUnavailable):
-            return None
-
-    def prefer(self, name: str, version: Version) -> None:
-        """Use a version that was seen to work in place of the current one, for KEEP seconds."""
-        with self._lock:
-            self._kept[name] = _Kept(version, self._clock())
+        except Misconfigured as error:
+            if error.evidence["reason"] in ("ResourceNotFoundException", _NO_OBJECT):
+                return None
+            raise
 
     def forget(self, name: str) -> None:
         """Read a secret anew when it is next asked for: a repaired one works at once."""
         with self._lock:
             self._kept.pop(name, None)
 
-    def _read(self, name: str, now: float) -> Version:
-        version = self._fetch(name, "AWSCURRENT")
-        self._kept[name] = _Kept(version, now)
+    def _keep(self, name: str, version: Version, now: float) -> Version:
+        self._kept[name] = _Kept(version, read_at=now, asked_at=now)
         return version
+
+    def _reread(self, name: str, is_refused: Callable[[Version], bool]) -> list[Version]:
+        current = self._fetch(name, "AWSCURRENT")
+        if not is_refused(current):
+            return [current]
+        previous = self.previous(name)
+        # A previous version that never was a usable secret is none to try.
+        with suppress(Misconfigured):
+            if previous is not None and not is_refused(previous):
+                return [current, previous]
+        return [current]
 
     def _fetch(self, name: str, stage: str) -> Version:
         answer = self._ask(name, stage)
@@ -128,22 +170,31 @@ class Secrets:
             document = answer["SecretString"].encode(errors="surrogatepass")
             fields = strict_json.load_object(document)
         except (strict_json.NotStrictJson, KeyError, AttributeError):
-            raise Misconfigured(reason="secret is not a JSON object", secret=name) from None
+            raise Misconfigured(reason=_NO_OBJECT, secret=name) from None
         created = answer.get("CreatedDate")
         return Version(fields, created.timestamp() if created else 0.0)
 
     def _ask(self, name: str, stage: str) -> Any:
-        for _ in range(TRIES):
-            try:
-                return self._client().get_secret_value(SecretId=name, VersionStage=stage)
-            except (BotoCoreError, ClientError) as error:
-                reason = _reason(error)
-                if reason in _OPERATORS_FAULTS:
-                    raise Misconfigured(reason=reason, secret=name) from error
-        raise SecretsUnavailable(reason=reason, secret=name)
+        try:
+            return self._try(name, stage)
+        except SecretsUnavailable:
+            # A request may need several secrets: it waits in vain for two tries, not for all.
+            now = self._clock()
+            if self._retried_at is not None and 0 <= now - self._retried_at < PAUSE:
+                raise
+            self._retried_at = now
+            return self._try(name, stage)
+
+    def _try(self, name: str, stage: str) -> Any:
+        try:
+            return self._client().get_secret_value(SecretId=name, VersionStage=stage)
+        except _FAILURES as error:
+            reason = _reason(error)
+            fault = Misconfigured if reason in _OPERATORS_FAULTS else SecretsUnavailable
+            raise fault(reason=reason, secret=name) from error
 
 
-def _reason(error: BotoCoreError | ClientError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ClientError):
         return str(error.response["Error"]["Code"])
     return type(error).__name__
@@ -176,7 +227,7 @@ class AppSecrets:
         if version.fields.get("appid", appid) != appid:
             raise Misconfigured(reason="appid differs", secret=self._name(appid))
         appsecret = text(version, "appsecret", self._name(appid))
-        if not (appsecret.isascii() and appsecret.isprintable()) or len(appsecret) > 128:
+        if not _APPSECRET.fullmatch(appsecret):
             raise Misconfigured(reason="appsecret is malformed", secret=self._name(appid))
         return appsecret
 
@@ -196,29 +247,23 @@ class AppSecrets:
     def after_refusal(self, appid: str, refused: str) -> str | None:
         """Give another appsecret after WeChat refused one (errcode 40125), or None.
 
-        First what Secrets Manager now calls current, then what it called so before the last
-        rotation: WeChat and Secrets Manager never change in the same instant.
+        WeChat and Secrets Manager never change in the same instant, so it may be a newer one or
+        the one before.
 
         Raises:
-            Misconfigured, SecretsUnavailable: as Secrets.afresh.
+            Misconfigured, SecretsUnavailable: as Secrets.instead.
         """
-        name = self._name(appid)
-        kept = self._appsecret(appid, self._secrets.current(name))
+        kept = self.current(appid)
         if kept != refused:  # another thread has found it meanwhile
             return kept
-        fresh = self._secrets.afresh(name)
-        if fresh is None:
-            return None
-        appsecret = self._appsecret(appid, fresh)
-        if appsecret != refused:
-            return appsecret
-        previous = self._secrets.previous(name)
-        if previous is None:
-            return None
-        # A previous version that never was an appsecret is none to try.
-        with suppress(Misconfigured):
-            older = self._appsecret(appid, previous)
-            if older != refused:
-                self._secrets.prefer(name, previous)
-                return older
-        return None
+        name = self._name(appid)
+
+        def is_refused(version: Version) -> bool:
+            return self._appsecret(appid, version) == refused
+
+        try:
+            found = self._secrets.instead(name, is_refused)
+        except Misconfigured:
+            self._secrets.forget(name)
+            raise
+        return self._appsecret(appid, found) if found else None

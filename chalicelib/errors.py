@@ -14,8 +14,17 @@ from chalice.app import ChaliceUnhandledError
 AWS_OPERATORS_FAULTS = frozenset(
     (
         "AccessDeniedException",
+        "ConfigParseError",
+        "EndpointResolutionError",
         "IncompleteSignatureException",
+        "InfiniteLoopConfigError",
+        "InvalidChecksumConfigError",
+        "InvalidConfigError",
+        "InvalidDefaultsMode",
+        "InvalidIMDSEndpointModeError",
         "InvalidRegionError",
+        "InvalidS3UsEast1RegionalEndpointConfigError",
+        "InvalidSTSRegionalEndpointsConfigError",
         "InvalidSignatureException",
         "MissingAuthenticationTokenException",
         "NoCredentialsError",

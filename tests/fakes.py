@@ -15,7 +15,7 @@ NOW = 1_900_000_000
 class Clock:
     """A clock that stands still until a test moves it (epoch seconds)."""
 
-    now: float = NOW
+    now: float = float(NOW)
 
     def __call__(self) -> float:
         return self.now
@@ -23,6 +23,16 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move on, or back."""
         self.now += seconds
+
+
+class Alerts:
+    """Takes alerts in place of Services.alert; `told` lists (what, facts)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, str]]] = []
+
+    def __call__(self, what: str, **facts: str) -> None:
+        self.told.append((what, facts))
 
 
 def client_error(code: str) -> ClientError:
@@ -34,13 +44,15 @@ class SecretsManager:
     """Secrets Manager in memory, in place of botocore's client.
 
     `put` rotates: the new version is AWSCURRENT, the one before it AWSPREVIOUS. While `failure`
-    is set, every call raises it. `calls` lists (name, stage).
+    is set, every call raises it; `previous_failure` those for AWSPREVIOUS. `calls` lists (name,
+    stage).
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._versions: dict[str, list[dict[str, object]]] = {}
         self.failure: Exception | None = None
+        self.previous_failure: Exception | None = None
         self.calls: list[tuple[str, str]] = []
 
     def put(self, name: str, value: object) -> None:
@@ -58,6 +70,8 @@ class SecretsManager:
         self.calls.append((SecretId, VersionStage))
         if self.failure is not None:
             raise self.failure
+        if self.previous_failure is not None and VersionStage == "AWSPREVIOUS":
+            raise self.previous_failure
         age = {"AWSCURRENT": 1, "AWSPREVIOUS": 2}[VersionStage]
         versions = self._versions.get(SecretId, [])
         if len(versions) < age:

@@ -21,7 +21,7 @@ from chalicelib.assertions import DATA_LIFE, ISSUER, OVERLAP, RETIRE, Assertions
 from chalicelib.credentials import KEEP, Secrets
 from chalicelib.errors import Misconfigured, SecretsUnavailable
 from chalicelib.handlers.proxy import KEY_SET_LIFE
-from tests.fakes import NOW, Clock, SecretsManager, client_error, told_by
+from tests.fakes import NOW, Alerts, Clock, SecretsManager, client_error, told_by
 
 NAME = "wxgate/signing"
 AUDIENCE = "https://api.example.com/base"
@@ -47,7 +47,7 @@ def manager(clock: Clock) -> SecretsManager:
 
 @pytest.fixture
 def assertions(manager: SecretsManager, clock: Clock) -> Assertions:
-    return Assertions(Secrets(lambda: manager, clock), NAME, AUDIENCE, clock)
+    return Assertions(Secrets(lambda: manager, clock, Alerts()), NAME, AUDIENCE, clock)
 
 
 def verified(token: str, key_set: dict[str, Any], now: float) -> dict[str, Any]:
@@ -120,7 +120,9 @@ def test_a_changed_assertion_does_not_verify(assertions: Assertions, clock: Cloc
 def test_an_assertion_for_another_audience_does_not_verify(
     manager: SecretsManager, clock: Clock
 ) -> None:
-    other = Assertions(Secrets(lambda: manager, clock), NAME, "https://other.example.com", clock)
+    other = Assertions(
+        Secrets(lambda: manager, clock, Alerts()), NAME, "https://other.example.com", clock
+    )
     with pytest.raises(jwt.InvalidAudienceError):
         verified(other.sign({"sub": "u"}, 60), other.key_set(), clock())
 
@@ -206,7 +208,7 @@ def test_a_previous_version_that_never_was_a_key_stops_nothing(
     manager = SecretsManager(clock)
     manager.put(NAME, placeholder)
     manager.put(NAME, {"kid": "k1", "private_key": p256()})
-    assertions = Assertions(Secrets(lambda: manager, clock), NAME, AUDIENCE, clock)
+    assertions = Assertions(Secrets(lambda: manager, clock, Alerts()), NAME, AUDIENCE, clock)
     assert kids(assertions.key_set()) == ["k1"]
     assert kid_of(assertions.sign({}, 60)) == "k1"
 
@@ -214,7 +216,7 @@ def test_a_previous_version_that_never_was_a_key_stops_nothing(
 def test_the_same_key_stored_twice_is_published_once(manager: SecretsManager, clock: Clock) -> None:
     current = manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
     manager.put(NAME, current["SecretString"])
-    assertions = Assertions(Secrets(lambda: manager, clock), NAME, AUDIENCE, clock)
+    assertions = Assertions(Secrets(lambda: manager, clock, Alerts()), NAME, AUDIENCE, clock)
     assert kids(assertions.key_set()) == ["k1"]
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from chalicelib import logs
 from chalicelib import services as root
-from chalicelib.credentials import TRIES
-from chalicelib.errors import Misconfigured, UpstreamUnreachable
+from chalicelib.credentials import KEEP
+from chalicelib.errors import Misconfigured, SecretsUnavailable, UpstreamUnreachable
 from chalicelib.request import Request
 from chalicelib.response import Answer
 from chalicelib.services import Services
@@ -24,7 +24,7 @@ from chalicelib.settings import NEEDS
 from simulator import aws, desk
 from simulator.gateway import event_of
 from tests.fakes import Clock
-from tests.misbehaving import HOST
+from tests.misbehaving import HOST, Misbehaving, answers
 
 APPID = "wx4f4bc4dec97d474b"
 GOOD = {
@@ -122,8 +122,8 @@ def test_a_service_is_built_once_also_where_threads_ask_at_once(
 
 
 def test_what_settings_cannot_see_is_refused_at_the_connection(clock: Clock) -> None:
-    # A decimal host is no address to the settings; the resolver reads 127.0.0.1.
-    services = Services({**GOOD, "UPSTREAM_URL": "https://2130706433"}, clock)
+    # To the settings it is a public address; a NAT64 gateway makes 127.0.0.1 of it.
+    services = Services({**GOOD, "UPSTREAM_URL": "https://[64:ff9b::7f00:1]"}, clock)
     request = Request.from_event(event_of("GET", "/api/a", [], None, ["/api/{proxy+}"]), None)
     with pytest.raises(UpstreamUnreachable) as caught:
         services.upstream.forward(request, "a", None)
@@ -173,7 +173,75 @@ def test_secrets_manager_has_two_seconds_in_all(with_engine: Services) -> None:
     client = with_engine._secrets_client
     assert client.meta.config.retries["total_max_attempts"] == 1
     # An attempt of the SDK's is held as a whole: its own timeouts bound single reads.
-    assert client._endpoint.http_session._seconds * TRIES < 2
+    assert client._endpoint.http_session._seconds * 2 < 2
+
+
+DATES: list[object] = ["x", [1], {}, 1e300, -1e12, 10**400]
+BINARIES: list[object] = [5, "é", [1], {}]
+KINDS: list[object] = [5, ["x"], {"x": 1}, True]
+MISSHAPEN = [
+    *(answers(json.dumps({"SecretString": "{}", "CreatedDate": date}).encode()) for date in DATES),
+    *(answers(json.dumps({"SecretBinary": value}).encode()) for value in BINARIES),
+    *(
+        answers(json.dumps({"__type": kind}).encode(), status=status)
+        for kind in KINDS
+        for status in ("302 Found", "400 Bad Request", "500 Oops")
+    ),
+]
+
+
+def test_an_answer_of_another_shape_is_a_passing_fault(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Misbehaving(*MISSHAPEN) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        services = Services(GOOD, clock)
+        for _ in MISSHAPEN[1:]:  # the first is asked twice
+            with pytest.raises(SecretsUnavailable):
+                services._secrets.current("wxgate/signing")
+        services._secrets_client.close()
+    assert server.connections == len(MISSHAPEN)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("AWS_CONFIG_FILE", __file__, "ConfigParseError"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "weird", "InvalidSTSRegionalEndpointsConfigError"),
+        ("AWS_DEFAULTS_MODE", "weird", "InvalidDefaultsMode"),
+        ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "weird", "InvalidConfigError"),
+        ("AWS_REQUEST_CHECKSUM_CALCULATION", "weird", "InvalidChecksumConfigError"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "weird", "InvalidIMDSEndpointModeError"),
+        (
+            "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
+            "weird",
+            "InvalidS3UsEast1RegionalEndpointConfigError",
+        ),
+    ],
+)
+def test_a_setting_that_the_sdk_does_not_take_is_the_operators_fault(
+    name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Misconfigured) as caught:
+        Services(GOOD).assertions.key_set()
+    assert caught.value.evidence["reason"] == reason
+
+
+def test_a_stale_secret_rings_the_alarm(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.configure("INFO")
+    with Misbehaving(answers(b'{"SecretString":"{}"}'), answers(status="500 Oops")) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        services = Services(GOOD, clock)
+        with closing(services._secrets_client):
+            fresh = services._secrets.current("wxgate/signing")
+            clock.advance(KEEP)
+            assert services._secrets.current("wxgate/signing") is fresh
+    line = json.loads(capsys.readouterr().out)
+    told = {"alert": "StaleSecret", "secret": "wxgate/signing", "reason": "500"}
+    assert told.items() <= line.items()
 
 
 # --- the cold start ---

@@ -13,7 +13,7 @@ from chalicelib.opendata import Signed
 from chalicelib.transport import Reply
 from chalicelib.wechat import WeChat
 from simulator.wechat import cipher
-from tests.fakes import Clock, SecretsManager
+from tests.fakes import Alerts, Clock, SecretsManager
 
 GROUPS = json.loads((Path(__file__).parent / "corpus" / "vectors.json").read_text())
 VECTORS = {v["id"]: v for name in ("vectors", "negative", "synthetic") for v in GROUPS[name]}
@@ -132,7 +132,7 @@ def test_the_check_of_a_session_key_sends_the_published_signature(clock: Clock) 
     vector = VECTORS["syn-user-signature-empty-body"]
     manager = SecretsManager(clock)
     manager.put("app/wx1", {"appsecret": "s"})
-    secrets = AppSecrets(Secrets(lambda: manager, clock), "")
+    secrets = AppSecrets(Secrets(lambda: manager, clock, Alerts()), "")
     line: Any = _Line()
     wechat = WeChat(line, "https://wechat", ("wx1",), secrets, clock)
     assert wechat.session_key_is_valid("wx1", "openid", vector["session_key"], lambda: 20.0)

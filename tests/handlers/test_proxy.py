@@ -33,7 +33,7 @@ from chalicelib.tokens import Token, user_reference
 from chalicelib.transport import Reply, TimedOut
 from chalicelib.upstream import Upstream
 from simulator.gateway import event_of
-from tests.fakes import Clock, SecretsManager, Wire, client_error
+from tests.fakes import Alerts, Clock, SecretsManager, Wire, client_error
 from tests.test_upstream import NAMES, VALUES
 
 URL = "https://api.test/base"
@@ -82,7 +82,7 @@ class House:
     def __post_init__(self) -> None:
         self.vault = SecretsManager(self.clock)
         self.vault.put("wxgate/signing", {"kid": "k1", "private_key": PEM})
-        secrets = Secrets(lambda: self.vault, self.clock)
+        secrets = Secrets(lambda: self.vault, self.clock, Alerts())
         self.assertions = Assertions(secrets, "wxgate/signing", URL, self.clock)
         self.upstream = Upstream(self.wire, URL, 20, ("products/*", "news"))
 
