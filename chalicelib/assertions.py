@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
 
 from chalicelib.credentials import Secrets, Version, text
-from chalicelib.errors import Misconfigured
+from chalicelib.errors import Misconfigured, SecretsUnavailable
 
 ISSUER = "wxgate"
 
@@ -57,6 +57,14 @@ class Assertions:
         self._clock = clock
         self._loaded: tuple[Version, list[SigningKey]] | None = None
 
+    def ensure_key(self) -> None:
+        """Make sure of the signing key, before what cannot be had twice is spent.
+
+        Raises:
+            Misconfigured, SecretsUnavailable: if there is no usable signing key.
+        """
+        self._signing_key()
+
     def sign(self, claims: Mapping[str, Any], life: int) -> str:
         """Sign claims for `life` seconds; iss, aud, iat and exp are ours.
 
@@ -81,34 +89,51 @@ class Assertions:
 
     def key_set(self) -> dict[str, Any]:
         """Give the public keys that verifiers need now (RFC 7517 section 5)."""
-        _, keys = self._keys()
+        _, keys = self._keys(OVERLAP + DATA_LIFE)
         return {"keys": [key.jwk for key in keys]}
 
     def _signing_key(self) -> SigningKey:
-        version, keys = self._keys()
-        young = self._clock() - version.created_at < OVERLAP
-        return keys[-1] if young else keys[0]
+        version, keys = self._keys(OVERLAP)
+        return keys[-1] if self._age(version) < OVERLAP else keys[0]
 
-    def _keys(self) -> tuple[Version, list[SigningKey]]:
-        """The current version, its key first, and the previous key until RETIRE."""
+    def _age(self, version: Version) -> float:
+        return self._clock() - version.created_at
+
+    def _keys(self, needed: float) -> tuple[Version, list[SigningKey]]:
+        """The current version, its key first, and the previous key until RETIRE.
+
+        `needed` seconds after a rotation the previous key can be done without, if must be.
+        """
         version = self._secrets.current(self._name)
         if self._loaded is None or self._loaded[0] is not version:
+            keys = [self._current_key(version)]
             try:
-                self._loaded = (version, self._load(version))
-            except Misconfigured:
-                self._secrets.forget(self._name)
-                raise
+                keys += self._previous_keys(version)
+            except (Misconfigured, SecretsUnavailable):
+                if self._loaded is None or self._loaded[0] != version:
+                    if self._age(version) < needed:
+                        raise
+                    return version, keys  # not kept: the next request asks again
+                keys = self._loaded[1]  # the same version, read anew: what was told still holds
+            self._loaded = (version, keys)
         return self._loaded
 
-    def _load(self, version: Version) -> list[SigningKey]:
-        keys = [self._key(version)]
-        if self._clock() - version.created_at < RETIRE:
-            previous = self._secrets.previous(self._name)
-            if previous is not None and previous.fields != version.fields:
-                # A previous version that never was a key must not stop the current one.
-                with suppress(Misconfigured):
-                    keys.append(self._key(previous))
-        return keys
+    def _current_key(self, version: Version) -> SigningKey:
+        try:
+            return self._key(version)
+        except Misconfigured:
+            self._secrets.forget(self._name)
+            raise
+
+    def _previous_keys(self, current: Version) -> list[SigningKey]:
+        if self._age(current) >= RETIRE:
+            return []
+        previous = self._secrets.previous(self._name)
+        # A previous version that never was a key must not stop the current one.
+        with suppress(Misconfigured):
+            if previous is not None and previous.fields != current.fields:
+                return [self._key(previous)]
+        return []
 
     def _key(self, version: Version) -> SigningKey:
         pem = text(version, "private_key", self._name)

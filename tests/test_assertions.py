@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -19,7 +20,7 @@ from jwt import PyJWKSet
 
 from chalicelib.assertions import DATA_LIFE, ISSUER, OVERLAP, RETIRE, Assertions
 from chalicelib.credentials import KEEP, Secrets
-from chalicelib.errors import Misconfigured, SecretsUnavailable
+from chalicelib.errors import GateError, Misconfigured, SecretsUnavailable
 from chalicelib.handlers.proxy import KEY_SET_LIFE
 from tests.fakes import NOW, Alerts, Clock, SecretsManager, client_error, told_by
 
@@ -220,6 +221,86 @@ def test_the_same_key_stored_twice_is_published_once(manager: SecretsManager, cl
     assert kids(assertions.key_set()) == ["k1"]
 
 
+# --- the previous key cannot be told ---
+
+
+UNTOLD = [
+    (client_error("ThrottlingException"), SecretsUnavailable),
+    (ReadTimeoutError(endpoint_url="https://secretsmanager"), SecretsUnavailable),
+    (client_error("AccessDeniedException"), Misconfigured),
+]
+
+
+@pytest.fixture(params=UNTOLD, ids=str)
+def untold(rotated: Assertions, manager: SecretsManager, request: Any) -> type[GateError]:
+    """AWSPREVIOUS fails: the error that is due where it cannot be done without."""
+    error: type[GateError]
+    manager.previous_failure, error = request.param
+    return error
+
+
+def test_a_container_that_does_not_know_the_old_key_signs_with_none_while_it_is_due(
+    rotated: Assertions, manager: SecretsManager, clock: Clock, untold: type[GateError]
+) -> None:
+    for seconds in (60, OVERLAP - 61):
+        clock.advance(seconds)
+        with pytest.raises(untold):
+            rotated.sign({}, 60)
+    manager.previous_failure = None
+    assert kid_of(rotated.sign({}, 60)) == "k1"
+
+
+def test_a_container_that_does_not_know_the_old_key_signs_with_the_new_one_when_that_is_due(
+    rotated: Assertions, clock: Clock, untold: type[GateError]
+) -> None:
+    assert untold
+    clock.advance(OVERLAP)
+    assert kid_of(rotated.sign({}, 60)) == "k2"
+
+
+def test_half_a_key_set_is_not_given_while_the_other_half_proves_anything(
+    rotated: Assertions, manager: SecretsManager, clock: Clock, untold: type[GateError]
+) -> None:
+    for seconds in (0, OVERLAP, DATA_LIFE - 1):
+        clock.advance(seconds)
+        with pytest.raises(untold):
+            rotated.key_set()
+    clock.advance(1)
+    assert kids(rotated.key_set()) == ["k2"]
+    manager.previous_failure = None
+    assert kids(rotated.key_set()) == ["k2", "k1"]
+
+
+def test_half_a_key_set_that_was_enough_to_sign_is_not_kept(
+    rotated: Assertions, clock: Clock, untold: type[GateError]
+) -> None:
+    clock.advance(OVERLAP)
+    rotated.sign({}, 60)
+    with pytest.raises(untold):
+        rotated.key_set()
+
+
+def test_a_container_that_knew_the_old_key_needs_not_be_told_again(
+    rotated: Assertions, manager: SecretsManager, clock: Clock
+) -> None:
+    assert kids(rotated.key_set()) == ["k2", "k1"]
+    manager.previous_failure = client_error("ThrottlingException")
+    clock.advance(KEEP)
+    assert kid_of(rotated.sign({}, 60)) == "k1"
+    assert kids(rotated.key_set()) == ["k2", "k1"]
+
+
+def test_what_a_container_knew_of_another_version_is_no_help(
+    rotated: Assertions, manager: SecretsManager, clock: Clock
+) -> None:
+    rotated.key_set()
+    manager.put(NAME, {"kid": "k3", "private_key": p256()})
+    manager.previous_failure = client_error("ThrottlingException")
+    clock.advance(KEEP)
+    with pytest.raises(SecretsUnavailable):
+        rotated.key_set()
+
+
 # --- what an operator can get wrong ---
 
 
@@ -299,8 +380,17 @@ def test_a_key_in_traditional_pem_is_taken(assertions: Assertions, manager: Secr
 
 def test_without_secrets_nothing_is_signed(assertions: Assertions, manager: SecretsManager) -> None:
     manager.failure = client_error("ThrottlingException")
-    with pytest.raises(SecretsUnavailable):
-        assertions.sign({}, 60)
+    for call in (assertions.ensure_key, lambda: assertions.sign({}, 60)):
+        with pytest.raises(SecretsUnavailable):
+            call()
+
+
+def test_a_key_that_was_made_sure_of_is_there(
+    assertions: Assertions, manager: SecretsManager
+) -> None:
+    assertions.ensure_key()
+    manager.failure = client_error("ThrottlingException")
+    assert kid_of(assertions.sign({}, 60)) == "k1"
 
 
 def test_a_signing_key_shows_nothing_of_itself(assertions: Assertions) -> None:

@@ -61,11 +61,13 @@ def phone(
 
     Raises:
         InvalidCode: the user must tap again.
+        Misconfigured, SecretsUnavailable: without a signing key; the code is not spent.
         What else WeChat.phone_number raises.
     """
     token = request.token()
     code = code_of(request.json())
     session = sessions.find(token)
+    assertions.ensure_key()
     data = wechat.phone_number(session.appid, session.openid, code, request.remaining)
     return _opened(session, "phone", data, assertions)
 

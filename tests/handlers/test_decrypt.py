@@ -13,6 +13,7 @@ from chalicelib.errors import (
     InvalidCode,
     InvalidRequest,
     InvalidToken,
+    SecretsUnavailable,
     StoreUnavailable,
     TooManyRequests,
 )
@@ -63,7 +64,14 @@ class Sessions:
 
 
 class Assertions:
-    """Signs by saying what it was asked to sign."""
+    """Signs by saying what it was asked to sign; without a key it cannot."""
+
+    def __init__(self, *, key: bool = True) -> None:
+        self._key = key
+
+    def ensure_key(self) -> None:
+        if not self._key:
+            raise SecretsUnavailable
 
     def for_data(self, **claims: Any) -> str:
         return json.dumps(claims)
@@ -285,6 +293,16 @@ def phoned(body: object, wechat: Any, sessions: Any) -> Any:
     assertions: Any = Assertions()
     answer = decrypt.phone(sent(body), sessions=sessions, wechat=wechat, assertions=assertions)
     return json.loads(answer.body)
+
+
+def test_without_a_signing_key_no_phone_code_is_spent() -> None:
+    assertions: Any = Assertions(key=False)
+    sessions: Any = Sessions()
+    wechat: Any = WeChat()
+    request = sent({"code": "phonecode"})
+    with pytest.raises(SecretsUnavailable):
+        decrypt.phone(request, sessions=sessions, wechat=wechat, assertions=assertions)
+    assert wechat.asked == []
 
 
 def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
