@@ -57,6 +57,9 @@ RESERVE = 1.0
 TOKEN_MARGIN = 300
 """Seconds: stable_token gives a new token when the old one has 300 s left, and both hold."""
 
+TOKEN_LIFE = 7200
+"""Seconds that WeChat lets a token live; no answer makes one live longer."""
+
 TOKEN_FLOOR = 60
 """Seconds that a token is kept at least, so that no bad expires_in makes a call per request."""
 
@@ -74,20 +77,26 @@ _STALE_KEY = {87007, 87009, 40003}
 
 _OPERATORS_FAULTS = (
     *(40001, 40002, 40013, 40014, 40097, 40125, 40164, 40243),
+    *range(40230, 40241),  # API encryption is on in the console: WeChat, «开发前必读»
     *(41001, 41002, 41004, 41008, 42001, 43002, 47001, 48001),
-    *(50001, 50002, 50004, 50007, 61024, 87008, 89501, 89503, 89506, 89507),
+    *(50001, 50002, 50004, 50007, 61003, 61024, 87008, 89501, 89503, 89506, 89507),
 )
 
-# WeChat, «小程序登录凭证校验», «获取稳定版接口调用凭据», «获取手机号»; 40163 is in no table of
-# WeChat's but is what a second use of a login code gives.
+# WeChat, «小程序登录凭证校验», «获取稳定版接口调用凭据», «获取手机号».
 _MEANING: dict[int, type[GateError]] = {
     -1: WeChatBusy,
-    40029: InvalidCode,
-    40163: InvalidCode,
-    40226: UserBlocked,
     45009: WeChatBusy,
     45011: TooManyRequests,
     **dict.fromkeys(_OPERATORS_FAULTS, Misconfigured),
+}
+
+# Where no code was sent, none can be refused. 40163 is in no table of WeChat's but is what a
+# second use of a login code gives.
+_MEANING_OF_A_CODE: dict[int, type[GateError]] = {
+    **_MEANING,
+    40029: InvalidCode,
+    40163: InvalidCode,
+    40226: UserBlocked,
 }
 
 
@@ -164,7 +173,7 @@ class WeChat:
             another = self._secrets.after_refusal(appid, secret)
             if another is not None:
                 fields = self._trade(appid, another, code, remaining)
-        _raise_for(fields)
+        _raise_for(fields, _MEANING_OF_A_CODE)
         return _login(appid, fields)
 
     def _trade(self, appid: str, secret: str, code: str, remaining: Remaining) -> dict[str, Any]:
@@ -193,7 +202,7 @@ class WeChat:
         )
         if _errcode(fields) == 40003:  # the openid does not belong to the code
             raise InvalidCode(errcode=40003, rid=_rid(fields))
-        _raise_for(fields)
+        _raise_for(fields, _MEANING_OF_A_CODE)
         info: Any = fields.get("phone_info")
         watermark = info.get("watermark") if isinstance(info, dict) else None
         if not isinstance(watermark, dict) or watermark.get("appid") != appid:
@@ -209,7 +218,7 @@ class WeChat:
         """Ask whether WeChat still accepts a session_key (WeChat, «检验登录态»).
 
         Raises:
-            As code2session, InvalidCode aside.
+            As code2session, InvalidCode and UserBlocked aside.
         """
         # The HMAC's key is the base64 text, not its bytes: WeChat, «用户登录态签名».
         signature = hmac.digest(session_key.encode(), b"", hashlib.sha256).hex()
@@ -257,7 +266,8 @@ class WeChat:
             fresh, life = fields.get("access_token"), fields.get("expires_in")
             if not isinstance(fresh, str) or not fresh or type(life) is not int:
                 raise WeChatBadResponse(reason="access_token")
-            self._tokens[appid] = (fresh, self._clock() + max(life - TOKEN_MARGIN, TOKEN_FLOOR))
+            kept_for = max(min(life, TOKEN_LIFE) - TOKEN_MARGIN, TOKEN_FLOOR)
+            self._tokens[appid] = (fresh, self._clock() + kept_for)
             return fresh
 
     def _stable_token(self, appid: str, secret: str, remaining: Remaining) -> dict[str, Any]:
@@ -337,8 +347,9 @@ def _read(reply: Reply) -> dict[str, Any]:
 
 
 def _retry_after(reply: Reply) -> int:
-    seconds = next((v for k, v in reply.headers if k.lower() == "retry-after"), None)
-    return min(int(seconds), 60) if seconds and re.fullmatch(r"[0-9]{1,5}", seconds) else 3
+    text = next((v for k, v in reply.headers if k.lower() == "retry-after"), "")
+    seconds = re.fullmatch(r"0*([0-9]+)", text.strip(" \t"))
+    return min(int(seconds[1][:3]), 60) if seconds else 3
 
 
 def _errcode(fields: Mapping[str, Any]) -> int:
@@ -356,16 +367,20 @@ def _rid(fields: Mapping[str, Any]) -> str | None:
     return found[1] if found else None
 
 
-def _raise_for(fields: Mapping[str, Any]) -> None:
+def _raise_for(
+    fields: Mapping[str, Any], meaning: Mapping[int, type[GateError]] = _MEANING
+) -> None:
     """Raise what an errcode means; the code decides, never the text."""
     errcode = _errcode(fields)
     if errcode:
-        raise _MEANING.get(errcode, WeChatBadResponse)(errcode=errcode, rid=_rid(fields))
+        raise meaning.get(errcode, WeChatBadResponse)(errcode=errcode, rid=_rid(fields))
 
 
 def _login(appid: str, fields: Mapping[str, Any]) -> Login:
     openid, session_key = fields.get("openid"), fields.get("session_key")
-    unionid = fields.get("unionid") or None
+    unionid = fields.get("unionid")
+    if unionid == "":
+        unionid = None
     ids = [openid] if unionid is None else [openid, unionid]
     # These become header values and keys: a malformed one would make all such users one user.
     if not all(isinstance(value, str) and _ID.fullmatch(value) for value in ids):

@@ -279,18 +279,19 @@ EVERYWHERE: dict[int, type[GateError]] = {
     **dict.fromkeys(
         [
             *(40002, 40013, 40097, 40125, 40164, 40243, 41001, 41002, 41004, 41008, 43002),
-            *(47001, 48001, 50001, 50002, 50004, 50007, 61024, 87008),
-            *(89501, 89503, 89506, 89507),
+            *(47001, 48001, 50001, 50002, 50004, 50007, 61003, 61024, 87008),
+            *(40230, 40235, 40240, 89501, 89503, 89506, 89507),
         ],
         Misconfigured,
     ),
-    **dict.fromkeys([1, -2, 40097000, 61003, 61004, 99999], WeChatBadResponse),
+    **dict.fromkeys([1, -2, 40229, 40241, 40097000, 61004, 99999], WeChatBadResponse),
 }
 OF_A_CODE: dict[int, type[GateError]] = {
     40029: InvalidCode,
     40163: InvalidCode,
     40226: UserBlocked,
 }
+WITHOUT_A_CODE: dict[int, type[GateError]] = dict.fromkeys(OF_A_CODE, WeChatBadResponse)
 OF_A_TOKEN: dict[int, type[GateError]] = dict.fromkeys([40001, 40014, 42001], Misconfigured)
 
 
@@ -318,7 +319,7 @@ def test_an_errcode_at_the_phone_number_has_its_meaning(
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize(("errcode", "error"), EVERYWHERE.items())
+@pytest.mark.parametrize(("errcode", "error"), {**EVERYWHERE, **WITHOUT_A_CODE}.items())
 def test_an_errcode_at_the_session_check_has_its_meaning(
     errcode: int, error: type[GateError]
 ) -> None:
@@ -334,12 +335,23 @@ def test_a_session_key_that_wechat_does_not_know_is_not_valid(errcode: int) -> N
     assert with_token(refused(errcode))[0].valid() is False
 
 
-@pytest.mark.parametrize(("errcode", "error"), {**EVERYWHERE, **OF_A_TOKEN}.items())
-def test_an_errcode_at_the_token_has_its_meaning(errcode: int, error: type[GateError]) -> None:
+@pytest.mark.parametrize("call", ["phone", "valid"])
+@pytest.mark.parametrize(
+    ("errcode", "error"), {**EVERYWHERE, **OF_A_TOKEN, **WITHOUT_A_CODE}.items()
+)
+def test_an_errcode_at_the_token_has_its_meaning(
+    errcode: int, error: type[GateError], call: str
+) -> None:
     gate, asked = over(refused(errcode))
-    with pytest.raises(error):
-        gate.valid()
+    with pytest.raises(error) as caught:
+        {"phone": gate.phone, "valid": gate.valid}[call]()
+    assert caught.type is error
     assert [each.target for each in asked] == ["/cgi-bin/stable_token"]
+
+
+def test_what_no_new_login_cures_is_no_401_and_no_403() -> None:
+    statuses = {error.status for error in {**EVERYWHERE, **OF_A_TOKEN, **WITHOUT_A_CODE}.values()}
+    assert statuses == {429, 500, 502, 503}
 
 
 @pytest.mark.parametrize(
@@ -447,7 +459,7 @@ MALFORMED: dict[str, list[object]] = {
         *("", None, 7, True, [], "o\r\nX: y", "o y", "o\n", "欧"),
         *("o" * 129, "o" * 4096, "o/x", "o\x00"),
     ],
-    "unionid": [7, True, ["u"], {"u": 1}, "u\r\nX: y", "u" * 129],
+    "unionid": [7, True, ["u"], {"u": 1}, "u\r\nX: y", "u" * 129, 0, False, [], {}, 0.0],
     "session_key": [
         *("", None, 7, [], "x", "AAAA", "ключ", "!" * 24, SESSION_KEY + "\n", SESSION_KEY + "AAAA"),
     ],
@@ -505,9 +517,25 @@ def test_a_redirect_is_not_even_looked_at(target: str) -> None:
 
 @pytest.mark.parametrize(
     ("said_seconds", "seconds"),
-    [("5", 5), ("60", 60), ("99999", 60), ("", 3), ("soon", 3), ("-1", 3), ("0", 3), ("1" * 9, 3)],
+    [("5", 5), ("60", 60), ("99999", 60), ("", 3), ("soon", 3), ("-1", 3), ("0", 3), ("1" * 9, 60)],
 )
 def test_a_busy_wechat_tells_how_long_within_bounds(said_seconds: str, seconds: int) -> None:
+    with pytest.raises(WeChatBusy) as caught:
+        over(Reply(429, [("Retry-After", said_seconds)], b""))[0].login()
+    assert caught.value.headers == {"Retry-After": str(seconds)}
+
+
+@pytest.mark.parametrize(
+    ("said_seconds", "seconds"),
+    [
+        *(("59", 59), ("61", 60), ("100000", 60), ("9" * 5000, 60), ("007", 7), ("0" * 9, 3)),
+        *(("7 ", 7), (" \t7", 7), ("7 8", 3), ("7\v", 3), ("7s", 3), ("٧", 3), ("1e1", 3)),
+    ],
+    ids=range(13),
+)
+def test_a_busy_wechat_may_pad_its_seconds_and_write_many_digits(
+    said_seconds: str, seconds: int
+) -> None:
     with pytest.raises(WeChatBusy) as caught:
         over(Reply(429, [("Retry-After", said_seconds)], b""))[0].login()
     assert caught.value.headers == {"Retry-After": str(seconds)}
@@ -726,7 +754,14 @@ def tokens_asked(asked: list[Exchanged]) -> int:
     return sum(each.target == "/cgi-bin/stable_token" for each in asked)
 
 
-@pytest.mark.parametrize(("expires_in", "kept"), [(7200, 6900), (345, 60), (300, 60), (-9, 60)])
+@pytest.mark.parametrize(
+    ("expires_in", "kept"),
+    [
+        *((7200, 6900), (7199, 6899), (345, 60), (300, 60), (-9, 60)),
+        *((7201, 6900), (10**400, 6900), (-(10**400), 60)),
+    ],
+    ids=lambda seconds: f"{seconds:.3g}" if abs(seconds) < 10**9 else "huge",
+)
 def test_a_token_is_kept_until_wechat_has_a_new_one(expires_in: int, kept: int) -> None:
     token = said({**TOKEN, "expires_in": expires_in})
     ok = said({"errcode": 0})
