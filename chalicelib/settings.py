@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9/_+=.@-]{1,400}")
 _GLOB = re.compile(r"[A-Za-z0-9._~!$&'()*+=:@/%?\[\]-]{1,512}")
 # Labels of 1 to 63 characters (RFC 1035 2.3.4), or an IPv6 address.
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}(?:\.|$))+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+")
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
+_BASE_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -24,6 +25,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "decrypt": ("WX_APPIDS", "SESSIONS_TABLE", "SECRET_PREFIX", "UPSTREAM_URL"),
 }
 """The variables that each Lambda function cannot do without."""
+
+
+# Read by the SDK itself, which would raise late: when a code is spent.
+_SDKS_OWN = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+)
 
 
 class BadEnvironment(ValueError):
@@ -70,7 +79,8 @@ def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
         log_level=reader.get("LOG_LEVEL", _level, "INFO"),
         region=_region(environ),
     )
-    reader.get("AWS_ENDPOINT_URL", _http_url, "")  # read by the SDK itself, which would raise late
+    for name in _SDKS_OWN:
+        reader.get(name, _http_url, "")
     needed = NEEDS.get(function or "") or tuple(dict.fromkeys(sum(NEEDS.values(), ())))
     reader.require(needed)
     reader.finish()
@@ -187,6 +197,8 @@ def _http_url(text: str) -> str:
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or parts.port == 0:
         raise ValueError(_HTTP_URL)
+    if _is_odd(host):
+        raise ValueError("write an IPv4 address as four decimal numbers")
     if parts.username is not None or parts.password is not None:
         raise ValueError("credentials do not belong in a URL")
     if "?" in text or "#" in text or not _BASE_PATH.fullmatch(parts.path):
@@ -208,8 +220,16 @@ def _upstream_url(allow_private: bool) -> Callable[[str], str]:
     return parse
 
 
+def _is_odd(host: str) -> bool:
+    """Tell whether only the resolver would see an address: 127.1, 0x7f.1, 2130706433."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host.rstrip("."))) != host
+    except OSError:
+        return False
+
+
 def _is_private(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return host.lower().rstrip(".") == "localhost"
+        return host.lower().rstrip(".").rpartition(".")[2] == "localhost"

@@ -259,3 +259,59 @@ def test_a_malformed_permission_permits_nothing() -> None:
     fault = fault_of(UPSTREAM_ALLOW_PRIVATE="perhaps", UPSTREAM_URL="http://127.0.0.1")
     assert "UPSTREAM_ALLOW_PRIVATE is malformed: write true or false." in fault
     assert "UPSTREAM_URL is malformed: " in fault
+
+
+# --- what the SDK, or the resolver, would understand late ---
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
+def test_an_address_of_one_aws_service_is_checked_at_the_start(name: str) -> None:
+    assert fault_of(**{name: "x"}) == f"{name} is malformed: write http(s)://host[:port][/path]."
+    assert read({**GOOD, name: "http://127.0.0.1:8002"}) == read({**GOOD, name: ""}) == read(GOOD)
+
+
+ODD = [
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "0X7F000001",
+    "0177.0.0.1",
+    "127.0.0.1.",
+    "8.8",
+    "010.1.1.1",
+]
+
+
+@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize("host", ODD)
+def test_an_address_that_only_the_resolver_would_see_is_refused(name: str, host: str) -> None:
+    for allowed in ("true", "false"):
+        fault = fault_of(**{name: f"https://{host}/base"}, UPSTREAM_ALLOW_PRIVATE=allowed)
+        assert fault == f"{name} is malformed: write an IPv4 address as four decimal numbers."
+
+
+@pytest.mark.parametrize("host", ["a.localhost", "a.b.LOCALHOST", "a.localhost."])
+def test_a_name_below_localhost_must_be_allowed(host: str) -> None:
+    url = f"https://{host}/base"
+    assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
+    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
+
+
+@pytest.mark.parametrize("path", ["%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041"])
+def test_a_bad_percent_escape_is_refused(path: str) -> None:
+    assert "a plain base path" in fault_of(UPSTREAM_URL=f"https://api.example.com/{path}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com/a%20b/%E4%BD%A0",
+        "https://1.2.3.4.5",
+        "https://localhost.example.com",
+        "https://mylocalhost",
+        "https://0xg.example.com",
+        "https://deadbeef",
+    ],
+)
+def test_a_name_or_an_escape_that_only_looks_odd_is_taken(url: str) -> None:
+    assert get("upstream_url", UPSTREAM_URL=url) == url
