@@ -46,6 +46,15 @@ def resident(pid: int | str = "self") -> float:
     return _counted("VmRSS", pid)
 
 
+def forget_peak() -> None:
+    """Let this process's peak be what it has now (proc(5), clear_refs: 5).
+
+    Raises:
+        OSError: where there is no /proc, or it cannot be written.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def _counted(name: str, pid: int | str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(rf"^{name}:\s+([0-9]+) kB$", status, re.MULTILINE)

@@ -60,7 +60,7 @@ STATIC = _messages() + (
 class Case:
     """One entry in one mode, and what came of it.
 
-    `sends` requests were served while `exchange` was watched; `peak` is in bytes, if measured.
+    `sends` requests were served while `exchange` was watched; memory grew by `peak` bytes.
     """
 
     world: World

@@ -19,7 +19,7 @@ from tests.attacks.loopback import THREAD
 Address = tuple[str, int]
 
 
-@dataclass
+@dataclass(eq=False)
 class Seen:
     """Addresses contacted and names looked up by the gate, its lines, its exceptions as text."""
 
