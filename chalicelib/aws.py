@@ -46,7 +46,9 @@ class _Held:
 
 
 def _whole(answer: Any) -> Any:
-    """Give the answer back; only an error may come without a body."""
+    """Give the answer back: 200 or an error, and only an error may come without a body."""
+    if answer.status_code < 400 and answer.status_code != 200:
+        raise BrokenAnswer  # the SDK takes 300 for success, whatever the body says
     if answer.content or answer.status_code < 400:
         try:
             strict_json.load_object(answer.content)
