@@ -82,6 +82,11 @@ class Token:
         """The sort key at rest: SHA-256 of the token (ASVS 6.5.2: enough above 112 bits)."""
         return hashlib.sha256(self.text.encode()).digest()
 
+    @property
+    def alias(self) -> str:
+        """Who it is in the log: a hash of the user, so that lines of one user can be joined."""
+        return hashlib.sha256(self.user).hexdigest()[:12]
+
     @cached_property
     def _sealer(self) -> AESGCM:
         hkdf = HKDF(SHA256(), 32, salt=self.user, info=b"wxgate session_key v1")
