@@ -85,7 +85,13 @@ class Services:
 
         with self._lock:
             items = table(self.settings.sessions_table, self.settings.region)
-            return Sessions(items, self.settings.appids, self.settings.token_ttl, self.clock)
+            return Sessions(
+                items,
+                self.settings.appids,
+                self.settings.token_ttl,
+                self.clock,
+                alert=self.alert,
+            )
 
     @cached_property
     def wechat(self) -> "WeChat":

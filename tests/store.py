@@ -2,6 +2,8 @@
 
 import base64
 import itertools
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from chalicelib import sessions
 from chalicelib.errors import InvalidToken
-from chalicelib.sessions import Failures, Item, Sessions
+from chalicelib.sessions import FAILURES_ITEM, Failures, Item, Sessions
 from chalicelib.tokens import Token, user_reference
 from tests.fakes import Clock
 
@@ -21,7 +23,10 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Store:
-    """A store for one test: its own user in a shared table, and the raw table beside it."""
+    """A store for one test: its own user in a shared table, and the raw table beside it.
+
+    `alerts` are what the operator was told.
+    """
 
     sessions: Sessions
     clock: Clock
@@ -29,6 +34,7 @@ class Store:
     table: str
     openid: str
     pauses: list[float]
+    alerts: list[dict[str, str]]
 
     @property
     def user(self) -> bytes:
@@ -66,6 +72,10 @@ class Store:
         found: dict[str, Any] = answer.get("Item", {})
         return found
 
+    def counter(self, **attributes: Any) -> None:
+        """Put a failure counter there by a foreign hand."""
+        self.put(**self.key_of(FAILURES_ITEM), **attributes)
+
     def put(self, **attributes: Any) -> None:
         self.dynamodb.put_item(TableName=self.table, Item=attributes)
 
@@ -98,7 +108,15 @@ def bound(url: str, name: str) -> type[Item]:
     return items
 
 
-def store_on(items: type[Item], dynamodb: Any, clock: Clock) -> Store:
+def store_on(
+    items: type[Item], dynamodb: Any, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+) -> Store:
     pauses: list[float] = []
-    made = Sessions(items, [APPID, OTHER_APPID], TTL, clock, pauses.append)
-    return Store(made, clock, dynamodb, items.Meta.table_name, f"o-user{next(_numbers)}", pauses)
+    alerts: list[dict[str, str]] = []
+
+    def alert(what: str, **facts: str) -> None:
+        alerts.append({"what": what, **facts})
+
+    made = Sessions(items, [APPID, OTHER_APPID], TTL, clock, pauses.append, monotonic, alert)
+    table, openid = items.Meta.table_name, f"o-user{next(_numbers)}"
+    return Store(made, clock, dynamodb, table, openid, pauses, alerts)

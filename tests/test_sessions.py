@@ -1,21 +1,24 @@
 """The session store, on moto and on DynamoDB Local, which refuses what moto lets pass."""
 
 import base64
+import hashlib
 import itertools
+import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 
 from chalicelib import sessions
-from chalicelib.errors import InvalidToken, Misconfigured, StoreUnavailable
+from chalicelib.errors import InvalidToken, Misconfigured, TooManyRequests
 from chalicelib.sessions import Failures, Item, Session, Sessions
 from chalicelib.tokens import MAX_TTL, Token, user_reference
 from simulator import aws
-from tests.conftest import new_table
+from tests.conftest import FrontDoor, new_table
 from tests.fakes import NOW, Clock
 from tests.store import APPID, KEY, KEY2, KEY3, OTHER_APPID, TTL, Store, bound, store_on
 
@@ -116,6 +119,25 @@ def test_logout_everywhere_ends_odd_items_too(store: Store) -> None:
     token, odd = store.login(), store.login()
     store.change(odd, appid={"N": "7"}, expires_at={"S": "soon"})
     store.sessions.end_all(token)
+    assert store.partition() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("version", {"N": "2"}),
+        ("appid", {"S": "wxother"}),
+        ("openid", None),
+        ("expires_at", {"N": str((NOW + TTL) * 1000)}),
+    ],
+)
+def test_a_logout_refuses_a_token_that_all_else_refuses_and_ends_it(
+    store: Store, name: str, value: Any
+) -> None:
+    token = store.login()
+    store.change(token, **{name: value})
+    with pytest.raises(InvalidToken):
+        store.sessions.end(token)
     assert store.partition() == []
 
 
@@ -289,8 +311,9 @@ ODD_FOR_ALL = [
     *_each("unionid", {"S": "o\r\nX: 1"}, {"S": "o o"}, {"N": "1"}, {"L": []}),
 ]
 ODD_FOR_KEYS = [
-    *_each("sealed_key", None, {"S": "text"}, {"N": "1"}, {"B": b"\0"}, {"B": b"\0" * 52}),
-    *_each("previous_key", {"B": b"\0" * 52}, {"S": "text"}),
+    *_each("sealed_key", None, {"S": "text"}, {"N": "1"}, {"B": b""}, {"B": b"\0"}),
+    *_each("sealed_key", {"B": b"\0" * 52}),
+    *_each("previous_key", {"S": "text"}),
     *_each("previous_until", {"S": "soon"}),
 ]
 
@@ -313,6 +336,79 @@ def test_the_log_learns_of_odd_items_not_of_dead_tokens(store: Store) -> None:
     assert evidence_of(store, expired) == {}
 
 
+def test_the_operator_is_told_of_an_item_that_a_foreign_hand_has_touched(store: Store) -> None:
+    token = store.login()
+    store.change(token, openid=None)
+    evidence_of(store, token)
+    user = hashlib.sha256(token.user).hexdigest()[:12]
+    what = {"what": "MalformedItem", "user": user, "reason": "item is malformed"}
+    assert store.alerts == [what]
+
+
+def test_the_alarm_names_the_user_as_the_requests_line_does(
+    front_door: FrontDoor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = Token.parse(front_door.login())
+    with closing(aws.client("dynamodb", front_door.aws_url)) as dynamodb:
+        dynamodb.update_item(
+            TableName=os.environ["SESSIONS_TABLE"],
+            Key={"user": {"B": token.user}, "item": {"B": token.item}},
+            UpdateExpression="REMOVE openid",
+        )
+    capsys.readouterr()
+    assert front_door.send("GET", "/api/me", token=token.text).code == "InvalidToken"
+    alarm, request = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (alarm["alert"], alarm["user"]) == ("MalformedItem", request["user"])
+    assert alarm["reason"] == request["reason"] == "item is malformed"
+
+
+def alert_of(token: Token, reason: str) -> dict[str, str]:
+    return {"what": "MalformedItem", "user": token.alias, "reason": reason}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store, token: store.sessions.find_with_keys(token),
+        lambda store, token: store.sessions.end(token),
+        lambda store, token: store.sessions.end_all(token),
+    ],
+)
+def test_the_operator_is_told_once_whatever_was_asked(store: Store, act: Any) -> None:
+    token = store.login()
+    store.change(token, expires_at={"N": str((NOW + TTL) * 1000)}, sealed_key={"B": b"junk"})
+    with pytest.raises(InvalidToken):
+        act(store, token)
+    assert store.alerts == [alert_of(token, "item is malformed")]
+
+
+@pytest.mark.parametrize("version", ["0", "2"])
+def test_an_item_of_another_release_is_refused_without_an_alarm(store: Store, version: str) -> None:
+    token = store.login()
+    store.change(token, version={"N": version}, openid=None)
+    assert evidence_of(store, token) == {"reason": "item is malformed"}
+    assert store.alerts == []
+
+
+@pytest.mark.parametrize("version", [None, {"S": "1"}, {"N": "1.5"}])
+def test_a_version_that_no_release_wrote_is_an_alarm(store: Store, version: Any) -> None:
+    token = store.login()
+    store.change(token, version=version)
+    assert evidence_of(store, token) == {"reason": "item is malformed"}
+    assert len(store.alerts) == 1
+
+
+def test_what_time_and_configuration_explain_is_no_alarm(store: Store) -> None:
+    token = store.login()
+    others = store_on(_items(store), store.dynamodb, store.clock)
+    vars(others.sessions)["_appids"] = {OTHER_APPID}
+    evidence_of(others, token)
+    evidence_of(others, Token.new(store.user))
+    store.clock.advance(TTL)
+    evidence_of(store, token)
+    assert store.alerts == others.alerts == []
+
+
 def evidence_of(store: Store, token: Token) -> dict[str, object]:
     with pytest.raises(InvalidToken) as refused:
         store.sessions.find(token)
@@ -323,17 +419,29 @@ def evidence_of(store: Store, token: Token) -> dict[str, object]:
 def test_a_token_whose_keys_are_odd_decrypts_nothing(store: Store, name: str, value: Any) -> None:
     token = store.login(KEY2, replaces=store.login(KEY).text)
     store.change(token, **{name: value})
-    with pytest.raises(InvalidToken):
-        store.sessions.find_with_keys(token)
-    assert store.is_live(token)
-
-
-def test_the_log_learns_of_a_session_without_a_key(store: Store) -> None:
-    token = store.login()
-    store.change(token, sealed_key=None)
     with pytest.raises(InvalidToken) as refused:
         store.sessions.find_with_keys(token)
     assert refused.value.evidence == {"reason": "item is malformed"}
+    assert store.alerts == [alert_of(token, "item is malformed")]
+    assert store.is_live(token)
+
+
+@pytest.mark.parametrize("junk", [b"", b"\0", b"\0" * 52])
+def test_a_previous_key_that_does_not_open_leaves_the_current_one(
+    store: Store, junk: bytes
+) -> None:
+    token = store.login(KEY2, replaces=store.login(KEY).text)
+    store.change(token, previous_key={"B": junk})
+    assert store.keys(token) == (KEY2,)
+    assert store.alerts == [alert_of(token, "previous_key does not open")]
+
+
+@pytest.mark.parametrize("until", ["true", "[1]", f"{NOW + 60}.5"])
+def test_a_previous_key_until_no_whole_second_opens_nothing(store: Store, until: str) -> None:
+    answered: Any = {"previous_until": {"N": until}, "previous_key": {"B": b"x"}}
+    token = store.login()
+    item = Item.from_raw_data({**store.raw(token.item), **answered})
+    assert store.sessions._session_keys(item, token) == (KEY,)
 
 
 @pytest.mark.parametrize("missing", ["previous_key", "previous_until"])
@@ -453,38 +561,89 @@ def test_a_failure_after_the_window_that_was_read_opens_another(store: Store) ->
     assert store.failures(token) == Failures(1, NOW + 1200)
 
 
-def test_a_failure_that_cannot_be_counted_is_not_answered(store: Store) -> None:
+SOON = {"N": str(NOW + 60)}
+NO_WINDOWS: list[dict[str, Any]] = [
+    {},
+    {"expires_at": SOON},
+    {"failures": {"N": "10"}},
+    {"failures": {"N": "10"}, "expires_at": {"S": "soon"}},
+    {"failures": {"S": "many"}, "expires_at": SOON},
+    {"failures": {"NS": ["10"]}, "expires_at": SOON},
+    {"failures": {"N": "10"}, "expires_at": {"N": str(NOW)}},
+    {"failures": {"N": "10"}, "expires_at": {"N": str(NOW + 661)}},
+    {"failures": {"N": "10"}, "expires_at": {"N": str((NOW + 600) * 1000)}},
+    {"failures": {"N": "10"}, "expires_at": {"N": "9.9E+125"}},
+]
+
+
+@pytest.mark.parametrize("attributes", NO_WINDOWS)
+def test_a_counter_without_a_window_is_begun_anew(store: Store, attributes: dict[str, Any]) -> None:
     token = store.login()
-    store.put(**store.key_of(sessions.FAILURES_ITEM), expires_at={"S": "soon"})
-    with pytest.raises(StoreUnavailable):
+    store.counter(**attributes)
+    assert store.failures(token) == Failures()
+    for count in (1, 2):
+        store.fail(token)
+        assert store.failures(token) == Failures(count, NOW + 600)
+
+
+def test_a_window_may_be_of_a_clock_that_is_a_minute_ahead(store: Store) -> None:
+    token = store.login()
+    store.counter(failures={"N": "9"}, expires_at={"N": str(NOW + 660)})
+    store.fail(token)
+    assert store.failures(token) == Failures(10, NOW + 660)
+
+
+def test_a_window_of_broken_seconds_counts_on(store: Store) -> None:
+    token = store.login()
+    store.counter(failures={"N": "10"}, expires_at={"N": f"{NOW + 60}.5"})
+    with pytest.raises(TooManyRequests):
         store.fail(token)
 
 
-def test_a_counter_without_a_number_starts_at_nought(store: Store) -> None:
+def test_after_the_clock_jumped_back_nobody_waits_longer_than_the_window(store: Store) -> None:
     token = store.login()
-    store.put(**store.key_of(sessions.FAILURES_ITEM), expires_at={"N": str(NOW + 60)})
-    assert store.failures(token) == Failures(0, NOW + 60)
+    for _ in range(10):
+        store.fail(token)
+    store.clock.advance(-3600)
+    assert not store.failures(token).too_many
     store.fail(token)
-    assert store.failures(token) == Failures(1, NOW + 60)
+    assert store.failures(token) == Failures(1, NOW - 3600 + 600)
 
 
-def test_a_counter_of_a_foreign_hand_is_the_operators_affair(store: Store) -> None:
+def test_a_failure_beyond_the_tenth_of_a_window_is_told_to_wait(store: Store) -> None:
     token = store.login()
-    until = {"N": str(NOW + 60)}
-    store.put(**store.key_of(sessions.FAILURES_ITEM), expires_at=until, failures={"S": "many"})
-    with pytest.raises(Misconfigured):
-        store.sessions.count_failure(store.sessions.find(token), Failures(1, NOW + 60))
+    seen = store.sessions.find_with_keys(token)
+    for _ in range(10):
+        store.sessions.count_failure(*seen)
+    store.clock.advance(100)
+    with pytest.raises(TooManyRequests) as refused:
+        store.sessions.count_failure(*seen)
+    assert refused.value.headers == {"Retry-After": "500"}
+
+
+@pytest.mark.parametrize(("now", "seconds"), [(0, 600), (599.5, 1), (600, 1), (700, 1)])
+def test_who_must_wait_waits_until_the_window_ends(now: float, seconds: int) -> None:
+    assert Failures(10, 600).seconds_left(now) == seconds
 
 
 @pytest.mark.dynamodb_local
-def test_parallel_failures_are_all_counted(dynamodb_local_url: str, clock: Clock) -> None:
+def test_of_parallel_failures_ten_are_answered_and_all_are_counted(
+    dynamodb_local_url: str, clock: Clock
+) -> None:
     with closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb:
         items = bound(dynamodb_local_url, new_table(dynamodb_local_url))
         store = store_on(items, dynamodb, clock)
         token = store.login()
         seen = store.sessions.find_with_keys(token)
+
+        def is_answered(_: int) -> bool:
+            with suppress(TooManyRequests):
+                store.sessions.count_failure(*seen)
+                return True
+            return False
+
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda _: store.sessions.count_failure(*seen), range(24)))
+            assert sum(threads.map(is_answered, range(24))) == 10
         assert store.failures(token).count == 24
 
 
@@ -496,7 +655,7 @@ def test_the_client_has_our_region_times_and_tries() -> None:
     config: Any = client.meta.config
     assert client.meta.region_name == "eu-central-1"
     assert (config.connect_timeout, config.read_timeout) == (1.0, 1.0)
-    assert config.retries["total_max_attempts"] == 2
+    assert config.retries["total_max_attempts"] == 1
 
 
 def test_a_region_that_is_none_is_the_operators_affair(clock: Clock) -> None:

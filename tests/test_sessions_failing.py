@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from chalicelib import sessions
-from chalicelib.errors import GateError, InvalidToken, StoreUnavailable
-from chalicelib.sessions import Item, Sessions
+from chalicelib.errors import DeadlineExceeded, GateError, InvalidToken, StoreUnavailable
+from chalicelib.sessions import PAUSE, Item, Sessions
 from chalicelib.tokens import Token, user_reference
 from simulator import aws
 from tests import faulty_engine
@@ -104,22 +104,24 @@ def test_junk_that_is_replaced_costs_no_read(shaky: Store, faulty: FaultyEngine)
 
 
 PAGE = faulty_engine.page
+BROKEN = faulty_engine.refuse("InternalServerError", 500)
+COLLISION = faulty_engine.refuse("ConditionalCheckFailedException")
 
 
 def test_a_broken_answer_to_a_read_ends_no_session(shaky: Store, faulty: FaultyEngine) -> None:
     token = shaky.login()
-    faulty.then(PAGE, PAGE)
+    faulty.then(PAGE, PAGE, PAGE)
     with pytest.raises(StoreUnavailable) as caught:
         shaky.sessions.find(token)
-    assert caught.value.evidence == {"reason": "BrokenAnswer"}
-    faulty.then(PAGE, PAGE)
+    assert caught.value.evidence == {"reason": "BrokenAnswer", "tries": 3}
+    faulty.then(PAGE, PAGE, PAGE)
     with pytest.raises(StoreUnavailable):
         shaky.sessions.find_with_keys(token)
     assert shaky.is_live(token)
 
 
 def test_a_broken_answer_to_a_write_gives_no_token(shaky: Store, faulty: FaultyEngine) -> None:
-    faulty.then(PAGE, PAGE)
+    faulty.then(PAGE, PAGE, PAGE)
     with pytest.raises(StoreUnavailable):
         shaky.login()
     assert shaky.partition() == []
@@ -133,19 +135,133 @@ def test_a_read_whose_first_answer_breaks_is_made_again(shaky: Store, faulty: Fa
     assert faulty.operations() == ["GetItem", "GetItem"]
 
 
-def test_an_answer_that_lacks_its_members_says_nothing_of_the_session(
-    shaky: Store, faulty: FaultyEngine
+ANOTHER: dict[str, Any] = {"user": {"B": "dQ=="}, "item": {"B": "aQ=="}}
+
+
+def _found(item: Any) -> dict[str, Any]:
+    return {"Responses": {"TABLE": [item]}, "UnprocessedKeys": {}}
+
+
+def _left(left: Any) -> dict[str, Any]:
+    return {"Responses": {"TABLE": []}, "UnprocessedKeys": {"TABLE": left}}
+
+
+def _page(items: Any, **members: Any) -> dict[str, Any]:
+    return {"Items": items, "Count": 1, "ScannedCount": 1, **members}
+
+
+MISSHAPEN: dict[str, list[Any]] = {
+    "find": [
+        {"Item": []},
+        {"Item": "x"},
+        {"Item": {}},
+        {"Item": {"openid": {"S": "o"}}},
+        {"Item": ANOTHER},
+        {"Item": {**ANOTHER, "openid": "x"}},
+        {"Item": {**ANOTHER, "user": {"S": "x"}}},
+    ],
+    "find_with_keys": [
+        {},
+        {"Responses": {"TABLE": "x"}, "UnprocessedKeys": {}},
+        {"Responses": {}, "UnprocessedKeys": {}},
+        {"Responses": {"TABLE": []}},
+        *map(_found, (None, 5, {}, {**ANOTHER, "item": {"N": "1"}})),
+        *map(_left, ([], {"Keys": [5]}, {})),
+    ],
+    "end_all": [
+        {},
+        {"Count": 0, "ScannedCount": 0},
+        *map(_page, ("x", [5], [None], [{}])),
+        _page([], LastEvaluatedKey=5),
+    ],
+    "end": [{}, {"Attributes": []}, {"Attributes": {}}, {"Attributes": ANOTHER}],
+    "count_failure": [
+        {},
+        {"Attributes": []},
+        {"Attributes": {}},
+        {"Attributes": {**ANOTHER, "failures": {"S": "x"}}},
+        {"Attributes": {**ANOTHER, "failures": {"N": "1E999"}, "expires_at": {"N": "1"}}},
+    ],
+    "create": [{"Attributes": []}],
+}
+CASES = [(act, body) for act, bodies in MISSHAPEN.items() for body in bodies]
+
+
+@pytest.mark.parametrize(("act", "body"), CASES)
+def test_a_misshapen_answer_is_a_store_fault_and_nothing_is_done_by_half(
+    shaky: Store, faulty: FaultyEngine, act: str, body: Any
 ) -> None:
     token = shaky.login()
-    session, failures = shaky.sessions.find_with_keys(token)
-    for ask in (
-        lambda: shaky.sessions.find_with_keys(token),
-        lambda: shaky.sessions.count_failure(session, failures),
-    ):
-        faulty.then(faulty_engine.say({}))
-        with pytest.raises(StoreUnavailable) as caught:
-            ask()
-        assert caught.value.evidence == {"reason": "answer is incomplete"}
+    acts = _acts(shaky, token)
+    answer = json.loads(json.dumps(body).replace("TABLE", shaky.table))
+    faulty.then(*[faulty_engine.say(answer)] * 3)
+    with pytest.raises(StoreUnavailable) as caught:
+        acts[act]()
+    assert caught.value.evidence["tries"] == 3
+    assert shaky.is_live(token)
+    assert shaky.alerts == []
+
+
+def _acts(store: Store, token: Token) -> dict[str, Callable[[], object]]:
+    seen = store.sessions.find_with_keys(token)
+    return {
+        "find": lambda: store.sessions.find(token),
+        "find_with_keys": lambda: store.sessions.find_with_keys(token),
+        "count_failure": lambda: store.sessions.count_failure(*seen),
+        "end": lambda: store.sessions.end(token),
+        "end_all": lambda: store.sessions.end_all(token),
+        "create": store.login,
+        "replace": lambda: store.login(KEY2, replaces=token.text),
+    }
+
+
+def _odd_error(status: int, **members: object) -> faulty_engine.Act:
+    return faulty_engine.say({"__type": "x#TransactionCanceledException", **members}, status)
+
+
+ODD_ERRORS: dict[str, faulty_engine.Act] = {
+    "a number": _odd_error(400, __type=5),
+    "an object": _odd_error(400, __type={"S": "x"}),
+    "a list": _odd_error(500, __type=["x"]),
+    "a redirection": _odd_error(300, __type=5),
+    "no reasons": _odd_error(400, CancellationReasons=[{}, {}]),
+    "text for reasons": _odd_error(400, CancellationReasons="x"),
+    "texts for reasons": _odd_error(400, CancellationReasons=["x"]),
+    "null for a reason": _odd_error(400, CancellationReasons=[None]),
+    "a list for a code": _odd_error(400, CancellationReasons=[{"Code": []}]),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ERRORS)
+def test_an_odd_error_is_a_store_fault_whatever_was_asked(
+    shaky: Store, faulty: FaultyEngine, kind: str
+) -> None:
+    token = shaky.login()
+    for act in _acts(shaky, token).values():
+        faulty.then(*[ODD_ERRORS[kind]] * 3)
+        with pytest.raises(StoreUnavailable):
+            act()
+        faulty.acts.clear()
+    assert shaky.is_live(token)
+
+
+@pytest.mark.parametrize("kind", ODD_ERRORS)
+def test_an_odd_error_swaps_no_session(shaky: Store, faulty: FaultyEngine, kind: str) -> None:
+    old = shaky.login(KEY)
+    faulty.then(faulty_engine.let_through, *[ODD_ERRORS[kind]] * 3)
+    with pytest.raises(StoreUnavailable):
+        shaky.login(KEY2, replaces=old.text)
+    faulty.acts.clear()
+    assert (shaky.is_live(old), len(shaky.partition())) == (True, 1)
+
+
+def test_the_log_learns_what_a_misshapen_answer_broke(shaky: Store, faulty: FaultyEngine) -> None:
+    token = shaky.login()
+    faulty.then(*[faulty_engine.say({})] * 3)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.sessions.find_with_keys(token)
+    told = {"reason": "answer is malformed", "error": "KeyError", "tries": 3}
+    assert caught.value.evidence == told
 
 
 def test_an_answer_in_drips_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
@@ -153,7 +269,7 @@ def test_an_answer_in_drips_is_given_up(shaky: Store, faulty: FaultyEngine) -> N
     faulty.then(faulty_engine.drips, faulty_engine.drips)
     with pytest.raises(StoreUnavailable) as caught:
         shaky.sessions.find(token)
-    assert caught.value.evidence == {"reason": "ReadTimeoutError"}
+    assert caught.value.evidence == {"reason": "ReadTimeoutError", "tries": 2}
 
 
 CONFLICT = faulty_engine.cancel("None", "TransactionConflict")
@@ -165,7 +281,7 @@ def test_a_transaction_that_meets_another_is_tried_again(
     old = shaky.login(KEY)
     faulty.then(faulty_engine.let_through, CONFLICT, CONFLICT)
     assert shaky.keys(shaky.login(KEY2, replaces=old.text)) == (KEY2, KEY)
-    assert shaky.pauses == [0.05, 0.1]
+    assert len(shaky.pauses) == 2
 
 
 def test_a_transaction_that_meets_others_three_times_is_given_up(
@@ -187,16 +303,27 @@ def test_a_transaction_that_fails_otherwise_is_given_up(shaky: Store, faulty: Fa
     assert shaky.pauses == []
 
 
-def test_a_cancellation_that_lacks_its_reasons_swaps_no_session(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
+def test_a_swap_is_tried_again_as_the_same_swap(shaky: Store, faulty: FaultyEngine) -> None:
     old = shaky.login(KEY)
-    mute = faulty_engine.refuse("TransactionCanceledException", CancellationReasons=[{}, {}])
-    faulty.then(faulty_engine.let_through, mute)
-    with pytest.raises(StoreUnavailable) as caught:
-        shaky.login(KEY2, replaces=old.text)
-    assert caught.value.evidence == {"reason": "answer is incomplete"}
-    assert shaky.is_live(old)
+    faulty.then(faulty_engine.let_through, CONFLICT, BROKEN)
+    shaky.login(KEY2, replaces=old.text)
+    first, *others = [members for name, members in faulty.calls if name == "TransactWriteItems"]
+    assert first["ClientRequestToken"]
+    assert others == [first, first]
+
+
+@pytest.mark.dynamodb_local
+def test_a_swap_whose_answer_was_lost_is_found_to_be_done(
+    dynamodb_local_url: str, clock: Clock
+) -> None:
+    with closing(FaultyEngine(dynamodb_local_url)) as engine:
+        items = bound(engine.url, new_table(dynamodb_local_url))
+        with closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb:
+            store = store_on(items, dynamodb, clock)
+            old = store.login(KEY)
+            engine.then(faulty_engine.let_through, faulty_engine.lose_answer)
+            assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
+            assert len(store.partition()) == 1
 
 
 def test_a_transaction_that_lost_to_a_logout_stores_a_plain_session(
@@ -218,7 +345,7 @@ def test_keys_that_dynamodb_left_out_are_asked_for_again(
     faulty.then(_left_out(shaky, token))
     assert shaky.failures(token).count == 1
     assert faulty.operations() == ["BatchGetItem", "BatchGetItem"]
-    assert shaky.pauses == [0.05]
+    assert len(shaky.pauses) == 1
 
 
 def test_keys_that_dynamodb_leaves_out_again_and_again_are_a_store_fault(
@@ -229,8 +356,8 @@ def test_keys_that_dynamodb_leaves_out_again_and_again_are_a_store_fault(
     faulty.then(*[_left_out(shaky, token)] * 5)
     with pytest.raises(StoreUnavailable) as caught:
         shaky.sessions.find_with_keys(token)
-    assert caught.value.evidence == {"reason": "UnprocessedKeys"}
-    assert len(faulty.operations()) == 2
+    assert caught.value.evidence == {"reason": "UnprocessedKeys", "tries": 3}
+    assert len(faulty.operations()) == 3
 
 
 def _left_out(store: Store, token: Token) -> faulty_engine.Act:
@@ -253,7 +380,7 @@ def test_a_logout_everywhere_that_failed_can_be_repeated(
     shaky: Store, faulty: FaultyEngine, fault: faulty_engine.Act
 ) -> None:
     token, other = shaky.login(), shaky.login()
-    faulty.then(faulty_engine.let_through, fault, fault)
+    faulty.then(faulty_engine.let_through, fault, fault, fault)
     with pytest.raises(StoreUnavailable):
         shaky.sessions.end_all(token)
     shaky.sessions.end_all(token)
@@ -264,20 +391,82 @@ def test_a_logout_that_the_store_did_not_take_is_no_logout(
     shaky: Store, faulty: FaultyEngine
 ) -> None:
     token = shaky.login()
-    faulty.then(BROKEN, BROKEN)
+    faulty.then(BROKEN, BROKEN, BROKEN)
     with pytest.raises(StoreUnavailable):
         shaky.sessions.end(token)
     assert shaky.is_live(token)
 
 
-def test_a_batch_that_was_done_in_part_can_be_repeated(shaky: Store, faulty: FaultyEngine) -> None:
+def _not_deleted(store: Store, *tokens: Token) -> faulty_engine.Act:
+    """Say that a batch was done, but for these."""
+    keys = [
+        {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in store.key_of(token.item).items()}
+        for token in tokens
+    ]
+    left = {store.table: [{"DeleteRequest": {"Key": key}} for key in keys]}
+    return faulty_engine.say({"UnprocessedItems": left})
+
+
+def test_what_a_batch_left_over_is_deleted_by_the_next(shaky: Store, faulty: FaultyEngine) -> None:
     token, other = shaky.login(), shaky.login()
-    key = {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in shaky.key_of(other.item).items()}
-    left = {shaky.table: [{"DeleteRequest": {"Key": key}}]}
-    faulty.then(faulty_engine.let_through, faulty_engine.say({"UnprocessedItems": left}))
+    faulty.operations()
+    faulty.then(faulty_engine.let_through, _not_deleted(shaky, other))
+    shaky.sessions.end_all(token)
+    assert faulty.operations() == ["Query", "BatchWriteItem", "BatchWriteItem", "DeleteItem"]
+    assert shaky.partition() == []
+
+
+def test_a_batch_that_is_never_done_ends_the_token_no_more_than_the_others(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    token, other = shaky.login(), shaky.login()
+    faulty.then(faulty_engine.let_through, *[_not_deleted(shaky, other)] * 3)
+    with pytest.raises(StoreUnavailable) as caught:
+        shaky.sessions.end_all(token)
+    assert caught.value.evidence == {"reason": "UnprocessedItems", "tries": 3}
+    assert (shaky.is_live(token), shaky.is_live(other)) == (True, True)
+
+
+@pytest.mark.parametrize("answer", [{}, {"UnprocessedItems": None}, {"UnprocessedItems": "x"}])
+def test_a_batch_that_does_not_say_what_is_left_is_not_believed(
+    shaky: Store, faulty: FaultyEngine, answer: object
+) -> None:
+    token, other = shaky.login(), shaky.login()
+    faulty.then(faulty_engine.let_through, *[faulty_engine.say(answer)] * 3)
     with pytest.raises(StoreUnavailable):
         shaky.sessions.end_all(token)
-    assert shaky.is_live(token)
+    assert (shaky.is_live(token), shaky.is_live(other)) == (True, True)
+
+
+def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    tokens = [shaky.login() for _ in range(52)]
+    faulty.calls.clear()
+    shaky.sessions.end_all(tokens[0])
+    batches = [m["RequestItems"][shaky.table] for n, m in faulty.calls if n == "BatchWriteItem"]
+    assert [len(batch) for batch in batches] == [25, 25, 1]
+    assert shaky.partition() == []
+
+
+def test_a_user_of_many_pages_is_ended_whole(shaky: Store, faulty: FaultyEngine) -> None:
+    token, other = shaky.login(), shaky.login()
+    key = {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in shaky.key_of(b"\0").items()}
+    empty = {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key}
+    faulty.calls.clear()
+    faulty.then(faulty_engine.say(empty))
+    shaky.sessions.end_all(token)
+    assert [m.get("ExclusiveStartKey") for n, m in faulty.calls if n == "Query"] == [None, key]
+    assert not shaky.is_live(other)
+
+
+def test_a_logout_everywhere_that_lost_to_a_logout_is_done(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    token = shaky.login()
+    faulty.then(faulty_engine.let_through, faulty_engine.first(lambda: shaky.delete(token)))
+    shaky.sessions.end_all(token)
+    assert shaky.partition() == []
 
 
 def test_a_window_that_opens_between_two_tries_is_counted_in(
@@ -294,15 +483,180 @@ def test_a_window_that_opens_between_two_tries_is_counted_in(
 
 def test_a_count_that_meets_no_condition_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
     session, none_yet = shaky.sessions.find_with_keys(shaky.login())
-    faulty.then(COLLISION, COLLISION)
+    faulty.then(COLLISION, COLLISION, COLLISION)
     with pytest.raises(StoreUnavailable) as caught:
         shaky.sessions.count_failure(session, none_yet)
-    assert caught.value.evidence == {"reason": "failure counter is malformed"}
+    assert caught.value.evidence == {"reason": "failure counter changes", "tries": 3}
+
+
+@pytest.mark.parametrize("fault", [BROKEN, faulty_engine.refuse("ThrottlingException")])
+def test_a_count_that_failed_is_tried_again_as_it_was(
+    shaky: Store, faulty: FaultyEngine, fault: faulty_engine.Act
+) -> None:
+    seen = shaky.sessions.find_with_keys(shaky.login())
+    faulty.calls.clear()
+    faulty.then(fault)
+    shaky.sessions.count_failure(*seen)
+    (_, first), (_, second) = faulty.calls
+    assert first == second
+
+
+def test_a_count_whose_answer_was_lost_never_counts_too_little(
+    shaky: Store, faulty: FaultyEngine
+) -> None:
+    token = shaky.login()
+    shaky.fail(token)
+    seen = shaky.sessions.find_with_keys(token)
+    faulty.then(faulty_engine.lose_answer)
+    shaky.sessions.count_failure(*seen)
+    assert shaky.failures(token).count == 3
 
 
 def _open_window(store: Store) -> None:
-    until = {"N": str(NOW + 1200)}
-    store.put(**store.key_of(sessions.FAILURES_ITEM), expires_at=until, failures={"N": "5"})
+    store.counter(expires_at={"N": str(NOW + 1200)}, failures={"N": "5"})
+
+
+# --- how often, and for how long -----------------------------------------------------------------
+
+
+@dataclass
+class Patience:
+    """A clock of deadlines; each operation of the store takes what a test says."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def taking(self, seconds: float, act: faulty_engine.Act) -> faulty_engine.Act:
+        """Let time pass before an act."""
+
+        def later(exchange: faulty_engine.Exchange) -> None:
+            self.now += seconds
+            act(exchange)
+
+        return later
+
+
+@pytest.fixture
+def patience() -> Patience:
+    return Patience()
+
+
+@pytest.fixture
+def timed(
+    patience: Patience,
+    faulty: FaultyEngine,
+    failing: tuple[FaultyEngine, type[Item], Any],
+    clock: Clock,
+) -> Store:
+    """A store on the failing engine, whose deadlines go by `patience`."""
+    return store_on(*failing[1:], clock, patience)
+
+
+FAULTS_THAT_PASS: dict[str, Callable[[Store, Token], faulty_engine.Act]] = {
+    "cut": lambda *_: lambda exchange: exchange.cut(),
+    "a page": lambda *_: PAGE,
+    "throttled": lambda *_: faulty_engine.refuse("ThrottlingException"),
+    "unprocessed": _left_out,
+}
+
+
+@pytest.mark.parametrize("second", FAULTS_THAT_PASS)
+@pytest.mark.parametrize("first", FAULTS_THAT_PASS)
+def test_three_tries_are_all_whatever_failed(
+    timed: Store, faulty: FaultyEngine, first: str, second: str
+) -> None:
+    token = timed.login()
+    faulty.operations()
+    alternating = [FAULTS_THAT_PASS[kind](timed, token) for kind in (first, second)] * 3
+    faulty.then(*alternating)
+    with pytest.raises(StoreUnavailable):
+        timed.sessions.find_with_keys(token)
+    assert faulty.operations() == ["BatchGetItem"] * 3
+    waits = timed.pauses
+    assert len(waits) == 2
+    assert PAUSE / 2 <= waits[0] <= PAUSE * 1.5
+    assert PAUSE <= waits[1] <= PAUSE * 3
+
+
+def test_a_swap_has_three_tries_in_all(timed: Store, faulty: FaultyEngine) -> None:
+    old = timed.login()
+    faulty.operations()
+    faulty.then(faulty_engine.let_through, *[CONFLICT, PAGE] * 3)
+    with pytest.raises(StoreUnavailable):
+        timed.login(replaces=old.text)
+    assert faulty.operations() == ["GetItem"] + ["TransactWriteItems"] * 3
+
+
+def test_no_two_wait_alike(timed: Store, faulty: FaultyEngine) -> None:
+    token = timed.login()
+    for _ in range(5):
+        faulty.then(faulty_engine.refuse("ThrottlingException"))
+        timed.sessions.find(token)
+    assert len(set(timed.pauses)) == 5
+
+
+@pytest.mark.parametrize(("took", "tries"), [(0.69, 3), (0.71, 2), (1.39, 2), (1.41, 1)])
+def test_no_try_is_begun_that_might_end_after_the_operations_time(
+    timed: Store, faulty: FaultyEngine, patience: Patience, took: float, tries: int
+) -> None:
+    token = timed.login()
+    faulty.operations()
+    faulty.then(*[patience.taking(took, BROKEN)] * 3)
+    with pytest.raises(StoreUnavailable) as caught:
+        timed.sessions.find(token)
+    assert caught.value.evidence == {"reason": "InternalServerError", "tries": tries}
+    assert len(faulty.operations()) == tries
+
+
+@pytest.mark.parametrize("left", [1.09, 0.0, -1.0])
+def test_without_time_for_a_try_nothing_is_asked(
+    timed: Store, faulty: FaultyEngine, left: float
+) -> None:
+    for replaces in (None, Token.new(timed.user).text):
+        with pytest.raises(DeadlineExceeded):
+            timed.sessions.create(APPID, timed.openid, None, KEY, replaces, lambda: left)
+    assert faulty.operations() == []
+
+
+def test_a_login_ends_in_its_time_however_slow_the_store_is(
+    timed: Store, faulty: FaultyEngine, patience: Patience
+) -> None:
+    old = timed.login(KEY)
+    faulty.operations()
+    slow = patience.taking(0.9, faulty_engine.let_through)
+    faulty.then(patience.taking(0.5, BROKEN), slow, slow)
+    with pytest.raises(DeadlineExceeded):
+        timed.sessions.create(APPID, timed.openid, None, KEY2, old.text, lambda: 2.4 - patience.now)
+    assert faulty.operations() == ["GetItem", "GetItem"]
+    assert timed.is_live(old)
+
+
+@pytest.mark.parametrize(
+    ("acts", "asked"),
+    [
+        ([BROKEN], ["PutItem"]),
+        ([COLLISION], ["PutItem"]),
+        ([faulty_engine.let_through, BROKEN], ["GetItem", "TransactWriteItems"]),
+    ],
+)
+def test_every_operation_of_a_login_minds_the_time_that_is_left(
+    timed: Store,
+    faulty: FaultyEngine,
+    patience: Patience,
+    acts: list[faulty_engine.Act],
+    asked: list[str],
+) -> None:
+    old = timed.login(KEY) if len(acts) > 1 else None
+    faulty.operations()
+    faulty.then(*[patience.taking(0.5, act) for act in acts])
+    left, replaces = 1.1 + 0.5 * len(acts) - 0.01, old and old.text
+    with pytest.raises((StoreUnavailable, DeadlineExceeded)):
+        timed.sessions.create(
+            APPID, timed.openid, None, KEY2, replaces, lambda: left - patience.now
+        )
+    assert faulty.operations() == asked
 
 
 # --- the corpus of faults ------------------------------------------------------------------------
@@ -310,8 +664,8 @@ def _open_window(store: Store) -> None:
 CORPUS = json.loads((Path(__file__).parent / "corpus/faults.json").read_text())["faults"]
 OUTCOMES = {fault["id"]: fault["outcome"] for fault in CORPUS if fault["area"] == "dynamodb"}
 
-BUDGET = 5.0
-"""Seconds: two tries of a second, up to one between them, and what a busy machine takes."""
+BUDGET = 3.5
+"""Seconds: what an operation may take, and what a busy machine takes."""
 
 
 @dataclass
@@ -343,8 +697,6 @@ class Case:
 
 
 THROTTLED = faulty_engine.refuse("ProvisionedThroughputExceededException")
-BROKEN = faulty_engine.refuse("InternalServerError", 500)
-COLLISION = faulty_engine.refuse("ConditionalCheckFailedException")
 MISSING = faulty_engine.refuse("ResourceNotFoundException")
 DENIED = faulty_engine.refuse("AccessDeniedException")
 

@@ -45,7 +45,7 @@ def decrypt(
     session, failures = sessions.find_with_keys(token)
     now = clock()
     if failures.too_many:
-        raise TooManyRequests(retry_after=max(1, failures.until - int(now)))
+        raise TooManyRequests(retry_after=failures.seconds_left(now))
     try:
         data = _open(sealed, session, now, max_age)
     except DecryptFailed:

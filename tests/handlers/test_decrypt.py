@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.errors import (
     DecryptFailed,
+    GateError,
     InvalidCode,
     InvalidRequest,
     InvalidToken,
@@ -44,7 +45,7 @@ class Sessions:
         self._failures = failures
         self.counted = 0
         self.reads = 0
-        self.broken = False
+        self.refusal: GateError | None = None
 
     def find(self, token: Token) -> Session:
         assert token == TOKEN
@@ -58,8 +59,8 @@ class Sessions:
 
     def count_failure(self, session: Session, failures: Failures) -> None:
         assert (session, failures) == (self._session, self._failures)
-        if self.broken:
-            raise StoreUnavailable
+        if self.refusal:
+            raise self.refusal
         self.counted += 1
 
 
@@ -195,9 +196,17 @@ def test_every_failure_is_counted_and_looks_the_same(cause: str) -> None:
 
 def test_a_failure_that_is_not_counted_is_not_told() -> None:
     sessions = Sessions()
-    sessions.broken = True
+    sessions.refusal = StoreUnavailable()
     with pytest.raises(StoreUnavailable):
         opened(sealed("phone", PHONE, OTHER), sessions)
+
+
+def test_a_failure_that_parallel_ones_left_no_room_for_is_told_to_wait() -> None:
+    sessions = Sessions()
+    sessions.refusal = TooManyRequests(retry_after=77)
+    with pytest.raises(TooManyRequests) as refused:
+        opened(sealed("phone", PHONE, OTHER), sessions)
+    assert refused.value.headers == {"Retry-After": "77"}
 
 
 def test_a_watermark_may_be_as_old_as_the_operator_says() -> None:

@@ -1,6 +1,7 @@
 """Login and logout: what is asked of WeChat and the store, and in which order."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 
 from chalicelib.errors import (
     DeadlineExceeded,
+    GateError,
     InvalidCode,
     InvalidRequest,
     InvalidToken,
     StoreUnavailable,
     UnknownApp,
 )
-from chalicelib.handlers.login import ASKING, WRITE_RESERVE, login, logout
+from chalicelib.handlers.login import ASKING, TOTAL, login, logout
 from chalicelib.request import Request
 from chalicelib.tokens import Token
 from chalicelib.wechat import Login
@@ -52,12 +54,22 @@ class Sessions:
 
     def __init__(self, fault: Exception | None = None) -> None:
         self.did: list[tuple[object, ...]] = []
+        self.left: list[float] = []
         self._fault = fault
 
-    def create(self, *session: object) -> Token:
+    def create(
+        self,
+        appid: str,
+        openid: str,
+        unionid: str | None,
+        session_key: str,
+        replaces: object,
+        remaining: Callable[[], float],
+    ) -> Token:
+        self.left.append(remaining())
         if self._fault:
             raise self._fault
-        self.did.append(("create", *session))
+        self.did.append(("create", appid, openid, unionid, session_key, replaces))
         return TOKEN
 
     def end(self, token: Token) -> None:
@@ -131,20 +143,26 @@ def test_wechat_gets_six_seconds_where_the_invocation_has_more() -> None:
     assert wechat.left[1] == 3.0
 
 
-def test_a_session_is_not_stored_without_the_time_for_it() -> None:
+class Slow(WeChat):
+    """Answers after a tenth of a second."""
+
+    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:
+        threading.Event().wait(0.1)
+        return super().code2session(appid, code, remaining)
+
+
+def test_the_store_gets_what_wechat_leaves_of_eight_seconds() -> None:
     sessions = Sessions()
-    with pytest.raises(DeadlineExceeded):
-        logged_in(sent({"code": CODE}, seconds=WRITE_RESERVE - 0.01), sessions=sessions)
-    assert sessions.did == []
+    logged_in(sent({"code": CODE}, seconds=20.0), Slow(), sessions)
+    logged_in(sent({"code": CODE}, seconds=1.5), Slow(), sessions)
+    assert TOTAL - 1 < sessions.left[0] <= TOTAL - 0.1
+    assert sessions.left[1] == 1.5
 
 
-def test_a_session_is_stored_with_just_the_time_for_it() -> None:
-    assert logged_in(sent({"code": CODE}, seconds=WRITE_RESERVE))["token"] == TOKEN.text
-
-
-def test_no_token_is_given_for_a_session_that_is_not_stored() -> None:
-    with pytest.raises(StoreUnavailable):
-        logged_in(sent({"code": CODE}), sessions=Sessions(StoreUnavailable()))
+@pytest.mark.parametrize("fault", [StoreUnavailable, DeadlineExceeded])
+def test_no_token_is_given_for_a_session_that_is_not_stored(fault: type[GateError]) -> None:
+    with pytest.raises(fault):
+        logged_in(sent({"code": CODE}), sessions=Sessions(fault()))
 
 
 def test_the_log_line_learns_who_logged_in_by_hash_alone() -> None:
