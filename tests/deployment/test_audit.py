@@ -1,12 +1,16 @@
 """The audit of libraries: a vulnerability fails it, and silence is never taken for a clean bill."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployment import audit
+
+ROOT = Path(__file__).parents[2]
 
 CLEAN = {"name": "urllib3", "version": "2.8.0", "vulns": []}
 SKIPPED = {"name": "urllib3", "skip_reason": "could not be audited"}
@@ -52,7 +56,47 @@ def test_a_missing_tool_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], status: int
 ) -> None:
     assert audit.main(["--tool", str(tmp_path / "nothing"), *flags]) == status
-    assert capsys.readouterr().out.startswith("Not audited")
+    assert capsys.readouterr().out.startswith("Not audited: pip-audit is missing")
+
+
+def test_a_tool_that_does_not_run_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tool := tmp_path / "pip-audit").write_text("no program")
+    assert audit.main(["--tool", str(tool), "--must"]) == 1
+    assert capsys.readouterr().out.startswith("Not audited, no answer")
+
+
+# --- make ----------------------------------------------------------------------------------------
+
+
+def made(folder: Path, target: str, installs: int) -> subprocess.CompletedProcess[str]:
+    """Make a target elsewhere, with a Python whose pip gives this exit status."""
+    python = folder / "python"
+    python.write_text(f"""#!/bin/sh
+mkdir -p $3/bin
+printf '#!/bin/sh\\nexit {installs}\\n' > $3/bin/python
+chmod +x $3/bin/python
+""")
+    python.chmod(0o700)
+    (folder / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (folder / "requirements.txt").touch()
+    line = ["make", "-s", f"PYTHON={python}", target]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_make_installs_the_tool_where_it_is_looked_for() -> None:
+    python = audit.TOOL.relative_to(ROOT).with_name("python")
+    assert re.search(rf"{python} -m pip install .* pip-audit==", (ROOT / "Makefile").read_text())
+
+
+@pytest.mark.parametrize("tool", ["auditor", "fuzzer"])
+def test_what_does_not_install_fails_nothing_and_is_tried_again(tmp_path: Path, tool: str) -> None:
+    installed = f"build/{tool}/installed"
+    assert made(tmp_path, installed, installs=1).returncode == 0
+    assert not (tmp_path / installed).exists()
+    assert made(tmp_path, installed, installs=0).returncode == 0
+    assert (tmp_path / installed).exists()
 
 
 def test_a_vulnerability_counts_also_where_another_library_was_not_looked_up(
