@@ -35,7 +35,7 @@ format: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# On loopback, ten minutes unless told: make soak ARGS="--seconds 30 --rate 100"
+# On loopback, ten minutes unless told: make soak ARGS="--seconds 30 --rate 100"; too slow a machine fails, but for --any-rate.
 soak: .venv/installed $(DYNAMODB_JAR)
 	@$(BIN)/python -m soak $(ARGS)
 

@@ -19,13 +19,22 @@ OUTPUT = ROOT / "build/soak.json"
 MOST_SECONDS = 24 * 3600
 
 GROWTH = 0.05
-"""The part of its memory by which a desk may grow from the run's first half to its last tenth."""
+"""The part of its memory by which a desk may grow from the run's middle fifth to its last tenth."""
+
+SETTLED = 20
+"""Seconds before which the desk's start cannot be told from growth."""
+
+REACHED = 0.95
+"""The part of the rate that must be reached."""
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m soak", description="Soak the desk.")
     parser.add_argument("--rate", type=float, default=200, help="requests per second (200)")
     parser.add_argument("--seconds", type=float, default=600, help="how long (600)")
+    parser.add_argument(
+        "--any-rate", action="store_true", help="do not fail where the machine is too slow"
+    )
     parser.add_argument("--users", type=int, default=100, help="how many visitors (100)")
     parser.add_argument("--seed", type=int, default=1, help="of what they do (1)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="default: build/soak.json")
@@ -71,17 +80,14 @@ def _watched(pid: int) -> Iterator[list[float]]:
 
 
 def growth(sizes: Sequence[float]) -> float:
-    """Give by which part the last tenth is above the run's middle, where caches are full."""
+    """Give by which part the last tenth is above the middle fifth, where caches are full."""
     count = len(sizes)
     middle = statistics.median(sizes[count * 4 // 10 : count * 6 // 10 + 1])
     return statistics.median(sizes[count * 9 // 10 :]) / middle - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak the desk; print what happened, write it as JSON, give 1 if anything was not as due.
-
-    A rate that the machine did not reach is told, and fails nothing: the visitors wait.
-    """
+    """Soak the desk; print what happened, write it as JSON, give 1 if anything was not as due."""
     options = _arguments(arguments)
     names = [f"visitor-{number}" for number in range(options.users)]
     visitors = [Visitor(name, names[number - 1]) for number, name in enumerate(names)]
@@ -91,9 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps(told, indent=2) + "\n")
     print("\n".join(f"{name:<24}{value}" for name, value in told.items()))
-    if tally.rate < 0.95 * options.rate:
-        print(f"The machine is too slow for {options.rate:g} requests/s.", file=sys.stderr)
-    broken = _broken(tally, sizes)
+    broken = faults(tally, sizes, 0 if options.any_rate else options.rate)
     print(*broken or ["Every answer was its user's."], sep="\n", file=sys.stderr)
     return int(bool(broken))
 
@@ -116,13 +120,16 @@ def _told(tally: Tally, sizes: Sequence[float], engine: str) -> dict[str, object
     }
 
 
-def _broken(tally: Tally, sizes: Sequence[float]) -> list[str]:
-    broken = []
+def faults(tally: Tally, sizes: Sequence[float], rate: float) -> list[str]:
+    """Say what was not as due, a sentence each; `rate` is the one that was asked for."""
+    found = []
     if tally.wrong_users or tally.errors:
-        broken.append(f"{tally.wrong_users} wrong users, {tally.errors} errors.")
-    if growth(sizes) > GROWTH:
-        broken.append(f"Its memory grew by {growth(sizes):.0%}.")
-    return broken
+        found.append(f"{tally.wrong_users} wrong users, {tally.errors} errors.")
+    if len(sizes) > SETTLED and growth(sizes) > GROWTH:
+        found.append(f"Its memory grew by {growth(sizes):.0%}.")
+    if tally.rate < REACHED * rate:
+        found.append(f"Only {tally.rate:.1f} of {rate:g} requests/s: the machine is too slow.")
+    return found
 
 
 if __name__ == "__main__":

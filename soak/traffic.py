@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -17,6 +17,9 @@ from soak.visitor import Answer, Fault, Headers, Visitor, WrongUser
 HOST = "127.0.0.1"
 WORKERS = 16
 TIMEOUT = 30.0
+GRACE = 5.0
+"""Seconds after the last moment in which requests that are late may still be sent."""
+
 SAMPLES = 10
 """Faults that are told in words; the others are counted."""
 
@@ -26,25 +29,32 @@ class Over(Exception):
 
 
 class Pace:
-    """Gives each request its moment, `rate` a second, `seconds` long, whatever the answers take."""
+    """Gives each request its moment, `rate` a second, `seconds` long, whatever the answers take.
 
-    def __init__(self, rate: float, seconds: float) -> None:
+    Where the answers take too long for the rate, the moments that are left at the end are lost.
+    """
+
+    def __init__(
+        self, rate: float, seconds: float, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._rate = rate
         self._count = round(rate * seconds)
         self._next = itertools.count()
-        self._start = time.perf_counter()
+        self._clock = clock
+        self._start = clock()
+        self._end = self._start + seconds + GRACE
 
     def wait(self) -> float:
-        """Wait for the next moment; give it, in seconds of time.perf_counter.
+        """Wait for the next moment; give it, in seconds of the clock.
 
         Raises:
-            Over: if there is none left.
+            Over: if there is none left, or the time is over.
         """
-        number = next(self._next)
-        if number >= self._count:
+        number, now = next(self._next), self._clock()
+        if number >= self._count or now > self._end:
             raise Over
         due = self._start + number / self._rate
-        time.sleep(max(0.0, due - time.perf_counter()))
+        time.sleep(max(0.0, due - now))
         return due
 
 

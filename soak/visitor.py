@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
+import jwt
+
 from simulator.desk import DEFAULT_APP as APPID
 from simulator.wechat import openid_of, unionid_of
 from simulator.wechat.accounts import phone_number_of
@@ -64,16 +66,6 @@ def demand(holds: object, sentence: str, kind: type[Fault] = Fault) -> None:
         raise kind(sentence)
 
 
-def claims_of(assertion: str) -> dict[str, Any]:
-    """Read a JWT's claims (RFC 7519); its signature is not looked at."""
-    try:
-        part = assertion.split(".")[1]
-        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, ValueError):
-        raise Fault("the assertion is no JWT") from None
-    return claims
-
-
 @dataclass
 class Visitor:
     """A user by name, his tokens, and whom he envies: whose identity he tries to take.
@@ -86,6 +78,8 @@ class Visitor:
     envied: str
     tokens: list[str] = field(default_factory=list)
     failures: int = 0
+    keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
+    """The gate's public keys by their ids, asked for when an assertion names one that is new."""
 
     @property
     def openid(self) -> str:
@@ -144,7 +138,7 @@ class Visitor:
         data = answer.json["data"]
         demand(data["openId"] == self.openid, "the profile is another's", WrongUser)
         demand(data["nickName"] == nickname, "the profile is an old one or another's", WrongUser)
-        claims = claims_of(answer.json["assertion"])
+        claims = self._claims(line, answer.json["assertion"])
         demand(claims["sub"] == self.openid, "the profile is asserted of another", WrongUser)
         demand(claims["data"] == data, "the profile is asserted otherwise")
 
@@ -167,7 +161,7 @@ class Visitor:
         demand(answer.status == 200, f"his phone number is answered {answer.status}")
         number = answer.json["data"]["purePhoneNumber"]
         demand(number == phone_number_of(self.name), "the phone number is another's", WrongUser)
-        claims = claims_of(answer.json["assertion"])
+        claims = self._claims(line, answer.json["assertion"])
         demand(claims["sub"] == self.openid, "the number is asserted of another", WrongUser)
 
     def log_out(self, line: Line, random: Random) -> None:
@@ -215,7 +209,7 @@ class Visitor:
         demand(came.get("x-wx-openid") == self.openid, "it came as another's", WrongUser)
         demand(came.get("x-wx-unionid") == unionid_of(self.name), "as another's", WrongUser)
         demand(came.get("x-wx-appid") == APPID, "it came for another app", WrongUser)
-        claims = claims_of(came.get("x-wx-assertion", ""))
+        claims = self._claims(line, came.get("x-wx-assertion", ""))
         demand(claims["sub"] == self.openid, "it is asserted of another", WrongUser)
         demand(
             f"{echo['path']}?{echo['query']}" == target.removeprefix("/api"),
@@ -227,6 +221,25 @@ class Visitor:
         demand(_body_of(echo) == (body or b""), "another body came", WrongUser)
         demand("authorization" not in came, "the token came upstream")
         demand(came["x-request-id"] == answer.headers["x-request-id"], "ids differ")
+
+    def _claims(self, line: Line, assertion: str) -> dict[str, Any]:
+        """Verify an assertion as an upstream does, but for whom it is; give its claims."""
+        try:
+            kid = jwt.get_unverified_header(assertion).get("kid", "")
+            if kid not in self.keys:
+                answer = line.gate("GET", "/.well-known/jwks.json", {}, None)
+                demand(answer.status == 200, f"the key set is answered {answer.status}")
+                self.keys = {key["kid"]: jwt.PyJWK(key) for key in answer.json["keys"]}
+            claims: dict[str, Any] = jwt.decode(
+                assertion,
+                self.keys[kid],
+                algorithms=["ES256"],
+                issuer="wxgate",
+                options={"verify_aud": False},
+            )
+        except (jwt.PyJWTError, KeyError) as error:
+            raise Fault(f"the assertion does not verify: {type(error).__name__}") from None
+        return claims
 
     def _refused(self, line: Line, token: str) -> None:
         answer = line.gate("GET", "/api/refused", _bearer(token), None)

@@ -1,19 +1,23 @@
 """The soak: its visitors are content with the gate, and notice when an answer is not theirs."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from simulator.wechat import openid_of
-from soak.__main__ import GROWTH, growth, main
-from soak.traffic import SAMPLES, Over, Pace, Tally
+from soak.__main__ import GROWTH, SETTLED, faults, growth, main
+from soak.traffic import GRACE, SAMPLES, Over, Pace, Tally
 from soak.visitor import ACTS, Act, Answer, Fault, Headers, Visitor, WrongUser
 from tests.conftest import APPID, FrontDoor
+from tests.fakes import Clock
 
 Tamper = Callable[[str, Answer], Answer]
 
@@ -79,6 +83,16 @@ def put_off() -> Tamper:
     return tamper
 
 
+def resigned(_: str, answer: Answer) -> Answer:
+    """An answer whose assertions say the same, in the gate's name, by a key of somebody else's."""
+    key, text = ec.generate_private_key(ec.SECP256R1()), answer.body.decode()
+    for assertion in re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", text):
+        head = jwt.get_unverified_header(assertion)
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+        text = text.replace(assertion, jwt.encode(claims, key, algorithm="ES256", headers=head))
+    return replace(answer, body=text.encode())
+
+
 def accepting(_: str, answer: Answer) -> Answer:
     """No token is ever refused."""
     return replace(answer, status=200) if answer.status == 401 else answer
@@ -90,6 +104,34 @@ def test_a_visitor_notices_the_answer_of_another(
 ) -> None:
     with pytest.raises(WrongUser):
         act(ann, DoorLine(front_door, renamed), Random(1))
+
+
+@pytest.mark.parametrize(
+    "act", [Visitor.read, Visitor.write, Visitor.open_profile, Visitor.give_phone_number]
+)
+def test_a_visitor_notices_an_assertion_that_the_gate_did_not_sign(
+    act: Act, ann: Visitor, front_door: FrontDoor
+) -> None:
+    with pytest.raises(Fault, match="does not verify: InvalidSignatureError"):
+        act(ann, DoorLine(front_door, resigned), Random(1))
+
+
+def test_a_visitor_asks_for_the_keys_where_he_knows_none_of_that_name(
+    ann: Visitor, front_door: FrontDoor
+) -> None:
+    asked: list[str] = []
+
+    def noting(target: str, answer: Answer) -> Answer:
+        asked.append(target)
+        return answer
+
+    line = DoorLine(front_door, noting)
+    ann.read(line, Random(1))
+    assert "/.well-known/jwks.json" not in asked
+    ann.keys.clear()
+    ann.read(line, Random(1))
+    ann.read(line, Random(1))
+    assert asked.count("/.well-known/jwks.json") == 1
 
 
 def test_a_visitor_notices_the_answer_to_another_request(
@@ -144,14 +186,50 @@ def test_a_pace_gives_as_many_moments_as_were_asked_for() -> None:
         pace.wait()
 
 
+def test_a_pace_that_is_behind_ends_all_the_same() -> None:
+    clock = Clock()
+    pace = Pace(rate=1000, seconds=60, clock=clock)
+    clock.advance(60 + GRACE)
+    pace.wait()
+    clock.advance(1)
+    with pytest.raises(Over):
+        pace.wait()
+
+
 def test_a_memory_that_is_flat_after_its_start_has_not_grown() -> None:
     assert growth([50.0, 80, 99, 100, 100, 101, 100, 99, 100, 100]) == 0
     assert growth([float(size) for size in range(100, 200)]) > GROWTH
 
 
+GOOD = Tally(seconds=[0.1] * 190, elapsed=1.0)
+FLAT, GROWN = [100.0] * (SETTLED + 1), [float(size) for size in range(100, 200)]
+
+
+@pytest.mark.parametrize(
+    ("tally", "sizes", "fault"),
+    [
+        (replace(GOOD, errors=1), FLAT, "0 wrong users, 1 errors."),
+        (replace(GOOD, wrong_users=1), FLAT, "1 wrong users, 0 errors."),
+        (GOOD, GROWN, "Its memory grew by 30%."),
+        (replace(GOOD, elapsed=1.01), FLAT, "Only 188.1 of 200 requests/s"),
+    ],
+)
+def test_a_soak_fails_for_one_thing_that_was_not_as_due(
+    tally: Tally, sizes: list[float], fault: str
+) -> None:
+    (found,) = faults(tally, sizes, 200)
+    assert found.startswith(fault)
+
+
+def test_a_soak_passes_where_all_was_as_due() -> None:
+    assert faults(GOOD, FLAT, 200) == []
+    assert faults(GOOD, GROWN[:SETTLED], 200) == []  # a start is no growth
+
+
 def test_a_short_soak_finds_every_answer_right(tmp_path: Path) -> None:
     told = tmp_path / "soak.json"
-    main(["--seconds", "1", "--rate", "40", "--users", "8", "--output", str(told)])
+    flags = ["--any-rate", "--seconds", "1", "--rate", "40", "--users", "8", "--output"]
+    assert main([*flags, str(told)]) == 0
     result = json.loads(told.read_text())
     assert (result["wrong users"], result["errors"]) == (0, 0), result
     assert result["requests"] == 40
