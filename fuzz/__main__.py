@@ -2,7 +2,8 @@
 
 Needs atheris (`pip install atheris`), which guides the inputs by coverage. What it finds
 interesting is kept in build/fuzz/<target>, so a later run goes on from there; an input that
-breaks a promise is written to build/fuzz/<target>-crash-….
+breaks a promise is written to build/fuzz/<target>-crash-…, and becomes a test, and a seed, by
+being copied into tests/corpus/fuzz/<target>.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from fuzz import guided
+from fuzz import KEPT, guided
 
 TARGETS = ("login_body", "path", "headers", "decrypt")
 
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         broke = jobs.map(_run, names, [options.seconds] * len(names))
         broken = [name for name, broke_it in zip(names, broke, strict=True) if broke_it]
     if broken:
-        sys.stderr.write(f"Broken: {', '.join(broken)}. The inputs are in {guided.FOLDER}.\n")
+        sys.stderr.write(f"Broken: {', '.join(broken)}. Keep each input as a test:\n")
+        sys.stderr.writelines(f"  cp {guided.FOLDER}/{name}-* {KEPT}/{name}/\n" for name in broken)
     return int(bool(broken))
 
 

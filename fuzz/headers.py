@@ -10,7 +10,7 @@ from chalicelib.request import Pairs, Request
 from chalicelib.response import Answer
 from chalicelib.transport import Reply
 from chalicelib.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
-from fuzz import demand
+from fuzz import demand, kept
 from tests.attacks import corpus
 from tests.fakes import Wire
 
@@ -105,7 +105,8 @@ def _is_one_line(value: str) -> bool:
 
 
 def seeds() -> Iterator[bytes]:
-    """Give the headers of the corpus, as they are written there."""
+    """Give what is kept, and the headers of the corpus, as they are written there."""
+    yield from kept("headers")
     for entry in corpus.entries():
         lines = [f"{name}: {value}" for name, value in entry.request["headers"]]
         if lines:

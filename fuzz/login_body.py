@@ -15,7 +15,7 @@ from chalicelib.sessions import Sessions
 from chalicelib.tokens import Token
 from chalicelib.transport import Transport
 from chalicelib.wechat import Login, WeChat
-from fuzz import demand
+from fuzz import demand, kept
 from tests.attacks import corpus
 
 APPID: str = corpus.META["appid"]
@@ -104,7 +104,8 @@ def _members(data: bytes, *, reverse: bool) -> dict[str, Any]:
 
 
 def seeds() -> Iterator[bytes]:
-    """Give the bodies of the corpus's login group that are not megabytes."""
+    """Give what is kept, and the bodies of the corpus's login group that are not megabytes."""
+    yield from kept("login_body")
     for entry in corpus.entries():
         body = corpus.expanded(entry.request["body"])
         data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body

@@ -13,7 +13,7 @@ from chalicelib.errors import InvalidPath
 from chalicelib.paths import ROUTE, checked_path
 from chalicelib.request import Request
 from chalicelib.upstream import Upstream
-from fuzz import demand
+from fuzz import demand, kept
 from tests.attacks import corpus
 from tests.fakes import Wire
 
@@ -78,7 +78,8 @@ def _stays_inside(read: str, *, public: bool) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """Give the paths of the corpus, the part below /api/."""
+    """Give what is kept, and the paths of the corpus, the part below /api/."""
+    yield from kept("path")
     for entry in corpus.entries():
         path = entry.path.partition("?")[0]
         if path.startswith(ROUTE) and len(path) < 4096:

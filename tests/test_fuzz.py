@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from chalicelib import opendata
 from chalicelib.handlers import login
 from chalicelib.paths import ROUTE
 from chalicelib.request import Request
 from chalicelib.response import Answer
 from chalicelib.upstream import Identity, Upstream
-from fuzz import Breach, __main__, decrypt, headers, login_body, path
+from fuzz import KEPT, Breach, __main__, decrypt, guided, headers, login_body, path
+from tests.fakes import Wire
 
 TARGETS = [login_body, path, headers, decrypt]
 SEEDS = [
@@ -28,6 +30,30 @@ def test_a_seed_breaks_nothing(target: ModuleType, seed: bytes) -> None:
 
 def test_the_targets_are_those_that_run() -> None:
     assert {f"fuzz.{name}" for name in __main__.TARGETS} == {t.__name__ for t in TARGETS}
+
+
+def test_every_target_has_inputs_that_are_kept() -> None:
+    """An input that broke a target goes into its folder: there must be one, read as a seed."""
+    assert {folder.name for folder in KEPT.iterdir() if folder.is_dir()} == set(__main__.TARGETS)
+    for target in TARGETS:
+        files = list((KEPT / target.__name__.removeprefix("fuzz.")).iterdir())
+        assert files
+        assert {file.read_bytes() for file in files} <= set(target.seeds())
+        assert [file for file in files if file.stat().st_size > guided.MAX_INPUT] == []
+
+
+@pytest.mark.parametrize("way", ["plaintext", "ciphertext", "request"])
+@pytest.mark.parametrize("kind", decrypt.KINDS)
+def test_a_kept_message_is_opened(kind: str, way: str) -> None:
+    """Guards the seeds of /decrypt: refused early, they would lead a fuzzer nowhere."""
+    opened: list[dict[str, Any]] = []
+
+    def noting(text: bytes, kind: str, **session: Any) -> dict[str, Any]:
+        opened.append(opendata.read(text, kind, **session))
+        return opened[-1]
+
+    decrypt.check((KEPT / "decrypt" / f"{kind}-{way}").read_bytes(), noting)
+    assert [set(fields) for fields in opened] == [set(decrypt.DOCUMENTED[kind].split())]
 
 
 def test_an_unknown_target_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,8 +92,9 @@ def forwarding_every_header(
     upstream: Upstream, request: Request, below: str, identity: Identity | None
 ) -> Answer:
     """A proxy that lets a client's headers through, beside its own."""
-    answer = upstream.forward(request, below, identity)
-    upstream._transport.exchanged[0].headers.extend(request.headers)  # type: ignore[attr-defined]
+    answer, wire = upstream.forward(request, below, identity), upstream._transport
+    assert isinstance(wire, Wire)
+    wire.exchanged[0].headers.extend(request.headers)
     return answer
 
 
