@@ -70,7 +70,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
 
 def _channel(refuse: Refuse) -> type[HTTPChannel]:
-    class Refusal(ErrorTask):  # type: ignore[misc]
+    class Refusal(ErrorTask):  # type: ignore[misc]  # as above
         def execute(self) -> None:
             status, headers, body = refuse(self.request.error.code, self.request.error.body)
             self.status = f"{status} {HTTPStatus(status).phrase}"

@@ -2,8 +2,13 @@
 
 import ast
 import inspect
+import re
+import tokenize
+import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -120,7 +125,7 @@ SERVICES = {
 VALUES = {"clock", "max_age"}
 
 
-def keywords(handler: object) -> dict[str, set[str]]:
+def keywords(handler: ModuleType) -> dict[str, set[str]]:
     """The keyword-only parameters of each public function that a handler's file defines."""
     return {
         name: {
@@ -129,14 +134,14 @@ def keywords(handler: object) -> dict[str, set[str]]:
             if parameter.kind is parameter.KEYWORD_ONLY
         }
         for name, function in inspect.getmembers(handler, inspect.isfunction)
-        if function.__module__ == getattr(handler, "__name__", "") and not name.startswith("_")
+        if function.__module__ == handler.__name__ and not name.startswith("_")
     }
 
 
 @pytest.mark.parametrize("handler", SERVICES)
-def test_a_handlers_keywords_are_the_services_of_its_lambda_function(handler: object) -> None:
+def test_a_handlers_keywords_are_the_services_of_its_lambda_function(handler: ModuleType) -> None:
     taken = set[str]().union(*keywords(handler).values())
-    assert taken - VALUES == SERVICES[handler]  # type: ignore[index]
+    assert taken - VALUES == SERVICES[handler]
 
 
 def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
@@ -190,3 +195,94 @@ def test_a_file_says_what_is_in_it() -> None:
     for folder in ("chalicelib", "simulator", "tests", "benchmarks", "mutation"):
         for file in (ROOT / folder).rglob("*.py"):
             assert not set(file.stem.split("_")) & NOT_A_NAME, file
+
+
+# --- what is covered -----------------------------------------------------------------------------
+
+UNGATED = {"app.py"}
+"""Its Lambda functions run in processes of their own, where nothing is counted."""
+
+
+def test_all_that_ships_is_in_the_coverage_gate() -> None:
+    gate = re.search(r"--fail-under=100 --include='(.+)'", (ROOT / "Makefile").read_text())
+    assert gate
+    assert {path for path, _ in SHIPPED if not fnmatch(path, gate[1])} == UNGATED
+
+
+def test_coverage_leaves_out_nothing_that_ships() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]
+    assert settings["run"] == {"branch": True, "source": ["chalicelib", "app"]}
+    assert settings["report"].keys() <= {"show_missing", "skip_covered", "exclude_also"}
+    assert settings["report"]["exclude_also"] == ["if TYPE_CHECKING:"]
+
+
+def test_what_is_mutated_is_covered_wholly() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+    assert set(settings["only_mutate"]) <= {path for path, _ in SHIPPED} - UNGATED
+
+
+# --- what a tool is told to overlook -------------------------------------------------------------
+
+SUPPRESSION = re.compile(
+    r"noqa(?:: [A-Z0-9, ]+)?|nosec(?: [B0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?|pragma: no cover"
+)
+WORD = re.compile(r"[a-z]{2}")
+
+
+def bare(comment: str) -> bool:
+    """Whether a comment is a suppression without a word beside it."""
+    said, suppressed = SUPPRESSION.subn("", comment)
+    return bool(suppressed) and not WORD.search(said)
+
+
+def comments(path: str) -> list[str]:
+    with (ROOT / path).open("rb") as file:
+        found = [
+            token for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT
+        ]
+    return [f"{path}:{token.start[0]}: {token.string}" for token in found]
+
+
+def test_a_suppression_says_why() -> None:
+    paths = [path for path, _ in source("app.py", "chalicelib", *sorted(DESK))]
+    found = [comment for path in paths for comment in comments(path)]
+    suppressed = [comment for comment in found if SUPPRESSION.search(comment)]
+    assert len(suppressed) > 20, "they are seen"
+    assert [told for told in suppressed if bare(told.partition(": ")[2])] == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_bare"),
+    [
+        ("# noqa", True),
+        ("# noqa: S603, S607", True),
+        ("# type: ignore[misc]", True),
+        ("# nosec B603", True),
+        ("# pragma: no cover", True),
+        ("# noqa: S603 - our own interpreter", False),
+        ("# type: ignore[misc]  # not in typeshed", False),
+        ("# a plain one", False),
+    ],
+)
+def test_a_bare_suppression_is_seen(comment: str, is_bare: bool) -> None:
+    assert bare(comment) is is_bare
+
+
+def unexplained(settings: str) -> list[str]:
+    """The lines of pyproject.toml that switch a check off, without a comment there or above."""
+    off = re.compile(r'^(?:"[^"]+" = \[|    "[A-Z]+[0-9]+", |ignore_missing_imports)')
+    lines = settings.splitlines()
+    pairs = zip(["", *lines], lines, strict=False)
+    told = re.compile(r"(?:^|  )# .*[a-z]{2}")
+    return [
+        line
+        for above, line in pairs
+        if off.match(line) and not told.search(line) and not above.startswith("# ")
+    ]
+
+
+def test_a_rule_that_is_switched_off_says_why() -> None:
+    settings = (ROOT / "pyproject.toml").read_text()
+    assert unexplained(settings) == []
+    bared = re.sub(r"(?m)  #.*$|^#.*\n", "", settings)
+    assert len(unexplained(bared)) > 12, "they are seen"

@@ -78,11 +78,8 @@ OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
 GOOD = {"session_key": SESSION_KEY, "openid": OPENID, "unionid": "u-ann"}
 TOKEN = {"access_token": "canary-access-token", "expires_in": 7200}
 NUMBER = {"phoneNumber": "+8613800138000", "purePhoneNumber": "13800138000", "countryCode": "86"}
-PHONE = {
-    "errcode": 0,
-    "errmsg": "ok",
-    "phone_info": {**NUMBER, "watermark": {"timestamp": 1, "appid": APPID}},
-}
+PHONE_INFO = {**NUMBER, "watermark": {"timestamp": 1, "appid": APPID}}
+PHONE = {"errcode": 0, "errmsg": "ok", "phone_info": PHONE_INFO}
 CORPUS = Path(__file__).parent / "corpus" / "faults.json"
 FAULTS = {fault["id"]: fault for fault in json.loads(CORPUS.read_text())["faults"]}
 
@@ -559,7 +556,7 @@ def test_a_cookie_of_wechats_is_not_sent_back() -> None:
 
 
 def phone_info(**changes: object) -> Reply:
-    return said({**PHONE, "phone_info": {**PHONE["phone_info"], **changes}})  # type: ignore[dict-item]
+    return said({**PHONE, "phone_info": {**PHONE_INFO, **changes}})
 
 
 def test_a_country_code_may_be_a_number() -> None:

@@ -24,10 +24,10 @@ def client(running_desk: Desk) -> Any:
     """Wechatpy's client, unmodified but for WeChat's address, which it knows in three places."""
     url = running_desk.urls["WeChat"]
 
-    class Wxa(WeChatWxa):  # type: ignore[misc]
+    class Wxa(WeChatWxa):  # type: ignore[misc]  # wechatpy has no types
         API_BASE_URL = f"{url}/"
 
-    class Client(WeChatClient):  # type: ignore[misc]
+    class Client(WeChatClient):  # type: ignore[misc]  # nor here
         API_BASE_URL = f"{url}/cgi-bin/"
         wxa = Wxa()
 
