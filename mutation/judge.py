@@ -11,16 +11,24 @@ LEAST = 0.90
 
 WHOLE = {
     "header stripping": (
-        "upstream.forwarded_headers",
-        "upstream._is_latin1",
-        "upstream._answer_headers",
-        "upstream.Upstream._headers",
+        "request._pairs",
         "request.has_control_characters",
+        "upstream.forwarded_headers",
+        "upstream._named_by_connection",
+        "upstream._is_latin1",
+        "upstream.Identity.headers",
+        "upstream.Upstream._headers",
+        "transport._send",
+        "upstream.Upstream._passed_on",
+        "upstream._answer_headers",
+        "upstream._text",
+        "upstream.Upstream._location",
+        "upstream._private",
     ),
     "path check": (
         "paths.checked_path",
         "paths._check_segment",
-        "paths._folded",
+        "paths._decoded",
         "paths._refuse_dots",
     ),
     "expiry": (
@@ -30,10 +38,27 @@ WHOLE = {
         "sessions.Sessions._is_whole",
         "sessions.Sessions._session_keys",
         "sessions.Sessions._inherited",
+        "sessions.Sessions._replace",
+        "sessions.Sessions._failures",
+        "sessions.Sessions.count_failure",
         "assertions.Assertions.sign",
+        "assertions.Assertions._signing_key",
+        "assertions.Assertions._keys",
+        "assertions.Assertions._age",
+        "assertions.Assertions._previous_keys",
+        "credentials.Secrets.current",
+        "credentials.Secrets.instead",
+        "credentials.Secrets._keep",
         "opendata._check_watermark",
     ),
-    "padding": ("opendata.unpad", "opendata.decrypt", "opendata.ciphertext"),
+    "padding": (
+        "opendata.decode",
+        "opendata.key_bytes",
+        "opendata.ciphertext",
+        "opendata.decrypt",
+        "opendata.unpad",
+        "opendata.open_with",
+    ),
     "schema": (
         "opendata.read",
         "opendata._string",
@@ -46,6 +71,7 @@ WHOLE = {
         "opendata._share",
         "opendata._group_text",
         "opendata._group",
+        "opendata.Signed.agreeing",
     ),
 }
 """What is checked → the functions of which no mutant may live."""
@@ -110,6 +136,10 @@ def faults(found: Sequence[Mutant], page: Collection[Change]) -> Iterator[str]:
         if mutant.verdict in (Verdict.SURVIVED, Verdict.UNTESTED)
     }
     whole = {function: check for check, functions in WHOLE.items() for function in functions}
+    for mutant in found:
+        if mutant.verdict is Verdict.TIMEOUT and mutant.change.function in whole:
+            check = whole[mutant.change.function]
+            yield f"{mutant.name} was stopped, not killed, in what guards the {check}."
     for change, name in living.items():
         if change.function in whole:
             yield f"{name} lives, in what guards the {whole[change.function]}:\n{row(change, '…')}"

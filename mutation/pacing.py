@@ -24,7 +24,7 @@ ENGINES = {"moto_url", "running_desk"}
 PATIENCE = 20.0
 """Seconds that a test may take besides three times its own duration."""
 
-KILLED, TIMEOUT = 1, 36
+KILLED, SUSPICIOUS, TIMEOUT = 1, 35, 36
 """Exit statuses, as mutmut reads them."""
 
 
@@ -37,9 +37,15 @@ def _durations() -> dict[str, float]:
     return durations
 
 
-def pytest_configure() -> None:
+def _is_mutant() -> bool:
+    return "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", "")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Leave what the fork inherited out of pytest's garbage collections: half of a short run."""
     gc.freeze()
+    if _is_mutant():
+        config.option.maxfail = 0  # mutmut's -x would also end at what is no failure of a test
 
 
 @pytest.hookimpl(trylast=True)
@@ -69,6 +75,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """End a mutant's process at the first failure."""
-    if report.failed and "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", ""):
+    """End a mutant's process at the first failure of a test.
+
+    One of its fixtures decides nothing, for a busy machine may not have started a server.
+    """
+    if report.failed and report.when == "call" and _is_mutant():
         os._exit(KILLED)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell that nothing but fixtures failed."""
+    if session.testsfailed and _is_mutant():
+        os._exit(SUSPICIOUS)

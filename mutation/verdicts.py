@@ -30,7 +30,6 @@ VERDICTS: Mapping[int | None, Verdict] = {
     2: Verdict.UNTRIED,  # interrupted
     0: Verdict.SURVIVED,
     1: Verdict.KILLED,
-    3: Verdict.KILLED,  # pytest itself failed on what the mutant did
     5: Verdict.UNTESTED,
     33: Verdict.UNTESTED,
     36: Verdict.TIMEOUT,  # pacing.TIMEOUT

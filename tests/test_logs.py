@@ -66,14 +66,29 @@ def test_a_line_has_time_level_event_and_fields(capsys: pytest.CaptureFixture[st
     assert found == {"level": "INFO", "event": "request", "status": 200, "route": "/login"}
 
 
+def test_the_first_line_of_a_process_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger(logs.NAME).handlers.clear()
+    logs.configure("INFO").info("x")
+    assert line(capsys)["event"] == "x"
+
+
 def test_the_time_is_utc_to_the_second() -> None:
     record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "created": 1_900_000_000.9})
     assert json.loads(logs.JsonFormatter().format(record))["time"] == "2030-03-17T17:46:40Z"
 
 
-@pytest.mark.parametrize(
-    "text", ["a\nb", "a\r\n{}", "\u2028", "\x1b[2J", "\0", "昵称😀", '"}'], ids=ascii
-)
+FORGED = {
+    "line feed": "a\nb",
+    "both ends of a line": "a\r\n{}",
+    "line separator": "\u2028",
+    "terminal": "\x1b[2J",
+    "nul": "\0",
+    "Chinese": "昵称😀",
+    "end of JSON": '"}',
+}
+
+
+@pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
 def test_no_value_can_forge_a_line(capsys: pytest.CaptureFixture[str], text: str) -> None:
     logs.configure("INFO").info(text, extra={"fields": {"value": text}})
     output = capsys.readouterr().out
@@ -110,6 +125,22 @@ def test_an_exception_shows_its_type_and_places_but_never_its_text(
     assert str(found["at"]).startswith("['test_logs.py:")
     assert SECRET not in output
     assert "/" not in str(found["at"])
+
+
+def deep(calls: int) -> None:
+    """Fail below so many calls of itself."""
+    if calls == 0:
+        raise ValueError(SECRET)
+    deep(calls - 1)
+
+
+def test_an_exception_shows_the_last_four_places(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        deep(9)
+    except ValueError:
+        logs.configure("INFO").exception("x")
+    raised, called = deep.__code__.co_firstlineno + 3, deep.__code__.co_firstlineno + 4
+    assert line(capsys)["at"] == [f"test_logs.py:{n}" for n in (called, called, called, raised)]
 
 
 def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,14 +217,17 @@ def test_a_line_that_cannot_be_written_as_json_raises_nothing(
 
 
 @pytest.mark.parametrize("name", TALKATIVE)
-def test_a_library_says_nothing_below_critical(name: str, ear: Ear) -> None:
-    logs.configure("DEBUG")
+def test_a_library_says_nothing_below_critical(
+    name: str, ear: Ear, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("DEBUG").debug("ours")
     for child in ("", ".connectionpool", ".retryhandler.deep"):
         logger = logging.getLogger(name + child)
         logger.debug(SECRET)
         logger.warning(SECRET)
         logger.error(SECRET)
     assert ear.heard == []
+    assert line(capsys)["event"] == "ours"
 
 
 def test_a_whole_login_at_debug_tells_no_secret(

@@ -2,14 +2,17 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mutation import judge
+from mutation import judge, pacing
 from mutation.plain import left_alone, without_decorators
 from mutation.verdicts import Change, Mutant, Verdict, change_of, function_of, mutants
 
@@ -92,6 +95,14 @@ def test_the_page_names_what_is_not_mutated() -> None:
     assert sorted(named) == sorted(SKIPPED)
 
 
+def test_the_page_names_the_modules_that_are_not_mutated() -> None:
+    section = PAGE.partition("- The other modules:")[2].partition("\n")[0]
+    files = (ROOT / "chalicelib").rglob("*.py")
+    shipped = {".".join(f.relative_to(ROOT / "chalicelib").with_suffix("").parts) for f in files}
+    named = {name for name in shipped if not name.endswith("__init__")} - FILES.keys()
+    assert set(re.findall(r"`(\w+)`", section)) == named
+
+
 # --- what is mutated, and by what it is judged ---------------------------------------------------
 
 
@@ -133,6 +144,12 @@ def test_no_explanation_helps_where_all_must_die() -> None:
     change = Change("opendata.unpad", "a", "b")
     (fault,) = judge.faults([*KILLED, mutant(Verdict.SURVIVED, change)], [change])
     assert "lives, in what guards the padding" in fault
+
+
+def test_a_mutant_that_was_stopped_is_not_killed_where_all_must_die() -> None:
+    change = Change("paths.checked_path", "a", "b")
+    (fault,) = judge.faults([*KILLED, mutant(Verdict.TIMEOUT, change)], [])
+    assert "stopped, not killed, in what guards the path check" in fault
 
 
 def test_an_explanation_of_what_does_not_live_is_a_fault() -> None:
@@ -216,7 +233,7 @@ def test_a_status_has_its_verdict(tmp_path: Path, status: int | None, verdict: V
     assert found_in(tmp_path, status)[0].verdict is verdict
 
 
-@pytest.mark.parametrize("status", [255, 4, -11, -9, 99])
+@pytest.mark.parametrize("status", [255, 3, 4, 35, -11, -9, 99])
 def test_a_run_that_went_wrong_kills_nothing(tmp_path: Path, status: int) -> None:
     assert found_in(tmp_path, status)[0].verdict is Verdict.ODD
 
@@ -243,6 +260,43 @@ def test_a_change_is_the_lines_that_differ() -> None:
 def test_a_default_of_a_parameter_is_a_change() -> None:
     before, after = "def x_f__mutmut_orig(a=0): ...", "def x_f__mutmut_1(a=1): ..."
     assert change_of("m.f", before, after) == Change("m.f", "def _(a=0): ...", "def _(a=1): ...")
+
+
+# --- a mutant's run ------------------------------------------------------------------------------
+
+RUN = """
+import pytest
+@pytest.fixture
+def before(): assert {before}
+@pytest.fixture
+def after():
+    yield
+    assert {after}
+def test_it(before, after): assert {call}
+def test_next(): assert {next}
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ("nothing", 0),
+        ("call", pacing.KILLED),
+        ("before", pacing.SUSPICIOUS),
+        ("after", pacing.SUSPICIOUS),
+        ("before next", pacing.KILLED),
+        ("after next", pacing.KILLED),
+    ],
+)
+def test_a_mutant_is_killed_by_a_test_and_not_by_its_fixtures(
+    tmp_path: Path, wrong: str, status: int
+) -> None:
+    parts = {part: part not in wrong for part in ("before", "call", "after", "next")}
+    (tmp_path / "test_run.py").write_text(RUN.format(**parts))
+    line = [sys.executable, "-m", "pytest", "-x", "-p", "mutation.pacing", "test_run.py"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "MUTANT_UNDER_TEST": "x_f__mutmut_1"}
+    done = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert done.returncode == status, done.stdout
 
 
 # --- decorators ----------------------------------------------------------------------------------

@@ -69,6 +69,12 @@ def test_what_is_needed_is_missed_by_name(name: str, empty: str) -> None:
     assert fault_of(**{name: empty}) == f"{name} is missing."
 
 
+def test_an_empty_environment_misses_all_that_is_needed() -> None:
+    with pytest.raises(BadEnvironment) as caught:
+        read({})
+    assert str(caught.value) == " ".join(f"{name} is missing." for name in GOOD)
+
+
 @pytest.mark.parametrize("function", [None, "", "proxy", "decrypt", "app"])
 def test_upstream_url_is_needed_where_assertions_are_signed(function: str | None) -> None:
     assert fault_of(function, UPSTREAM_URL="") == "UPSTREAM_URL is missing."
@@ -152,6 +158,40 @@ def test_a_malformed_value_is_named_in_one_sentence_and_not_quoted(name: str, te
     assert fault.endswith(".")
     assert CANARY not in fault
     assert "\n" not in fault
+
+
+LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
+SENTENCES = [
+    ("WX_APPIDS", ",", "write appids, separated by commas"),
+    ("SESSIONS_TABLE", "a/b", "it has characters that AWS does not take there"),
+    ("SECRET_PREFIX", "a b", "it has characters that AWS does not take there"),
+    ("UPSTREAM_ALLOW_PRIVATE", "yes", "write true or false"),
+    ("UPSTREAM_TIMEOUT", "30", "write seconds from 0.1 to 29"),
+    ("PUBLIC_PATHS", "a b", "write globs below /api/, separated by commas"),
+    ("TOKEN_TTL", "1", "write whole seconds from 300 to 2592000"),
+    ("DECRYPT_MAX_AGE", "0", f"write whole seconds from 1 to {2**40}"),
+    ("LOG_LEVEL", "loud", f"write one of {LEVELS}"),
+    ("WECHAT_API_URL", "https://h/é", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://h/\x7fa", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://h/a b", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://[h", "write http(s)://host[:port][/path]"),
+    ("WECHAT_API_URL", "ftp://h", "write http(s)://host[:port][/path]"),
+    ("WECHAT_API_URL", "https://127.1", "write an IPv4 address as four decimal numbers"),
+    ("AWS_ENDPOINT_URL", "https://u:p@h", "credentials do not belong in a URL"),
+    ("AWS_ENDPOINT_URL", "https://h/?", "write neither query nor fragment, and a plain base path"),
+    ("AWS_ENDPOINT_URL", "https://h/../", "its base path has dot segments"),
+    ("UPSTREAM_URL", "http://h", "write https, or set UPSTREAM_ALLOW_PRIVATE=true"),
+    (
+        "UPSTREAM_URL",
+        "https://10.0.0.1",
+        "it is a private address; set UPSTREAM_ALLOW_PRIVATE=true to use it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "sentence"), SENTENCES)
+def test_the_sentence_says_what_to_write(name: str, text: str, sentence: str) -> None:
+    assert fault_of(**{name: text}) == f"{name} is malformed: {sentence}."
 
 
 BAD_URLS = [
