@@ -21,8 +21,6 @@ WHOLE = {
         "transport._send",
         "upstream.Upstream._passed_on",
         "upstream._answer_headers",
-        "upstream._text",
-        "upstream.Upstream._location",
         "upstream._private",
     ),
     "path check": (

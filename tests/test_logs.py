@@ -152,7 +152,7 @@ def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("level", "seen"), [("DEBUG", 3), ("INFO", 2), ("ERROR", 1), ("CRITICAL", 0)]
+    ("level", "seen"), [("DEBUG", 4), ("INFO", 3), ("ERROR", 2), ("CRITICAL", 1)]
 )
 def test_the_level_is_the_environments(
     capsys: pytest.CaptureFixture[str], level: str, seen: int
@@ -161,6 +161,7 @@ def test_the_level_is_the_environments(
     logger.debug("d")
     logger.info("i")
     logger.error("e")
+    logger.critical("c")
     assert len(lines(capsys.readouterr().out)) == seen
 
 

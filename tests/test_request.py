@@ -178,6 +178,7 @@ def test_json_is_read(media_type: str) -> None:
         "*/*",
         "text/plain",
         "text/json",
+        "Xapplication/json",
         "application/*",
         "application/x-www-form-urlencoded",
         "multipart/form-data",

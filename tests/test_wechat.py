@@ -526,9 +526,18 @@ def test_a_busy_wechat_tells_how_long_within_bounds(said_seconds: str, seconds: 
     ("said_seconds", "seconds"),
     [
         *(("59", 59), ("61", 60), ("100000", 60), ("9" * 5000, 60), ("007", 7), ("0" * 9, 3)),
-        *(("7 ", 7), (" \t7", 7), ("7 8", 3), ("7\v", 3), ("7s", 3), ("٧", 3), ("1e1", 3)),
+        *(
+            ("7 ", 7),
+            (" \t7", 7),
+            ("7 8", 3),
+            ("7\v", 3),
+            ("7s", 3),
+            ("٧", 3),
+            ("1e1", 3),
+            ("X7", 3),
+        ),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_busy_wechat_may_pad_its_seconds_and_write_many_digits(
     said_seconds: str, seconds: int
