@@ -257,9 +257,12 @@ def reads_once_like_a_hit(case: Case) -> Breaches:
 
 
 def alerts_once(case: Case) -> Breaches:
-    reasons = [event.get("reason") for event in case.exchange.seen.events]
+    events = case.exchange.seen.events
+    reasons = [event.get("reason") for event in events if event["event"] == "request"]
     if reasons != ["item is malformed"]:
-        yield f"no alert for an odd item: {reasons}"
+        yield f"no reason for an odd item: {reasons}"
+    if sum("alert" in event for event in events) > 1:
+        yield "more than one alarm for an odd item"
 
 
 def follows_one_rule_for_old_tokens(case: Case) -> Breaches:

@@ -231,6 +231,11 @@ def kept_in(world: World, seen: Seen, at: Elsewhere = NOWHERE) -> None:
     assert seen.names <= {host for host, _ in places}
 
 
+def alarms(exchange: Exchange) -> list[str]:
+    """Name what the operator is told of though the request is served."""
+    return [event["alert"] for event in exchange.seen.events if event["event"] == "alert"]
+
+
 def reported(exchange: Exchange) -> dict[str, Any]:
     """Give the one log line of a request; an alert is a line of its own."""
     [line] = [event for event in exchange.seen.events if event["event"] != "alert"]

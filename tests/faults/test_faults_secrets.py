@@ -22,6 +22,7 @@ from tests.faults.corpus import (
     TRIES,
     Asked,
     Fault,
+    alarms,
     always,
     asked_in,
     check,
@@ -150,20 +151,23 @@ def test_without_a_warm_value_no_code_is_spent(
 
 
 @pytest.fixture
-def later(world: World) -> Iterator[None]:
-    """Six minutes on: what was read is due to be read again."""
-    login(world.door)
+def warm(world: World, cold: Door) -> Iterator[Door]:
+    """An app that has read its secrets six minutes ago: they are due to be read again."""
+    login(cold)
     world.clock.advance(360)
-    yield
+    yield cold
     world.clock.advance(-360)
 
 
 @covers("SEC-06")
 @pytest.mark.parametrize("kind", DOWN)
-def test_a_warm_value_bridges_an_outage(world: World, fault: Fault, kind: str, later: None) -> None:
+def test_a_warm_value_bridges_an_outage_with_an_alarm(
+    world: World, fault: Fault, kind: str, warm: Door
+) -> None:
     with world.aws.failing(READ, DOWN[kind]):
-        exchange = login(world.door)
+        exchange = login(warm)
     check(world, fault, exchange, Asked(wechat=1, secrets=2, store=1))
+    assert alarms(exchange) == ["StaleSecret"]
 
 
 def test_a_warm_value_bridges_no_more_than_an_hour(world: World, cold: Door) -> None:

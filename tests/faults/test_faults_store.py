@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.errors import InvalidToken
+from chalicelib.errors import InvalidToken, TooManyRequests
+from chalicelib.sessions import Failures, Session
 from chalicelib.tokens import Token
 from tests.attacks import aws_front
 from tests.attacks.aws_front import Fault as AwsFault
@@ -23,6 +24,7 @@ from tests.faults.corpus import (
     ALLOWANCE,
     Asked,
     Fault,
+    alarms,
     always,
     check,
     covers,
@@ -56,7 +58,7 @@ def test_no_token_is_given_for_a_session_that_is_not_stored(world: World, fault:
     throttled = refusing("ProvisionedThroughputExceededException")
     with world.aws.failing("PutItem", throttled, times=5):
         exchange = login(world.door)
-    check(world, fault, exchange, Asked(wechat=1, store=2))
+    check(world, fault, exchange, Asked(wechat=1, store=3))
     assert sessions_in(world) == before
 
 
@@ -131,7 +133,8 @@ def test_a_read_that_fails_is_no_401_and_lets_nobody_through(
 ) -> None:
     with world.aws.failing("GetItem", injected):
         exchange = proxied(world.door, token)
-    check(world, fault, exchange, Asked(store=2))
+    # A third try of a second would end too late.
+    check(world, fault, exchange, Asked(store=2 if fault.id == "DDB-04" else 3))
     assert exchange.seconds < 2 * seconds("dynamodb_attempt") + ALLOWANCE
     assert proxied(world.door, token).answer.status == 200
 
@@ -252,7 +255,7 @@ def test_a_failure_that_cannot_be_counted_is_not_answered_and_login_lives(
         exchange = failed_decryption(world, token)
         assert login(world.door).answer.status == 200
         assert proxied(world.door, token).answer.status == 200
-    check(world, fault, exchange, Asked(store=3))
+    check(world, fault, exchange, Asked(store=4))
 
 
 # --- items that a foreign hand has touched -------------------------------------------------------
@@ -272,6 +275,8 @@ def test_an_odd_item_is_a_refused_token_and_an_alarm(
     world.change_item(token, **injected)
     exchange = proxied(world.door, token)
     check(world, fault, exchange, Asked(store=1))
+    # Another version is another release's, of a rolling deployment.
+    assert alarms(exchange) == ([] if fault.id == "DDB-19" else ["MalformedItem"])
     assert reported(exchange)["reason"] == "item is malformed"
     world.drop_item(token)
 
@@ -328,7 +333,7 @@ def _race(world: World) -> tuple[int, int]:
     token = sessions.create(APPID, USER["openid"], None, USER["session_key"], None)
     session, failures = sessions.find_with_keys(token)
     others = [
-        threading.Thread(target=sessions.count_failure, args=(session, failures)),
+        threading.Thread(target=_count, args=(sessions, session, failures)),
         threading.Thread(target=_find, args=(sessions, token)),
     ]
     for other in others:
@@ -337,6 +342,11 @@ def _race(world: World) -> tuple[int, int]:
     for other in others:
         other.join()
     return ended.answer.status, proxied(world.door, token.text).answer.status
+
+
+def _count(sessions: Any, session: Session, failures: Failures) -> None:
+    with suppress(TooManyRequests):
+        sessions.count_failure(session, failures)
 
 
 def _find(sessions: Any, token: Token) -> None:
