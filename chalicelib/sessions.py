@@ -249,13 +249,15 @@ class Sessions:
         """End one session, exactly; one write.
 
         Raises:
-            InvalidToken: if it was not live; an odd item is gone all the same.
+            InvalidToken: if it was not live; one that was expired or odd is gone all the same.
         """
-        live = self._is_live()
 
         def delete() -> Item:
             answer = self._table().delete_item(
-                token.user, token.item, condition=live, return_values="ALL_OLD"
+                token.user,
+                token.item,
+                condition=self._items.item.exists(),
+                return_values="ALL_OLD",
             )
             return self._read(token, answer["Attributes"])
 
@@ -410,7 +412,7 @@ class Sessions:
         if inherited is not None:
             item.previous_key = token.seal(inherited[0], "previous")
             item.previous_until = inherited[1]
-        live, once = self._is_live(), str(uuid.uuid4())
+        once = str(uuid.uuid4())
 
         def swap() -> Token | None:
             # The same `once` in each try: a swap whose answer was lost is done, and not done again.
@@ -418,7 +420,10 @@ class Sessions:
             try:
                 with both:
                     both.save(item)
-                    both.delete(self._items(old_token.user, old_token.item), condition=live)
+                    both.delete(
+                        self._items(old_token.user, old_token.item),
+                        condition=self._items.item.exists(),
+                    )
             except TransactWriteError as error:
                 reasons = [reason.code for reason in error.cancellation_reasons if reason]
                 if "ConditionalCheckFailed" in reasons:
@@ -448,9 +453,6 @@ class Sessions:
 
     def _table(self) -> Any:  # the types of TableConnection know keys of text alone
         return self._items._get_connection()
-
-    def _is_live(self) -> Condition:
-        return self._items.expires_at > int(self._clock())
 
     def _is_window(self, now: int) -> Condition:
         """The condition that says of a counter what `_failures` says of an item."""

@@ -31,7 +31,6 @@ WHOLE = {
     ),
     "expiry": (
         "sessions.Sessions._item",
-        "sessions.Sessions._is_live",
         "sessions.Sessions._session",
         "sessions.Sessions._is_whole",
         "sessions.Sessions._session_keys",

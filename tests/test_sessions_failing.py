@@ -289,8 +289,9 @@ def test_a_transaction_that_meets_others_three_times_is_given_up(
 ) -> None:
     old = shaky.login(KEY)
     faulty.then(faulty_engine.let_through, CONFLICT, CONFLICT, CONFLICT)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as caught:
         shaky.login(KEY2, replaces=old.text)
+    assert caught.value.evidence == {"reason": "TransactionConflict", "tries": 3}
     assert shaky.is_live(old)
     assert len(shaky.partition()) == 1
 
@@ -307,9 +308,12 @@ def test_a_swap_is_tried_again_as_the_same_swap(shaky: Store, faulty: FaultyEngi
     old = shaky.login(KEY)
     faulty.then(faulty_engine.let_through, CONFLICT, BROKEN)
     shaky.login(KEY2, replaces=old.text)
-    first, *others = [members for name, members in faulty.calls if name == "TransactWriteItems"]
-    assert first["ClientRequestToken"]
+    again = shaky.login(KEY)
+    shaky.login(KEY2, replaces=again.text)
+    swaps = [members for name, members in faulty.calls if name == "TransactWriteItems"]
+    first, *others, last = swaps
     assert others == [first, first]
+    assert first["ClientRequestToken"] != last["ClientRequestToken"]
 
 
 @pytest.mark.dynamodb_local
