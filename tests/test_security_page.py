@@ -2,12 +2,16 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.attacks import corpus as attacks
+from tests.attacks.siblings import SIBLINGS
+from tests.attacks.test_attacks import CASES, ENTRIES
+from tests.attacks.test_teeth import CONTROLS
 from tests.faults import corpus as faults
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +90,26 @@ def test_no_other_exception_is_told() -> None:
     section = PAGE.partition("## Where the corpora say otherwise")[2].partition("\n## ")[0]
     known = {*attacks.CONTRADICTIONS, *faults.CONTRADICTIONS, *faults.DOCUMENTED}
     assert set(re.findall(r"\b[A-Z]+-\d+\b", section)) == known
+
+
+def test_the_figures_that_can_be_counted_are_counted() -> None:
+    given = [text.count("\n@given(") for text in _texts("tests/**/test_*.py")]
+    beside = len(
+        re.findall(r"^def test_", next(_texts("tests/**/test_teeth_beside.py")), re.MULTILINE)
+    )
+    assert f"| {len(ENTRIES)} entries, {len(CASES)} runs; {len(SIBLINGS)} of our own |" in PAGE
+    assert f"| {len(CONTROLS)}, one attack for each; {beside} more that no attack can try |" in PAGE
+    assert f"| {len(faults.FAULTS)} entries |" in PAGE
+    assert f"| properties, hypothesis | {sum(given)}: " in PAGE
+
+
+def test_no_figure_is_left_open() -> None:
+    table = PAGE.partition("## What was tried")[2].partition("\n## ")[0]
+    assert not re.findall(r"\| [A-Z]+ \|", table)
+
+
+def _texts(pattern: str) -> Iterator[str]:
+    return (path.read_text() for path in ROOT.glob(pattern))
 
 
 def test_every_requirement_of_levels_1_and_2_stands_once() -> None:
