@@ -69,7 +69,19 @@ _NOISY = message(PROFILE, bytes(16)).text.replace(b"Guangzhou", b"Guang\xffhou")
 _SPLICED = message({"openGId": "tGDZGV0qFFjBSwJKVAjhaTa_L0Ic", **PROFILE}, bytes(16))
 _ESCAPE = {"headers": [["ETag", '"\x1b[2J"']]}
 
+
+def _path(below: str) -> Entry:
+    request = ("GET", f"/api/{below}", [BEARER], None)
+    return sibling("proxy-path", request, 400, "InvalidPath", upstream_calls=0)
+
+
+_TWICE = ("GET", "/api/echo", [BEARER, ("Content-Type", "a/b"), ("content-type", "c/d")], None)
+
 _ATTACKS = {
+    "path: a slash that a mark hides": _path("a%252f%CC%87b"),
+    "path: dots with a soft hyphen between": _path(".%C2%AD./admin"),
+    "headers: a type twice": sibling("proxy-headers", _TWICE, 400, "InvalidRequest"),
+    "answer: Location by backslashes": _redirected("\\\\{{UPSTREAM}}/admin"),
     **{
         f"padding: {fault}": _refused("phone", sealed(pad(text_of(PHONE)), bytes(16)))
         for fault, pad in BAD_PADDINGS.items()

@@ -48,6 +48,11 @@ CONTROLS = {
         "PATH-031",
         "upstream_calls: 1",
     ),
+    "the path check's unfolded text": (
+        Weakness(handlers={"proxy": proxying(weak.folded_path)}),
+        "path: a slash that a mark hides",
+        "status 200",
+    ),
     "the encoding of the query": (
         Weakness(services=upstream_of(weak.RawQuery)),
         "PATH-067",
@@ -108,6 +113,11 @@ CONTROLS = {
         Weakness(services=upstream_of(weak.AnyValue)),
         "HDR-085",
         "status 502",
+    ),
+    "one value where one is allowed": (
+        Weakness(services=upstream_of(weak.AnyValue)),
+        "headers: a type twice",
+        "status 200",
     ),
     # --- answers on their way down
     "the refusal of redirects": (

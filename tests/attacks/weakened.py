@@ -8,12 +8,13 @@ import json
 import logging
 import re
 import ssl
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
@@ -274,6 +275,13 @@ def undecoded_path(path: str) -> str:
 def wide_path(path: str) -> str:
     """Check all but the two characters that are CR and LF once cut to eight bits."""
     checked_path(re.sub("%E5%98%8[AD]", "~", path))
+    return any_path(path)
+
+
+def folded_path(path: str) -> str:
+    """Check what folding gives, as if nobody decoded the text unfolded."""
+    folded = unicodedata.normalize("NFKC", unquote(any_path(path)))
+    checked_path(ROUTE + quote(folded))
     return any_path(path)
 
 
