@@ -507,7 +507,7 @@ class Sessions:
     def _read(self, token: Token, data: dict[str, Any]) -> Item:
         item = self._items.from_raw_data(data)
         if (item.user, item.item) != (token.user, token.item):
-            raise ValueError("another item than was asked for")
+            raise ValueError  # another item than was asked for
         return item
 
     def _get_both(self, token: Token) -> dict[bytes, Item]:
@@ -570,14 +570,14 @@ class Sessions:
     def _session_keys(self, item: Item, token: Token) -> tuple[str, ...]:
         """Open the sealed keys; a previous one that does not open leaves the current one."""
         try:
-            current = token.unseal(item.sealed_key or b"", "current")
+            current = token.unseal(item.sealed_key, "current")
         except InvalidToken:
             self._tell(token, MALFORMED)
             raise InvalidToken(reason=MALFORMED) from None
         if not isinstance(item.previous_until, int) or item.previous_until <= self._clock():
             return (current,)
         try:
-            return current, token.unseal(item.previous_key or b"", "previous")
+            return current, token.unseal(item.previous_key, "previous")
         except InvalidToken:
             self._tell(token, "previous_key does not open")
             return (current,)

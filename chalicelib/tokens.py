@@ -97,12 +97,14 @@ class Token:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._sealer.encrypt(nonce, session_key.encode(), self._bound_to(slot))
 
-    def unseal(self, sealed: bytes, slot: str) -> str:
+    def unseal(self, sealed: bytes | None, slot: str) -> str:
         """Open what `seal` made.
 
         Raises:
-            InvalidToken: if it was made by another token, for another slot, or was changed.
+            InvalidToken: if it is missing, was made by another token, for another slot, or changed.
         """
+        if sealed is None:
+            raise InvalidToken
         nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._sealer.decrypt(nonce, ciphertext, self._bound_to(slot)).decode()

@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib import sessions
 from chalicelib.errors import DeadlineExceeded, GateError, InvalidToken, StoreUnavailable
-from chalicelib.sessions import PAUSE, Item, Sessions
+from chalicelib.sessions import MARGIN, PAUSE, TIMEOUT, Item, Sessions
 from chalicelib.tokens import Token, user_reference
 from simulator import aws
 from tests import faulty_engine
@@ -622,6 +622,10 @@ def test_without_time_for_a_try_nothing_is_asked(
         with pytest.raises(DeadlineExceeded):
             timed.sessions.create(APPID, timed.openid, None, KEY, replaces, lambda: left)
     assert faulty.operations() == []
+
+
+def test_time_for_one_try_is_enough(timed: Store) -> None:
+    assert timed.sessions.create(APPID, timed.openid, None, KEY, None, lambda: TIMEOUT + MARGIN)
 
 
 def test_a_login_ends_in_its_time_however_slow_the_store_is(

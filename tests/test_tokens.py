@@ -181,6 +181,11 @@ def test_a_sealed_session_key_cannot_be_changed_or_cut() -> None:
             token.unseal(broken, "current")
 
 
+def test_a_missing_session_key_does_not_open() -> None:
+    with pytest.raises(InvalidToken):
+        Token.new(USER).unseal(None, "current")
+
+
 # --- silence ---
 
 
