@@ -15,6 +15,10 @@ from waitress.server import create_server
 from waitress.task import ErrorTask
 
 THREADS = 16
+CONNECTIONS = 500
+"""That may stand at once, idle ones included; who comes then waits. A process may often open 1024
+files, and the desk has five servers."""
+
 MAX_BODY = 64 * 1024 * 1024
 """Bytes; the gateway has limits of its own, far below."""
 
@@ -98,6 +102,8 @@ def serve_wsgi(application: Any, host: str, port: int, refuse: Refuse | None = N
         map=channels,
         sockets=[listening],
         threads=THREADS,
+        connection_limit=CONNECTIONS,
+        asyncore_use_poll=True,  # select takes no file above 1023
         ident="",
         # Bodies stay in memory: waitress forgets to close the files that it would put them in.
         inbuf_overflow=MAX_BODY,

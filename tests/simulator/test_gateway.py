@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -365,6 +365,14 @@ def test_a_chunked_body_arrives_whole(
     asked(connection, "POST", "/login", body=iter(pieces), encode_chunked=True)
     assert base64.b64decode(function.events[0]["body"]) == b"".join(pieces)
     assert "Transfer-Encoding" not in function.events[0]["headers"]
+
+
+def test_idle_connections_do_not_keep_others_out(address: tuple[str, int]) -> None:
+    with ExitStack() as idle:
+        for _ in range(200):
+            idle.enter_context(closing(socket.create_connection(address, timeout=10)))
+        with closing(http.client.HTTPConnection(*address, timeout=10)) as late:
+            assert asked(late, "GET", "/health")[0] == 200
 
 
 def test_head_has_the_length_but_no_body(connection: http.client.HTTPConnection) -> None:
