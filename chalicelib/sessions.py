@@ -62,7 +62,7 @@ TIMEOUT = 1.0
 """Seconds of one try in all: look-up, connection and the whole answer."""
 
 TRIES = 3
-PATIENCE = 2.5
+PATIENCE = 3.0
 """Tries of an operation, whatever failed, and its seconds in all; the SDK makes no tries."""
 
 MARGIN = 0.1

@@ -1,5 +1,6 @@
 """What several test files share: engines, the desk, and the front door without a socket."""
 
+import gc
 import itertools
 import json
 import os
@@ -42,6 +43,12 @@ settings.register_profile(
     report_multiple_bugs=False,
 )
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of garbage collections: a server that pauses is a timeout."""
+    gc.freeze()
+
 
 APPID = desk.DEFAULT_APP
 _numbers = itertools.count(1)

@@ -237,7 +237,11 @@ def test_a_stale_secret_rings_the_alarm(
     clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs.configure("INFO")
-    with Misbehaving(answers(b'{"SecretString":"{}"}'), answers(status="500 Oops")) as server:
+    script = (
+        answers(b'{"SecretString":"{}"}', headers=CLOSE),
+        answers(status="500 Oops", headers=CLOSE),
+    )
+    with Misbehaving(*script) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         services = Services(GOOD, clock)
         with closing(services._secrets_client):

@@ -601,7 +601,7 @@ def test_no_two_wait_alike(timed: Store, faulty: FaultyEngine) -> None:
     assert len(set(timed.pauses)) == 5
 
 
-@pytest.mark.parametrize(("took", "tries"), [(0.69, 3), (0.71, 2), (1.39, 2), (1.41, 1)])
+@pytest.mark.parametrize(("took", "tries"), [(0.94, 3), (0.96, 2), (1.89, 2), (1.91, 1)])
 def test_no_try_is_begun_that_might_end_after_the_operations_time(
     timed: Store, faulty: FaultyEngine, patience: Patience, took: float, tries: int
 ) -> None:
