@@ -46,8 +46,17 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 
 def pytest_collection_finish() -> None:
-    """Leave the tests themselves out of garbage collections: a server that pauses is a timeout."""
+    """Leave the tests themselves out of garbage collections."""
     gc.freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave out what a file's tests have left: a collection of it all would take seconds.
+
+    The servers of the tests stand still meanwhile, and a try of a second's is over.
+    """
+    if nextitem is None or nextitem.path != item.path:
+        gc.freeze()
 
 
 APPID = desk.DEFAULT_APP
