@@ -6,7 +6,7 @@ BIN := .venv/bin
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run test check format bench soak clean
+.PHONY: run test check format bench clean
 
 run: .venv/installed
 	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
@@ -22,7 +22,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator deployment fuzz mutation soak
+	$(BIN)/bandit -q -ll -r simulator deployment fuzz
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
@@ -30,10 +30,6 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks $(ARGS)
-
-# On loopback, ten minutes unless told: make soak ARGS="--seconds 30 --rate 100"; too slow a machine fails, but for --any-rate.
-soak: .venv/installed $(DYNAMODB_JAR)
-	@$(BIN)/python -m soak $(ARGS)
 
 clean:
 	rm -rf .venv build miniprogram/node_modules miniprogram/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -91,16 +87,12 @@ build/tools/installed: deployment/tools.txt
 	@build/tools/bin/python -m pip install --quiet --disable-pip-version-check -r deployment/tools.txt
 	@touch $@
 
-# --- fuzz, mutants and audit: each in an environment of its own, so that none changes what is tested ---
-# make fuzz ARGS="--seconds 3600" · make mutants ARGS="chalicelib.tokens*" · make audit
-.PHONY: fuzz mutants audit
+# --- fuzz and audit: each in an environment of its own, so that none changes what is tested ---
+# make fuzz ARGS="--seconds 3600" · make audit
+.PHONY: fuzz audit
 
 fuzz: build/fuzzer/installed
 	@build/fuzzer/bin/python -m fuzz $(ARGS)
-
-# docs/mutants.md; goes on where it was stopped.
-mutants: build/mutator/installed
-	@build/mutator/bin/python -m mutation $(ARGS)
 
 audit: build/auditor/installed
 	@build/auditor/bin/python -m deployment.audit $(ARGS)
@@ -110,11 +102,6 @@ build/fuzzer/installed: requirements.txt
 	@$(PYTHON) -m venv build/fuzzer
 	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt atheris==3.0.0 \
 		&& touch $@ || true
-
-build/mutator/installed: requirements.txt requirements-dev.txt
-	@$(PYTHON) -m venv build/mutator
-	@build/mutator/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt mutmut==3.8.1
-	@touch $@
 
 build/auditor/installed: Makefile
 	@$(PYTHON) -m venv build/auditor

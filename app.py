@@ -3,9 +3,9 @@
 import sys
 from typing import Any
 
-from chalicelib.gate import Gate
+from chalicelib.front.gate import Gate
+from chalicelib.front.response import Answer
 from chalicelib.handlers import decrypt, login, proxy
-from chalicelib.response import Answer
 from chalicelib.services import from_environment
 
 if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.figures import Figure, Goal, interleaved, ratios
-from chalicelib import opendata
+from chalicelib.wechat import opendata
 from simulator.wechat.cipher import encrypt, new_session_key
 
 with warnings.catch_warnings():

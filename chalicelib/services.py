@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs, metrics, settings
 from chalicelib.errors import Misconfigured
-from chalicelib.transport import Transport
+from chalicelib.network.connections import Transport
 
 if TYPE_CHECKING:
-    from chalicelib.assertions import Assertions
-    from chalicelib.credentials import Secrets
-    from chalicelib.sessions import Sessions
-    from chalicelib.upstream import Upstream
-    from chalicelib.wechat import WeChat
+    from chalicelib.network.secrets import Secrets
+    from chalicelib.sessions.sessions import Sessions
+    from chalicelib.upstream.assertions import Assertions
+    from chalicelib.upstream.upstream import Upstream
+    from chalicelib.wechat.api import WeChat
 
 SECRETS_TIMEOUT = 0.8
 """Seconds; a request waits in vain for two tries, within two seconds with all else."""
@@ -81,7 +81,7 @@ class Services:
     @cached_property
     def sessions(self) -> "Sessions":
         """The session store."""
-        from chalicelib.sessions import Sessions, table
+        from chalicelib.sessions.sessions import Sessions, table
 
         with self._lock:
             items = table(self.settings.sessions_table, self.settings.region)
@@ -96,8 +96,8 @@ class Services:
     @cached_property
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.credentials import AppSecrets
-        from chalicelib.wechat import WeChat
+        from chalicelib.network.secrets import AppSecrets
+        from chalicelib.wechat.api import WeChat
 
         return WeChat(
             # WeChat's address is the operator's word: the simulator's is loopback.
@@ -111,7 +111,7 @@ class Services:
     @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
-        from chalicelib.upstream import CONNECT_TIMEOUT, Upstream
+        from chalicelib.upstream.upstream import CONNECT_TIMEOUT, Upstream
 
         return Upstream(
             Transport(
@@ -125,14 +125,14 @@ class Services:
     @cached_property
     def assertions(self) -> "Assertions":
         """The signer of what the upstream may trust."""
-        from chalicelib.assertions import Assertions
+        from chalicelib.upstream.assertions import Assertions
 
         name = f"{self.settings.secret_prefix}signing"
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
     @cached_property
     def _secrets(self) -> "Secrets":
-        from chalicelib.credentials import Secrets
+        from chalicelib.network.secrets import Secrets
 
         return Secrets(lambda: self._secrets_client, self.clock, self.alert)
 
@@ -141,7 +141,7 @@ class Services:
         import botocore.session
         from botocore.config import Config
 
-        from chalicelib.aws import held
+        from chalicelib.network.aws import held
 
         # botocore's client creation is not thread-safe.
         with self._lock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from chalicelib.tokens import MAX_TTL, MIN_TTL
+from chalicelib.sessions.tokens import MAX_TTL, MIN_TTL
 
 _APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")

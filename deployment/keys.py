@@ -1,4 +1,4 @@
-"""The signing key: made here, kept in Secrets Manager, read by chalicelib.assertions."""
+"""The signing key: made here, kept in Secrets Manager, read by chalicelib.upstream.assertions."""
 
 import json
 import secrets

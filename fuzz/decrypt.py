@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from chalicelib import opendata
 from chalicelib.errors import DecryptFailed, InvalidRequest
+from chalicelib.wechat import opendata
 from fuzz import demand, kept
 
 APPID, OPENID, UNIONID = "wx4f4bc4dec97d474b", "o-ann", "u-ann"

@@ -6,13 +6,13 @@ An input is a header a line, `name: value`; the same lines are then the upstream
 from collections.abc import Callable, Iterator
 
 from chalicelib.errors import InvalidRequest, InvalidToken, UpstreamBadResponse, UpstreamTooLarge
-from chalicelib.request import Pairs, Request
-from chalicelib.response import Answer
-from chalicelib.transport import Reply
-from chalicelib.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
+from chalicelib.front.request import Pairs, Request
+from chalicelib.front.response import Answer
+from chalicelib.network.connections import Reply
+from chalicelib.upstream.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
 from fuzz import demand, kept
 from tests.attacks import corpus
-from tests.fakes import Wire
+from tests.support.fakes import Wire
 
 ANN = Identity("o-ann", "wx-app", None, "as.ser.tion")
 ADDRESS = "203.0.113.7"

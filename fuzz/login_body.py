@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from chalicelib import errors
-from chalicelib.credentials import AppSecrets
+from chalicelib.front.request import NO_LIMIT, Request
+from chalicelib.front.response import Answer
 from chalicelib.handlers import login
-from chalicelib.request import NO_LIMIT, Request
-from chalicelib.response import Answer
-from chalicelib.sessions import Sessions
-from chalicelib.tokens import Token
-from chalicelib.transport import Transport
-from chalicelib.wechat import Login, WeChat
+from chalicelib.network.connections import Transport
+from chalicelib.network.secrets import AppSecrets
+from chalicelib.sessions.sessions import Sessions
+from chalicelib.sessions.tokens import Token
+from chalicelib.wechat.api import Login, WeChat
 from fuzz import demand, kept
 from tests.attacks import corpus
 

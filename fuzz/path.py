@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote, urlsplit
 
 from chalicelib.errors import InvalidPath
-from chalicelib.paths import ROUTE, checked_path
-from chalicelib.request import Request
-from chalicelib.upstream import Upstream
+from chalicelib.front.request import Request
+from chalicelib.upstream.paths import ROUTE, checked_path
+from chalicelib.upstream.upstream import Upstream
 from fuzz import demand, kept
 from tests.attacks import corpus
-from tests.fakes import Wire
+from tests.support.fakes import Wire
 
 BASE = "/base/"
 PUBLIC = "products/*"

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from chalicelib.errors import InternalError, InvalidPath, InvalidRequest, RequestTooLarge
-from chalicelib.response import refusal
+from chalicelib.front.response import refusal
 from simulator.serving import BAD_TARGET
 
 STAGE = "v1"

@@ -16,8 +16,8 @@ from hypothesis import Phase, settings
 
 from simulator import aws, desk
 from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of
-from tests import dynamodb_local
-from tests.fakes import Clock
+from tests.support import dynamodb_local
+from tests.support.fakes import Clock
 
 # No test may reach a real account, whatever the machine's environment says.
 os.environ.update(

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import opendata
 from chalicelib.errors import DecryptFailed, InvalidRequest, TooManyRequests
-from chalicelib.request import Request, code_of
-from chalicelib.response import Answer, json_answer
+from chalicelib.front.request import Request, code_of
+from chalicelib.front.response import Answer, json_answer
+from chalicelib.wechat import opendata
 
 if TYPE_CHECKING:
-    from chalicelib.assertions import Assertions
-    from chalicelib.sessions import Session, Sessions
-    from chalicelib.wechat import WeChat
+    from chalicelib.sessions.sessions import Session, Sessions
+    from chalicelib.upstream.assertions import Assertions
+    from chalicelib.wechat.api import WeChat
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import InvalidRequest
-from chalicelib.request import Request, code_of
-from chalicelib.response import Answer, empty_answer, json_answer
+from chalicelib.front.request import Request, code_of
+from chalicelib.front.response import Answer, empty_answer, json_answer
 
 if TYPE_CHECKING:
-    from chalicelib.sessions import Sessions
-    from chalicelib.wechat import WeChat
+    from chalicelib.sessions.sessions import Sessions
+    from chalicelib.wechat.api import WeChat
 
 ASKING = 6.0
 """Seconds for the secret and WeChat, a second try included."""

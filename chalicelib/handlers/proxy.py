@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from chalicelib import __version__
 from chalicelib.errors import InvalidToken
-from chalicelib.paths import checked_path
-from chalicelib.request import Request
-from chalicelib.response import Answer, json_answer
-from chalicelib.upstream import Identity, Upstream
+from chalicelib.front.request import Request
+from chalicelib.front.response import Answer, json_answer
+from chalicelib.upstream.paths import checked_path
+from chalicelib.upstream.upstream import Identity, Upstream
 
 if TYPE_CHECKING:
-    from chalicelib.assertions import Assertions
-    from chalicelib.sessions import Session, Sessions
+    from chalicelib.sessions.sessions import Session, Sessions
+    from chalicelib.upstream.assertions import Assertions
 
 REQUEST_LIFE = 60
 """Seconds that the assertion of one proxied request holds."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.tokens import Token, user_reference
+from chalicelib.sessions.tokens import Token, user_reference
 from simulator.gateway import event_of
 from tests.attacks.corpus import META, Entry, expanded, filled
 from tests.attacks.wechat import USERS
 from tests.attacks.world import TTL, World
-from tests.fakes import NOW
+from tests.support.fakes import NOW
 
 API_HOST = "abc123.execute-api.test"
 SOURCE_IP = "203.0.113.9"

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from chalicelib.sessions import Failures, Session
-from chalicelib.tokens import Token, user_reference
+from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.tokens import Token, user_reference
 from tests.attacks.wechat import USERS
 from tests.attacks.world import APPID
-from tests.fakes import NOW
+from tests.support.fakes import NOW
 
 BLOCK = 16
 WATERMARK = {"timestamp": NOW - 5, "appid": APPID}

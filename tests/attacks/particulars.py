@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from chalicelib.tokens import Token
+from chalicelib.sessions.tokens import Token
 from tests.attacks.corpus import expanded
 from tests.attacks.events import SOURCE_IP
 from tests.attacks.invariants import Breaches, Case, folded

@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from chalicelib import opendata, strict_json
+from chalicelib import strict_json
 from chalicelib.errors import InvalidRequest
+from chalicelib.wechat import opendata
 from simulator import aws
 from tests.attacks.corpus import Entry
 from tests.attacks.events import MERCIFUL, MERCILESS
 from tests.attacks.runner import Runner
 from tests.attacks.world import World
-from tests.test_paths import forms_of
+from tests.unit.upstream.test_paths import forms_of
 
 JSON_TYPE = ["Content-Type", "application/json"]
 BEARER = ["Authorization", "Bearer {{TOKEN_A}}"]

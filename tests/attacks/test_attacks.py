@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.tokens import MAX_TTL, Token
+from chalicelib.sessions.tokens import MAX_TTL, Token
 from tests.attacks import corpus, watch
 from tests.attacks.corpus import CAPS, CONTRADICTIONS, COUNTS, MEMBERS, SETUPS, Entry
 from tests.attacks.events import MERCIFUL, MERCILESS, ODDITIES, Mode, event, modes

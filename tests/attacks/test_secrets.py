@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.errors import InvalidToken
-from chalicelib.tokens import Token
+from chalicelib.sessions.tokens import Token
 from tests.attacks import aws_front, loopback, watch
 from tests.attacks.aws_front import refusing
 from tests.attacks.oracle import PHONE, message

@@ -5,8 +5,8 @@ from contextlib import nullcontext
 import pytest
 
 from chalicelib.errors import DecryptFailed, GateError, InvalidPath, InvalidRequest
-from chalicelib.paths import checked_path
-from chalicelib.sessions import VERSION, Sessions
+from chalicelib.sessions.sessions import VERSION, Sessions
+from chalicelib.upstream.paths import checked_path
 from tests.attacks import corpus
 from tests.attacks import weakened as weak
 from tests.attacks.choices import ours
@@ -24,7 +24,7 @@ from tests.attacks.weakened import (
     upstream_of,
 )
 from tests.attacks.world import World
-from tests.fakes import NOW
+from tests.support.fakes import NOW
 
 
 def _opening(opener: weak.Opener) -> Weakness:

@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import UpstreamBadResponse, UpstreamUnreachable
+from chalicelib.front.request import Request
+from chalicelib.front.response import Answer
 from chalicelib.logs import JsonFormatter
-from chalicelib.request import Request
-from chalicelib.response import Answer
-from chalicelib.sessions import Sessions
-from chalicelib.tokens import Token
-from chalicelib.transport import (
+from chalicelib.network.connections import (
     AddressForbidden,
     NoAnswer,
     NotTrusted,
@@ -23,7 +21,9 @@ from chalicelib.transport import (
     Transport,
     TransportError,
 )
-from chalicelib.upstream import Upstream
+from chalicelib.sessions.sessions import Sessions
+from chalicelib.sessions.tokens import Token
+from chalicelib.upstream.upstream import Upstream
 from simulator.gateway import event_of
 from tests.attacks import watch
 from tests.attacks import weakened as weak
@@ -33,8 +33,8 @@ from tests.attacks.oracle import KEY, PHONE, message
 from tests.attacks.runner import Runner
 from tests.attacks.weakened import Handler, Weakness, sessions_of, upstream_of
 from tests.attacks.world import World
-from tests.fakes import Wire
-from tests.misbehaving import HOST, Misbehaving, answers, drips, self_signed, whole
+from tests.support.fakes import Wire
+from tests.support.misbehaving import HOST, Misbehaving, answers, drips, self_signed, whole
 
 CANARY = "canary-exception-3fTz"
 

@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from chalicelib import opendata, strict_json
-from chalicelib.credentials import AppSecrets
+from chalicelib import strict_json
 from chalicelib.errors import (
     DecryptFailed,
     GateError,
@@ -32,20 +31,22 @@ from chalicelib.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from chalicelib.gate import Gate
+from chalicelib.front.gate import Gate
+from chalicelib.front.request import Pairs, Request, code_of
+from chalicelib.front.response import Answer, json_answer
 from chalicelib.handlers import decrypt, login, proxy
 from chalicelib.logs import JsonFormatter
-from chalicelib.paths import ROUTE, checked_path
-from chalicelib.request import Pairs, Request, code_of
-from chalicelib.response import Answer, json_answer
+from chalicelib.network.connections import Origin, Reply, Transport
+from chalicelib.network.secrets import AppSecrets
 from chalicelib.services import Services
-from chalicelib.sessions import Failures, Item, Session, Sessions
-from chalicelib.tokens import Token, user_reference
-from chalicelib.transport import Origin, Reply, Transport
-from chalicelib.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
-from chalicelib.wechat import Remaining, WeChat
+from chalicelib.sessions.sessions import Failures, Item, Session, Sessions
+from chalicelib.sessions.tokens import Token, user_reference
+from chalicelib.upstream.paths import ROUTE, checked_path
+from chalicelib.upstream.upstream import ANSWER_HEADERS, REQUEST_HEADERS, Identity, Upstream
+from chalicelib.wechat import opendata
+from chalicelib.wechat.api import Remaining, WeChat
 from tests.attacks.world import Door, World
-from tests.fakes import NOW
+from tests.support.fakes import NOW
 
 Handler = Callable[..., Answer]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.tokens import Token
+from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.gateway import Context, answer_of, event_of
 from tests.attacks import watch
@@ -33,7 +33,7 @@ from tests.attacks.wechat import (
     session_of,
 )
 from tests.conftest import Answer, new_table
-from tests.fakes import NOW, Clock
+from tests.support.fakes import NOW, Clock
 
 APPID: str = META["appid"]
 PREFIX = "attacks/"

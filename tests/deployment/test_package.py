@@ -42,7 +42,7 @@ def test_of_chalice_only_its_runtime_ships(built: Package) -> None:
 
 def test_nothing_of_the_desk_the_tests_or_the_client_ships(built: Package) -> None:
     top = {name.partition("/")[0] for name in names(built)}
-    desk = {"simulator", "tests", "deployment", "benchmarks", "fuzz", "mutation", "soak"}
+    desk = {"simulator", "tests", "deployment", "benchmarks", "fuzz"}
     assert not top & {*desk, "miniprogram", "boto3"}
 
 

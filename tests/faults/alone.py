@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.attacks.world import Exchange, World
-from tests.fakes import NOW
+from tests.support.fakes import NOW
 
 ROOT = Path(__file__).parent.parent.parent
 

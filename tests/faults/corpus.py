@@ -14,7 +14,7 @@ import pytest
 from tests.attacks import watch
 from tests.attacks.watch import Address, Seen
 from tests.attacks.world import Exchange, World
-from tests.misbehaving import HOST
+from tests.support.misbehaving import HOST
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "faults.json"
 

@@ -22,7 +22,6 @@ from tests.attacks.weakened import Weakness, open_door
 from tests.attacks.wechat import USERS, refusal, said, session_of
 from tests.attacks.world import TTL, Exchange, World
 from tests.conftest import Answer
-from tests.fakes import NOW
 from tests.faults import alone
 from tests.faults.corpus import (
     Asked,
@@ -35,6 +34,7 @@ from tests.faults.corpus import (
     sessions_in,
 )
 from tests.faults.user import CODE, login, proxied
+from tests.support.fakes import NOW
 
 NEW_KEY = USERS["A"]["session_key_replaced"]
 

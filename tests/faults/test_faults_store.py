@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidToken, TooManyRequests
-from chalicelib.sessions import Failures, Session
-from chalicelib.tokens import Token
+from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.tokens import Token
 from tests.attacks import aws_front
 from tests.attacks.aws_front import Fault as AwsFault
 from tests.attacks.aws_front import Forward, Operation, refusing
@@ -19,7 +19,6 @@ from tests.attacks.events import ODDITIES
 from tests.attacks.runner import JUNK
 from tests.attacks.wechat import USERS
 from tests.attacks.world import APPID, TTL, Exchange, World
-from tests.fakes import NOW
 from tests.faults.corpus import (
     ALLOWANCE,
     Asked,
@@ -34,7 +33,8 @@ from tests.faults.corpus import (
     sessions_in,
 )
 from tests.faults.user import login, proxied
-from tests.misbehaving import HOST, full_backlog
+from tests.support.fakes import NOW
+from tests.support.misbehaving import HOST, full_backlog
 
 USER = USERS["A"]
 

@@ -30,7 +30,7 @@ from tests.faults.corpus import (
     covers,
     covers_each,
 )
-from tests.misbehaving import HOST, closed_port, full_backlog, self_signed
+from tests.support.misbehaving import HOST, closed_port, full_backlog, self_signed
 
 JSON = [("Content-Type", "application/json")]
 METHODS = ("GET", "POST")

@@ -28,7 +28,7 @@ from tests.faults.corpus import (
     sessions_in,
 )
 from tests.faults.user import login
-from tests.misbehaving import HOST, closed_port, full_backlog, self_signed
+from tests.support.misbehaving import HOST, closed_port, full_backlog, self_signed
 
 GOOD = session_of("A")
 HTML = [("Content-Type", "text/html")]

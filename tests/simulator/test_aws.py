@@ -9,7 +9,7 @@ import pytest
 
 from simulator import aws
 from tests.conftest import new_table
-from tests.misbehaving import Misbehaving, answers, closed_port
+from tests.support.misbehaving import Misbehaving, answers, closed_port
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from simulator.desk import PORTS, DeskError, set_up
-from tests import dynamodb_local
 from tests.conftest import APPID, Phone
-from tests.misbehaving import Misbehaving, answers, closed_port
+from tests.support import dynamodb_local
+from tests.support.misbehaving import Misbehaving, answers, closed_port
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30

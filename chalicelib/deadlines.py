@@ -1,0 +1,72 @@
+"""Deadlines, and every second of every budget on one page.
+
+A login has LOGIN_TOTAL: LOGIN_WECHAT of it for the appsecret and WeChat, the rest for the store.
+A proxied request has the upstream's timeout, less ANSWER_RESERVE of what Lambda has left. An AWS
+call has the SDK's own timeouts and retries, bounded here so that the worst case still fits.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LOGIN_TOTAL = 8.0
+LOGIN_WECHAT = 6.0
+LOGIN_MINIMUM = 2.0
+"""A login that has less than this left is not begun: its code would be spent for nothing."""
+
+WECHAT_TOTAL = 4.0
+"""One call to WeChat, a second connection attempt included."""
+
+WECHAT_CONNECT = 1.0
+WECHAT_RESERVE = 1.0
+"""Left for what follows a call to WeChat: the write of the session, the answer."""
+
+UPSTREAM_TOTAL = 20.0
+"""At most, whatever UPSTREAM_TIMEOUT says: API Gateway cuts at 29 s."""
+
+UPSTREAM_CONNECT = 3.0
+"""A lost SYN is retransmitted after one second (RFC 6298 2), and a POST is not tried again."""
+
+ANSWER_RESERVE = 1.5
+"""Left for the gate's own answer after an exchange with the upstream."""
+
+IDLE = 10.0
+"""A kept connection is reused only if it has been idle for less, by the wall clock."""
+
+STORE_ATTEMPT = 1.0
+STORE_ATTEMPTS = 3
+
+SECRETS_ATTEMPT = 0.8
+SECRETS_ATTEMPTS = 2
+
+INIT = 0.5
+"""What INIT may spend on secrets and connections, in all."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """An instant of a monotonic clock, in seconds."""
+
+    at: float
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
+
+    @classmethod
+    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
+        """Give the deadline that is `seconds` away."""
+        return cls(clock() + seconds, clock)
+
+    def remaining(self) -> float:
+        """Give the seconds that are left; negative once it has passed."""
+        return self.at - self.clock()
+
+    def sooner(self, seconds: float) -> "Deadline":
+        """Give the deadline that is at most `seconds` away."""
+        return Deadline(min(self.at, self.clock() + seconds), self.clock)
+
+    def less(self, seconds: float) -> "Deadline":
+        """Give the deadline that leaves `seconds` before this one."""
+        return Deadline(self.at - seconds, self.clock)
+
+
+NO_DEADLINE = Deadline(math.inf)

@@ -1,0 +1,1 @@
+"""Connections, addresses and secrets: what every service stands on."""

@@ -1,0 +1,1 @@
+"""WeChat's server API and the data that it encrypts."""

@@ -1,1 +1,0 @@
-"""Mutation testing: change the security modules a little, and see whether a test notices."""

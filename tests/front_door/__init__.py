@@ -1,0 +1,1 @@
+"""The unmodified app behind API Gateway's events, on the simulator."""

@@ -1,0 +1,688 @@
+"""The unmodified app through the front door: every route, every Code that can be reached."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import jwt
+import pytest
+from chalice.test import Client
+
+from chalicelib import __version__
+from chalicelib.sessions.tokens import Token
+from simulator import aws, desk
+from simulator.wechat import WeChat, appsecret_of, openid_of, serve, unionid_of
+from tests.conftest import APPID, Answer, FrontDoor
+from tests.support.misbehaving import Misbehaving, answers, closed_port, is_silent, says
+
+OTHER_APPID = "wx0000000000000001"
+
+
+@pytest.fixture
+def reloaded(front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FrontDoor]:
+    """Load the app anew under another environment."""
+
+    def load(**environ: str) -> FrontDoor:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        front_door.module = desk.load_app()
+        return front_door
+
+    return load
+
+
+# --- every route ---------------------------------------------------------------------------------
+
+
+def test_health_tells_the_version(front_door: FrontDoor) -> None:
+    answer = front_door.send("GET", "/health")
+    assert (answer.status, answer.json) == (200, {"status": "ok", "version": __version__})
+
+
+def test_a_login_gives_a_token_and_its_life(front_door: FrontDoor) -> None:
+    answer = front_door.send("POST", "/login", json_body={"code": front_door.phone().code()})
+    assert answer.status == 200
+    assert set(answer.json) == {"token", "expires_in"}
+    assert answer.json["expires_in"] == 604800
+    assert Token.parse(answer.json["token"]).text == answer.json["token"]
+
+
+def test_chalices_own_test_client_logs_in_and_out(front_door: FrontDoor) -> None:
+    body = json.dumps({"code": front_door.phone().code()}).encode()
+    with Client(front_door.module.app) as client:
+        login = client.http.post("/login", headers={"Content-Type": "application/json"}, body=body)
+        bearer = {"Authorization": f"Bearer {login.json_body['token']}"}
+        assert client.http.post("/logout", headers=bearer).status_code == 204
+        assert client.http.post("/logout", headers=bearer).status_code == 401
+
+
+def test_the_upstream_learns_who_it_is(front_door: FrontDoor) -> None:
+    echo = front_door.send("GET", "/api/orders?a=1", token=front_door.login()).json
+    assert (echo["path"], echo["query"]) == ("/orders", "a=1")
+    assert echo["headers"]["X-WX-OPENID"] == openid_of(APPID, "alice")
+    assert echo["headers"]["X-WX-UNIONID"] == unionid_of("alice")
+    assert echo["headers"]["X-WX-APPID"] == APPID
+    assert "Authorization" not in echo["headers"]
+
+
+def test_two_users_are_two_users(front_door: FrontDoor) -> None:
+    tokens = {user: front_door.login(user) for user in ("alice", "bob")}
+    for user, token in tokens.items():
+        echo = front_door.send("GET", "/api/me", token=token).json
+        assert echo["headers"]["X-WX-OPENID"] == openid_of(APPID, user)
+
+
+def test_a_logout_kills_the_token_before_it_answers(front_door: FrontDoor) -> None:
+    token, other = front_door.login(), front_door.login()
+    answer = front_door.send("POST", "/logout", token=token, json_body={})
+    assert (answer.status, answer.body) == (204, b"")
+    assert front_door.send("GET", "/api/me", token=token).code == "InvalidToken"
+    assert front_door.send("GET", "/api/me", token=other).status == 200
+
+
+def test_a_logout_everywhere_kills_all_of_this_user_alone(front_door: FrontDoor) -> None:
+    mine = [front_door.login() for _ in range(3)]
+    bobs = front_door.login("bob")
+    front_door.send("POST", "/logout", token=mine[1], json_body={"everywhere": True})
+    answers = [front_door.send("GET", "/api/me", token=token).status for token in [*mine, bobs]]
+    assert answers == [401, 401, 401, 200]
+
+
+def test_the_session_is_valid_until_wechat_says_otherwise(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    assert front_door.send("GET", "/session", token=token).json == {"valid": True}
+    front_door.control("expire_session", appid=APPID, user="alice")
+    assert front_door.send("GET", "/session", token=token).json == {"valid": False}
+
+
+def test_another_login_of_the_user_makes_the_session_key_stale(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    front_door.login()
+    assert front_door.send("GET", "/session", token=token).json == {"valid": False}
+
+
+TAPS = {
+    "user": ("getUserInfo", "openId"),
+    "phone": ("getPhoneNumber", "purePhoneNumber"),
+    "werun": ("getWeRunData", "stepInfoList"),
+    "share": ("getShareInfo", "openGId"),
+    "group": ("getGroupEnterInfo", "opengid"),
+}
+
+
+def tapped(door: FrontDoor, kind: str = "phone", user: str = "alice") -> dict[str, Any]:
+    data = door.phone(user).do(TAPS[kind][0])
+    return {"kind": kind, "encryptedData": data["encryptedData"], "iv": data["iv"]}
+
+
+@pytest.mark.parametrize("kind", TAPS)
+def test_each_kind_of_open_data_opens(front_door: FrontDoor, kind: str) -> None:
+    token = front_door.login()
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=tapped(front_door, kind))
+    assert answer.status == 200
+    assert answer.json["data"][TAPS[kind][1]]
+    assert "watermark" not in answer.json["data"]
+    claims = verified(front_door, answer.json["assertion"])
+    assert (claims["kind"], claims["data"]) == (kind, answer.json["data"])
+
+
+def test_a_group_of_two_opens(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    shown = front_door.phone("alice").do("getGroupEnterInfo", chat_type=1)
+    sealed = {"kind": "group", "encryptedData": shown["encryptedData"], "iv": shown["iv"]}
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=sealed)
+    assert answer.status == 200
+    assert answer.json["data"]["open_single_roomid"]
+
+
+def verified(door: FrontDoor, assertion: str) -> dict[str, Any]:
+    """Verify an assertion as a business server would, by the published keys."""
+    keys = jwt.PyJWKSet.from_dict(door.send("GET", "/.well-known/jwks.json").json)
+    key = keys[jwt.get_unverified_header(assertion)["kid"]]
+    audience = door.module.services.settings.upstream_url
+    claims: dict[str, Any] = jwt.decode(
+        assertion, key.key, algorithms=["ES256"], audience=audience, issuer="wxgate"
+    )
+    return claims
+
+
+def test_the_assertion_of_data_holds_five_minutes(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=tapped(front_door))
+    claims = verified(front_door, answer.json["assertion"])
+    assert claims["exp"] - claims["iat"] == 300
+    assert (claims["sub"], claims["appid"]) == (openid_of(APPID, "alice"), APPID)
+
+
+def test_the_assertion_of_a_request_names_its_method_and_address(front_door: FrontDoor) -> None:
+    echo = front_door.send("DELETE", "/api/orders/7?a=1", token=front_door.login()).json
+    claims = verified(front_door, echo["headers"]["X-WX-ASSERTION"])
+    upstream = front_door.module.services.settings.upstream_url
+    assert (claims["htm"], claims["htu"]) == ("DELETE", f"{upstream}/orders/7")
+    assert claims["exp"] - claims["iat"] == 60
+
+
+def test_signed_user_info_is_checked_and_opened(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    told = front_door.phone().do("getUserInfo", userInfo={"nickName": "爱丽丝"})
+    body = {"kind": "user", **{n: told[n] for n in ("encryptedData", "iv", "rawData", "signature")}}
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=body)
+    assert answer.json["data"]["nickName"] == "爱丽丝"
+
+
+def test_a_phone_code_gives_the_number_once(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    code = {"code": front_door.phone().do("getPhoneNumber")["code"]}
+    answer = front_door.send("POST", "/phone", token=token, json_body=code)
+    assert set(answer.json["data"]) == {"phoneNumber", "purePhoneNumber", "countryCode"}
+    assert verified(front_door, answer.json["assertion"])["kind"] == "phone"
+    assert front_door.send("POST", "/phone", token=token, json_body=code).code == "InvalidCode"
+
+
+def test_another_users_phone_code_is_refused(front_door: FrontDoor) -> None:
+    code = front_door.phone("bob").do("getPhoneNumber")["code"]
+    answer = front_door.send("POST", "/phone", token=front_door.login(), json_body={"code": code})
+    assert answer.code == "InvalidCode"
+
+
+def test_the_key_set_holds_public_keys_and_may_be_kept(front_door: FrontDoor) -> None:
+    answer = front_door.send("GET", "/.well-known/jwks.json")
+    assert [set(key) for key in answer.json["keys"]] == [
+        {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    ]
+    assert answer.headers["Cache-Control"].startswith("public, max-age=")
+
+
+# --- what every answer carries -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/health"), ("GET", "/nowhere"), ("GET", "/login"), ("POST", "/logout")],
+)
+def test_the_gates_own_answers_are_not_kept_by_anyone(
+    front_door: FrontDoor, method: str, path: str
+) -> None:
+    answer = front_door.send(method, path)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_two_answers_have_two_ids(front_door: FrontDoor) -> None:
+    ids = {front_door.send("GET", "/health").headers["X-Request-Id"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+def test_the_upstream_gets_the_id_that_the_client_gets(front_door: FrontDoor) -> None:
+    answer = front_door.send("GET", "/api/me", token=front_door.login())
+    assert answer.json["headers"]["X-Request-Id"] == answer.headers["X-Request-Id"]
+
+
+def test_an_answer_without_a_body_has_no_content_type(front_door: FrontDoor) -> None:
+    answer = front_door.send("POST", "/logout", token=front_door.login())
+    assert "Content-Type" not in answer.headers
+
+
+def test_a_refused_token_is_challenged_the_same_for_every_cause(front_door: FrontDoor) -> None:
+    ended = front_door.login()
+    front_door.send("POST", "/logout", token=ended)
+    unknown = Token.new(b"x" * 16).text
+    refusals = [front_door.send("GET", "/api/me", token=t) for t in (None, "x", ended, unknown)]
+    assert {answer.body for answer in refusals} == {refusals[0].body}
+    assert [answer.status for answer in refusals] == [401] * 4
+    assert {answer.headers["WWW-Authenticate"] for answer in refusals} == {"Bearer"}
+
+
+def test_no_answer_ever_holds_a_secret(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    wrong = {**tapped(front_door), "kind": "share"}
+    for path, body in [("/decrypt", tapped(front_door)), ("/decrypt", wrong), ("/phone", {})]:
+        front_door.send("POST", path, token=token, json_body=body)
+    for path in ("/session", "/api/me", "/health", "/.well-known/jwks.json"):
+        front_door.send("GET", path, token=token)
+    told = b"".join(answer.body + str(answer.headers).encode() for answer in front_door.answers)
+    for canary in canaries(front_door, token):
+        assert canary.encode() not in told
+
+
+def canaries(door: FrontDoor, token: str) -> list[str]:
+    session, _ = door.module.services.sessions.find_with_keys(Token.parse(token))
+    with closing(aws.client("secretsmanager", door.aws_url)) as manager:
+        signing = json.loads(manager.get_secret_value(SecretId="wxgate/signing")["SecretString"])
+    pem = signing["private_key"].splitlines()[1:-1]
+    return [*session.session_keys, appsecret_of(APPID), *pem]
+
+
+@pytest.mark.parametrize("value", ["CANARY-4711", "wxg_CANARY", "o-CANARY"])
+def test_no_refusal_repeats_what_the_client_sent(front_door: FrontDoor, value: str) -> None:
+    for path, body in [
+        ("/login", {"code": f"{value} "}),
+        ("/login", {"code": value}),
+        ("/login", {"code": "x", "appid": value}),
+        ("/decrypt", {"kind": value}),
+        (f"/{value}", {}),
+    ]:
+        answer = front_door.send("POST", path, token=value, json_body=body)
+        assert answer.code is not None
+        assert value.encode() not in answer.body
+
+
+# --- every Code ----------------------------------------------------------------------------------
+
+
+def code_for(answer: Answer) -> tuple[int, str | None]:
+    return answer.status, answer.code
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", '{"code":1,"code":2}', '{"code":NaN}'])
+def test_what_is_no_json_object_is_malformed(front_door: FrontDoor, body: str) -> None:
+    headers = [("Content-Type", "application/json")]
+    answer = front_door.send("POST", "/login", headers=headers, body=body)
+    assert code_for(answer) == (400, "InvalidRequest")
+
+
+@pytest.mark.parametrize("path", ["/api/a/../b", "/api/%2e%2e/b", "/api//b", "/api/a%2fb"])
+def test_a_path_that_is_not_canonical_is_refused(front_door: FrontDoor, path: str) -> None:
+    answer = front_door.send("GET", path, token=front_door.login())
+    assert code_for(answer) == (400, "InvalidPath")
+
+
+def test_a_code_sent_twice_is_refused(front_door: FrontDoor) -> None:
+    code = {"code": front_door.phone().code()}
+    assert front_door.send("POST", "/login", json_body=code).status == 200
+    answer = front_door.send("POST", "/login", json_body=code)
+    assert code_for(answer) == (401, "InvalidCode")
+
+
+def test_an_unknown_code_is_refused(front_door: FrontDoor) -> None:
+    answer = front_door.send("POST", "/login", json_body={"code": "unknown"})
+    assert code_for(answer) == (401, "InvalidCode")
+
+
+def test_what_does_not_exist_is_not_found(front_door: FrontDoor) -> None:
+    assert code_for(front_door.send("GET", "/nowhere")) == (404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("GET", "/login", "POST"), ("POST", "/health", "GET"), ("DELETE", "/session", "GET")],
+)
+def test_a_method_that_a_route_does_not_take_is_told_which_it_takes(
+    front_door: FrontDoor, method: str, path: str, allow: str
+) -> None:
+    answer = front_door.send(method, path)
+    assert code_for(answer) == (405, "MethodNotAllowed")
+    assert allow in answer.headers["Allow"].split(", ")
+
+
+def test_a_body_that_is_too_large_is_refused(front_door: FrontDoor) -> None:
+    answer = front_door.send("POST", "/login", json_body={"code": "x" * 1_100_000})
+    assert code_for(answer) == (413, "RequestTooLarge")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk"],
+)
+def test_a_body_that_is_no_json_is_unsupported(front_door: FrontDoor, media_type: str) -> None:
+    headers = [("Content-Type", media_type)]
+    answer = front_door.send("POST", "/login", headers=headers, body='{"code":"x"}')
+    assert code_for(answer) == (415, "UnsupportedMediaType")
+
+
+FAULTS_OF_WECHAT = [
+    (-1, 503, "WeChatBusy"),
+    (40013, 500, "Misconfigured"),
+    (40029, 401, "InvalidCode"),
+    (40125, 500, "Misconfigured"),
+    (40163, 401, "InvalidCode"),
+    (40164, 500, "Misconfigured"),
+    (40226, 403, "UserBlocked"),
+    (45009, 503, "WeChatBusy"),
+    (45011, 429, "TooManyRequests"),
+    (99999, 502, "WeChatBadResponse"),
+    ("html", 502, "WeChatBadResponse"),
+    ("truncated", 502, "WeChatBadResponse"),
+    ("http_500", 503, "WeChatUnavailable"),
+    ("reset", 503, "WeChatUnavailable"),
+    ("reset_after", 503, "WeChatUnavailable"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "code"), FAULTS_OF_WECHAT)
+def test_a_fault_of_wechats_has_its_code(
+    front_door: FrontDoor, kind: object, status: int, code: str
+) -> None:
+    body = {"code": front_door.phone().code()}
+    front_door.control("fault", path="/sns/jscode2session", kind=kind, times=2)
+    answer = front_door.send("POST", "/login", json_body=body)
+    assert code_for(answer) == (status, code)
+    assert ("Retry-After" in answer.headers) is (status in (429, 503))
+
+
+@pytest.mark.parametrize("kind", ["timeout", "drip"])
+def test_a_wechat_that_is_slow_is_given_up(front_door: FrontDoor, kind: str) -> None:
+    front_door.login()  # so that all the time is WeChat's
+    body = {"code": front_door.phone().code()}
+    front_door.control("fault", path="/sns/jscode2session", kind=kind)
+    answer = front_door.send("POST", "/login", json_body=body, seconds=3)
+    assert code_for(answer) == (504, "WeChatTimeout")
+
+
+@pytest.mark.parametrize(("kind", "known"), [("no_unionid", False), ("content_type", True)])
+def test_what_wechat_may_vary_is_no_fault(front_door: FrontDoor, kind: str, known: bool) -> None:
+    front_door.control("fault", path="/sns/jscode2session", kind=kind)
+    echo = front_door.send("GET", "/api/me", token=front_door.login()).json
+    assert ("X-WX-UNIONID" in echo["headers"]) is known
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "path"),
+    [
+        ("GET", "/session", "/cgi-bin/stable_token"),
+        ("GET", "/session", "/wxa/checksession"),
+        ("POST", "/phone", "/cgi-bin/stable_token"),
+        ("POST", "/phone", "/wxa/business/getuserphonenumber"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("html", "WeChatBadResponse"), ("reset", "WeChatUnavailable"), (-1, "WeChatBusy")],
+)
+def test_a_fault_behind_an_access_token_has_its_code(
+    front_door: FrontDoor, method: str, route: str, path: str, kind: object, code: str
+) -> None:
+    token = front_door.login()
+    body = {"code": front_door.phone().do("getPhoneNumber")["code"]} if method == "POST" else None
+    front_door.control("fault", path=path, kind=kind)
+    assert front_door.send(method, route, token=token, json_body=body).code == code
+
+
+def test_an_access_token_that_died_is_renewed_once(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    front_door.control("fault", path="/wxa/checksession", kind=42001)
+    assert front_door.send("GET", "/session", token=token).json == {"valid": True}
+
+
+def test_a_login_that_has_no_time_left_is_not_begun(front_door: FrontDoor) -> None:
+    body = {"code": front_door.phone().code()}
+    answer = front_door.send("POST", "/login", json_body=body, seconds=0.5)
+    assert code_for(answer) == (503, "DeadlineExceeded")
+    assert front_door.wechat_calls() == []
+
+
+ENGINE = "AWS_ENDPOINT_URL_DYNAMODB"
+SECRETS = "AWS_ENDPOINT_URL_SECRETS_MANAGER"
+
+
+def test_a_store_that_is_down_is_never_a_dead_token(reloaded: Callable[..., FrontDoor]) -> None:
+    door = reloaded()
+    token = door.login()
+    door = reloaded(**{ENGINE: f"http://127.0.0.1:{closed_port()}"})
+    for method, path in [("GET", "/api/me"), ("GET", "/session"), ("POST", "/logout")]:
+        answer = door.send(method, path, token=token)
+        assert code_for(answer) == (503, "StoreUnavailable")
+        assert answer.headers["Retry-After"]
+
+
+def test_a_table_that_is_missing_is_the_operators_fault(
+    reloaded: Callable[..., FrontDoor],
+) -> None:
+    door = reloaded(SESSIONS_TABLE="not-there")
+    answer = door.send("GET", "/api/me", token=Token.new(b"x" * 16).text)
+    assert code_for(answer) == (500, "Misconfigured")
+
+
+def test_secrets_that_cannot_be_read_spend_no_code(reloaded: Callable[..., FrontDoor]) -> None:
+    door = reloaded(**{SECRETS: f"http://127.0.0.1:{closed_port()}"})
+    answer = door.send("POST", "/login", json_body={"code": door.phone().code()})
+    assert code_for(answer) == (503, "SecretsUnavailable")
+    assert door.wechat_calls() == []
+
+
+def test_a_secret_that_is_missing_is_the_operators_fault(
+    reloaded: Callable[..., FrontDoor],
+) -> None:
+    door = reloaded(SECRET_PREFIX="nowhere/")
+    answer = door.send("POST", "/login", json_body={"code": door.phone().code()})
+    assert code_for(answer) == (500, "Misconfigured")
+
+
+def test_a_faulty_environment_is_told_in_the_log_and_to_every_request(
+    reloaded: Callable[..., FrontDoor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = reloaded(TOKEN_TTL="forever")
+    assert "TOKEN_TTL" in capsys.readouterr().out
+    for method, path in [("GET", "/health"), ("POST", "/login"), ("GET", "/api/me")]:
+        assert code_for(door.send(method, path)) == (500, "Misconfigured")
+
+
+def test_a_bug_is_answered_without_details(
+    reloaded: Callable[..., FrontDoor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The SDK takes this one for a number without looking, and so far nobody looks for it.
+    door = reloaded(AWS_METADATA_SERVICE_TIMEOUT="nonsense-canary")
+    answer = door.send("GET", "/api/me", token=Token.new(b"x" * 16).text)
+    assert code_for(answer) == (500, "InternalError")
+    assert "canary" not in answer.body.decode() + capsys.readouterr().out
+
+
+def test_an_upstream_that_is_down_is_unreachable(reloaded: Callable[..., FrontDoor]) -> None:
+    door = reloaded(UPSTREAM_URL=f"http://127.0.0.1:{closed_port()}", PUBLIC_PATHS="*")
+    assert code_for(door.send("GET", "/api/me")) == (502, "UpstreamUnreachable")
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "code"),
+    [
+        (is_silent, 504, "UpstreamTimeout"),
+        (says(b"nonsense\r\n\r\n"), 502, "UpstreamBadResponse"),
+        (answers(b"\xff" * 5_000_000), 502, "UpstreamTooLarge"),
+    ],
+)
+def test_a_fault_of_the_upstreams_has_its_code(
+    reloaded: Callable[..., FrontDoor], act: Any, status: int, code: str
+) -> None:
+    with Misbehaving(act) as upstream:
+        door = reloaded(UPSTREAM_URL=upstream.url, UPSTREAM_TIMEOUT="0.5", PUBLIC_PATHS="*")
+        assert code_for(door.send("GET", "/api/me")) == (status, code)
+
+
+def test_the_upstreams_own_refusal_is_not_taken_for_the_gates(
+    reloaded: Callable[..., FrontDoor],
+) -> None:
+    refusal = answers(b"no", status="401 No", headers="X-Wxgate-Error: InvalidToken\r\n")
+    with Misbehaving(refusal) as upstream:
+        door = reloaded(UPSTREAM_URL=upstream.url, PUBLIC_PATHS="*")
+        assert code_for(door.send("GET", "/api/me")) == (401, None)
+
+
+# --- the environment -----------------------------------------------------------------------------
+
+
+def test_a_public_path_needs_no_token_and_has_no_identity(
+    reloaded: Callable[..., FrontDoor],
+) -> None:
+    door = reloaded(PUBLIC_PATHS="products/*,news")
+    for path, status in [("/api/products/7", 200), ("/api/news", 200), ("/api/orders", 401)]:
+        assert door.send("GET", path).status == status
+    assert "X-WX-OPENID" not in door.send("GET", "/api/news").json["headers"]
+
+
+def test_a_public_path_with_a_token_has_an_identity(reloaded: Callable[..., FrontDoor]) -> None:
+    door = reloaded(PUBLIC_PATHS="news")
+    headers = door.send("GET", "/api/news", token=door.login()).json["headers"]
+    assert headers["X-WX-OPENID"] == openid_of(APPID, "alice")
+
+
+def test_a_public_path_with_a_dead_token_is_still_public(
+    reloaded: Callable[..., FrontDoor],
+) -> None:
+    door = reloaded(PUBLIC_PATHS="news")
+    answer = door.send("GET", "/api/news", token="junk")
+    assert answer.status == 200
+    assert "X-WX-OPENID" not in answer.json["headers"]
+
+
+def test_a_token_lives_as_long_as_the_operator_says(reloaded: Callable[..., FrontDoor]) -> None:
+    door = reloaded(TOKEN_TTL="300")
+    answer = door.send("POST", "/login", json_body={"code": door.phone().code()})
+    assert answer.json["expires_in"] == 300
+
+
+def test_an_upstream_with_a_base_path_keeps_it(reloaded: Callable[..., FrontDoor]) -> None:
+    base = reloaded().module.services.settings.upstream_url
+    door = reloaded(UPSTREAM_URL=f"{base}/v2/shop", PUBLIC_PATHS="*")
+    assert door.send("GET", "/api/me").json["path"] == "/v2/shop/me"
+
+
+# --- several mini-programs -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_apps(reloaded: Callable[..., FrontDoor]) -> Iterator[FrontDoor]:
+    """A gate for two mini-programs, and a WeChat that knows both."""
+    door = reloaded()
+    secrets = {appid: appsecret_of(appid) for appid in (APPID, OTHER_APPID)}
+    with closing(aws.client("secretsmanager", door.aws_url)) as manager:
+        aws.make_secrets(manager, "wxgate/", secrets)
+    server = serve(WeChat(secrets))
+    door.wechat_url = server.url
+    yield reloaded(WX_APPIDS=f"{APPID},{OTHER_APPID}", WECHAT_API_URL=server.url)
+    server.close()
+
+
+def test_each_mini_program_has_its_own_users(two_apps: FrontDoor) -> None:
+    openids = [
+        two_apps.send("GET", "/api/me", token=two_apps.login(appid=appid)).json["headers"]
+        for appid in (APPID, OTHER_APPID)
+    ]
+    assert [headers["X-WX-APPID"] for headers in openids] == [APPID, OTHER_APPID]
+    assert openids[0]["X-WX-OPENID"] != openids[1]["X-WX-OPENID"]
+    assert openids[0]["X-WX-UNIONID"] == openids[1]["X-WX-UNIONID"]
+
+
+def test_an_app_that_is_not_served_is_unknown(two_apps: FrontDoor) -> None:
+    body = {"code": two_apps.phone().code(), "appid": "wx9999999999999999"}
+    answer = two_apps.send("POST", "/login", json_body=body)
+    assert code_for(answer) == (400, "UnknownApp")
+    assert two_apps.wechat_calls() == []
+
+
+def test_the_appid_may_not_be_left_out_where_there_are_two(two_apps: FrontDoor) -> None:
+    answer = two_apps.send("POST", "/login", json_body={"code": two_apps.phone().code()})
+    assert code_for(answer) == (400, "InvalidRequest")
+
+
+def test_a_code_of_another_mini_program_is_refused(two_apps: FrontDoor) -> None:
+    body = {"code": two_apps.phone().code(), "appid": OTHER_APPID}
+    assert two_apps.send("POST", "/login", json_body=body).code == "InvalidCode"
+
+
+def test_a_token_of_one_mini_program_does_not_replace_the_others(two_apps: FrontDoor) -> None:
+    token = two_apps.login(appid=APPID)
+    two_apps.login(appid=OTHER_APPID, replaces=token)
+    assert two_apps.send("GET", "/api/me", token=token).status == 200
+
+
+def test_open_data_of_one_mini_program_does_not_open_in_the_other(two_apps: FrontDoor) -> None:
+    token = two_apps.login(appid=OTHER_APPID)
+    two_apps.login(appid=APPID)
+    answer = two_apps.send("POST", "/decrypt", token=token, json_body=tapped(two_apps))
+    assert answer.code == "DecryptFailed"
+
+
+# --- decryption ----------------------------------------------------------------------------------
+
+
+def test_every_failed_decryption_is_answered_with_the_same_bytes(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    good = tapped(front_door)
+    noise = {**good, "encryptedData": "A" * 43 + "="}
+    front_door.login("bob")
+    bodies = [
+        {**good, "kind": "share"},
+        {**good, "kind": "user"},
+        {n: good[n] for n in ("encryptedData", "iv")},
+        {**good, "iv": "A" * 22 + "=="},
+        {**good, "kind": "user", "rawData": "{}", "signature": "x"},
+        noise,
+        tapped(front_door, user="bob"),
+    ]
+    answers = [front_door.send("POST", "/decrypt", token=token, json_body=b) for b in bodies]
+    assert {code_for(answer) for answer in answers} == {(422, "DecryptFailed")}
+    assert len({answer.body for answer in answers}) == 1
+    assert len({tuple(_without_id(answer)) for answer in answers}) == 1
+
+
+def _without_id(answer: Answer) -> list[tuple[str, str]]:
+    return sorted(h for h in answer.headers.items() if h[0] != "X-Request-Id")
+
+
+def test_ten_failures_close_decryption_for_this_user_until_the_window_ends(
+    front_door: FrontDoor,
+) -> None:
+    token, bobs = front_door.login(), front_door.login("bob")
+    wrong = {**tapped(front_door), "kind": "share"}
+    codes = [
+        front_door.send("POST", "/decrypt", token=token, json_body=wrong).code for _ in range(11)
+    ]
+    assert codes == ["DecryptFailed"] * 10 + ["TooManyRequests"]
+    answer = front_door.send(
+        "POST", "/decrypt", token=bobs, json_body=tapped(front_door, user="bob")
+    )
+    assert answer.status == 200
+
+
+def test_a_new_login_does_not_open_it_again(front_door: FrontDoor) -> None:
+    token = front_door.login()
+    wrong = {**tapped(front_door), "kind": "share"}
+    for _ in range(10):
+        front_door.send("POST", "/decrypt", token=token, json_body=wrong)
+    front_door.send("POST", "/logout", token=token, json_body={"everywhere": True})
+    token = front_door.login()
+    answer = front_door.send("POST", "/decrypt", token=token, json_body=tapped(front_door))
+    assert code_for(answer) == (429, "TooManyRequests")
+    assert 0 < int(answer.headers["Retry-After"]) <= 600
+    assert front_door.send("GET", "/api/me", token=token).status == 200
+
+
+# --- secrets that change -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rotate(front_door: FrontDoor) -> Iterator[Callable[[str], None]]:
+    """Write another appsecret into the engine; the true one comes back at the end."""
+    name = f"wxgate/app/{APPID}"
+    with closing(aws.client("secretsmanager", front_door.aws_url)) as manager:
+
+        def put(appsecret: str) -> None:
+            value = json.dumps({"appsecret": appsecret})
+            manager.put_secret_value(SecretId=name, SecretString=value)
+
+        yield put
+        put(appsecret_of(APPID))
+
+
+def test_a_warm_gate_reads_a_rotated_secret_when_wechat_refuses_the_old(
+    front_door: FrontDoor, rotate: Callable[[str], None]
+) -> None:
+    rotate("0" * 32)
+    rotate("1" * 32)
+    front_door.control("fault", path="/sns/jscode2session", kind="reset_after")
+    body = {"code": front_door.phone().code()}
+    assert front_door.send("POST", "/login", json_body=body).code == "WeChatUnavailable"
+    rotate(appsecret_of(APPID))
+    assert front_door.login()
+    assert [call["errcode"] for call in front_door.wechat_calls()] == [40125, 40125, None]
+
+
+def test_a_secret_that_wechat_does_not_know_yet_gives_way_to_the_one_before(
+    front_door: FrontDoor, rotate: Callable[[str], None]
+) -> None:
+    rotate(appsecret_of(APPID))
+    rotate("0" * 32)
+    assert front_door.login()
+    assert [call["errcode"] for call in front_door.wechat_calls()] == [40125, None]

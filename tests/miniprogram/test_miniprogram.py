@@ -1,0 +1,56 @@
+"""The mini-program's client: its own tests under Node, against the local stack that they start."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "miniprogram"
+OLDEST_NODE = 20
+INSTALL_SECONDS = 120
+TEST_SECONDS = 120
+
+
+def missing() -> str | None:
+    """Tell in one line what is missing to run Node's tests; None where nothing is."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return f"Node {OLDEST_NODE} or newer with npm is missing: the client's tests did not run"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    major = int(version.stdout.strip().removeprefix("v").partition(".")[0])
+    if major < OLDEST_NODE:
+        return f"Node {major} is older than {OLDEST_NODE}: the client's tests did not run"
+    return None
+
+
+def run(command: list[str], seconds: int) -> None:
+    """Run a command of the package; fail with its words, and leave none of its children behind."""
+    environment = {**os.environ, "WXGATE_PYTHON": sys.executable}
+    with subprocess.Popen(
+        command,
+        cwd=PACKAGE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            words, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            words, _ = process.communicate()
+            pytest.fail(f"{' '.join(command)} took over {seconds} seconds\n{words}")
+    assert process.returncode == 0, words
+
+
+def test_the_client_passes_its_own_tests() -> None:
+    reason = missing()
+    if reason and os.environ.get("CI") != "true":
+        pytest.skip(reason)
+    assert reason is None, reason
+    run(["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"], INSTALL_SECONDS)
+    run(["npm", "test"], TEST_SECONDS)

@@ -1,0 +1,1 @@
+"""The session store, on moto and on DynamoDB Local."""

@@ -1,0 +1,1 @@
+"""Fakes, engines and servers that several tests share."""

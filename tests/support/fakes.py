@@ -1,0 +1,141 @@
+"""In-memory doubles that tests hand over by argument."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from botocore.exceptions import ClientError
+
+from chalicelib.network.connections import Origin, Reply, Transport, TransportError
+
+NOW = 1_900_000_000
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until a test moves it (epoch seconds)."""
+
+    now: float = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move on, or back."""
+        self.now += seconds
+
+
+class Alerts:
+    """Takes alerts in place of Services.alert; `told` lists (what, facts)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, str]]] = []
+
+    def __call__(self, what: str, **facts: str) -> None:
+        self.told.append((what, facts))
+
+
+def client_error(code: str) -> ClientError:
+    """What botocore raises for an error answer of AWS."""
+    return ClientError({"Error": {"Code": code, "Message": "refused"}}, "GetSecretValue")
+
+
+class SecretsManager:
+    """Secrets Manager in memory, in place of botocore's client.
+
+    `put` rotates: the new version is AWSCURRENT, the one before it AWSPREVIOUS. While `failure`
+    is set, every call raises it; `previous_failure` those for AWSPREVIOUS. `calls` lists (name,
+    stage).
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._versions: dict[str, list[dict[str, object]]] = {}
+        self.failure: Exception | None = None
+        self.previous_failure: Exception | None = None
+        self.calls: list[tuple[str, str]] = []
+
+    def put(self, name: str, value: object) -> None:
+        """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
+        made = datetime.fromtimestamp(self._clock(), UTC)
+        version: dict[str, object] = {"CreatedDate": made}
+        if isinstance(value, bytes):
+            version["SecretBinary"] = value
+        else:
+            version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
+        self._versions.setdefault(name, []).append(version)
+
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:
+        """Give one version as the service does."""
+        self.calls.append((SecretId, VersionStage))
+        if self.failure is not None:
+            raise self.failure
+        if self.previous_failure is not None and VersionStage == "AWSPREVIOUS":
+            raise self.previous_failure
+        age = {"AWSCURRENT": 1, "AWSPREVIOUS": 2}[VersionStage]
+        versions = self._versions.get(SecretId, [])
+        if len(versions) < age:
+            raise client_error("ResourceNotFoundException")
+        return versions[-age]
+
+    def count(self, stage: str = "AWSCURRENT") -> int:
+        """How many calls asked for a stage."""
+        return sum(asked == stage for _, asked in self.calls)
+
+
+def told_by(error: BaseException) -> str:
+    """All that an error, and those behind it, could print."""
+    texts: list[str] = []
+    behind: list[BaseException | None] = [error]
+    while behind:
+        found = behind.pop()
+        if found is not None:
+            texts += [str(found), repr(found), repr(vars(found))]
+            behind += [found.__cause__, found.__context__]
+    return "\n".join(texts)
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What a transport was given."""
+
+    origin: Origin
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    seconds: float
+    cap: int
+
+
+class Wire(Transport):
+    """A transport without a network: writes down what it is given, and replies or fails as told.
+
+    The last outcome repeats.
+    """
+
+    def __init__(self, *outcomes: Reply | TransportError) -> None:
+        super().__init__(allow_private=False)
+        self._outcomes = list(outcomes) or [Reply(200, [], b"")]
+        self.exchanged: list[Exchanged] = []
+
+    def exchange(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        *,
+        seconds: float,
+        cap: int,
+    ) -> Reply:
+        """Give the next outcome."""
+        self.exchanged.append(Exchanged(origin, method, target, headers, body, seconds, cap))
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome

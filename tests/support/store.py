@@ -1,0 +1,122 @@
+"""A session store and the raw table beside it, for the tests that look at both."""
+
+import base64
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import InvalidToken
+from chalicelib.sessions import sessions
+from chalicelib.sessions.sessions import FAILURES_ITEM, Failures, Item, Sessions
+from chalicelib.sessions.tokens import Token, user_reference
+from tests.support.fakes import Clock
+
+APPID, OTHER_APPID = "wx4f4bc4dec97d474b", "wx0000000000000001"
+TTL = 3600
+KEY, KEY2, KEY3 = (base64.b64encode(bytes([n]) * 16).decode() for n in (1, 2, 3))
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Store:
+    """A store for one test: its own user in a shared table, and the raw table beside it.
+
+    `alerts` are what the operator was told.
+    """
+
+    sessions: Sessions
+    clock: Clock
+    dynamodb: Any
+    table: str
+    openid: str
+    pauses: list[float]
+    alerts: list[dict[str, str]]
+
+    @property
+    def user(self) -> bytes:
+        return user_reference(APPID, self.openid)
+
+    def login(
+        self, session_key: str = KEY, *, replaces: object = None, unionid: str | None = None
+    ) -> Token:
+        return self.sessions.create(APPID, self.openid, unionid, session_key, replaces)
+
+    def keys(self, token: Token) -> tuple[str, ...]:
+        return self.sessions.find_with_keys(token)[0].session_keys
+
+    def is_live(self, token: Token) -> bool:
+        try:
+            self.sessions.find(token)
+        except InvalidToken:
+            return False
+        return True
+
+    def failures(self, token: Token) -> Failures:
+        return self.sessions.find_with_keys(token)[1]
+
+    def fail(self, token: Token) -> None:
+        self.sessions.count_failure(*self.sessions.find_with_keys(token))
+
+    def key_of(self, item: bytes) -> dict[str, Any]:
+        return {"user": {"B": self.user}, "item": {"B": item}}
+
+    def raw(self, item: bytes) -> dict[str, Any]:
+        """Read an item as it lies in the table; empty where there is none."""
+        answer = self.dynamodb.get_item(
+            TableName=self.table, Key=self.key_of(item), ConsistentRead=True
+        )
+        found: dict[str, Any] = answer.get("Item", {})
+        return found
+
+    def counter(self, **attributes: Any) -> None:
+        """Put a failure counter there by a foreign hand."""
+        self.put(**self.key_of(FAILURES_ITEM), **attributes)
+
+    def put(self, **attributes: Any) -> None:
+        self.dynamodb.put_item(TableName=self.table, Item=attributes)
+
+    def change(self, token: Token, **attributes: Any) -> None:
+        """Change attributes of a session by a foreign hand; None removes one."""
+        changed = {**self.raw(token.item), **attributes}
+        self.put(**{name: value for name, value in changed.items() if value is not None})
+
+    def delete(self, token: Token) -> None:
+        self.dynamodb.delete_item(TableName=self.table, Key=self.key_of(token.item))
+
+    def partition(self) -> list[dict[str, Any]]:
+        """All items of this test's user."""
+        answer = self.dynamodb.query(
+            TableName=self.table,
+            KeyConditionExpression="#u = :u",
+            ExpressionAttributeNames={"#u": "user"},
+            ExpressionAttributeValues={":u": {"B": self.user}},
+            ConsistentRead=True,
+        )
+        return list(answer["Items"])
+
+
+def bound(url: str, name: str) -> type[Item]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
+        items = sessions.table(name, "us-east-1")
+        items.exists()  # the client is made while the environment says where
+    return items
+
+
+def store_on(
+    items: type[Item], dynamodb: Any, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+) -> Store:
+    pauses: list[float] = []
+    alerts: list[dict[str, str]] = []
+
+    def alert(what: str, **facts: str) -> None:
+        alerts.append({"what": what, **facts})
+
+    made = Sessions(items, [APPID, OTHER_APPID], TTL, clock, pauses.append, monotonic, alert)
+    table, openid = items.Meta.table_name, f"o-user{next(_numbers)}"
+    return Store(made, clock, dynamodb, table, openid, pauses, alerts)

@@ -1,0 +1,1 @@
+"""What answers in seconds: no engine, no socket, no Node; mirrors chalicelib."""

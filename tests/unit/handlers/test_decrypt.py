@@ -1,0 +1,344 @@
+"""Decrypt, phone, session: what opens, what is counted, and what nobody is told."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import (
+    DecryptFailed,
+    GateError,
+    InvalidCode,
+    InvalidRequest,
+    InvalidToken,
+    SecretsUnavailable,
+    StoreUnavailable,
+    TooManyRequests,
+)
+from chalicelib.front.request import Request
+from chalicelib.handlers import decrypt
+from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.tokens import Token
+from simulator.gateway import event_of
+from simulator.wechat.cipher import encrypt, raw_data_signature
+from tests.support.fakes import NOW, Clock
+
+APPID = "wx4f4bc4dec97d474b"
+KEY, OLDER, OTHER = (base64.b64encode(bytes([n]) * 16).decode() for n in (1, 2, 3))
+ALICE = Session(APPID, "o-alice", "o-union", b"u" * 16, (KEY, OLDER))
+TOKEN = Token.new(ALICE.user)
+IV = bytes(range(16))
+LEFT = 7.0
+WATERMARK = {"appid": APPID, "timestamp": NOW}
+PHONE = {"phoneNumber": "13812345678", "purePhoneNumber": "13812345678", "countryCode": "86"}
+USER = {"nickName": "微信用户", "avatarUrl": ""}
+
+
+class Sessions:
+    """One live session; counts the failures it is told of."""
+
+    def __init__(self, session: Session = ALICE, failures: Failures = Failures()) -> None:
+        self._session = session
+        self._failures = failures
+        self.counted = 0
+        self.reads = 0
+        self.refusal: GateError | None = None
+
+    def find(self, token: Token) -> Session:
+        assert token == TOKEN
+        self.reads += 1
+        return replace(self._session, session_keys=())
+
+    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
+        assert token == TOKEN
+        self.reads += 1
+        return self._session, self._failures
+
+    def count_failure(self, session: Session, failures: Failures) -> None:
+        assert (session, failures) == (self._session, self._failures)
+        if self.refusal:
+            raise self.refusal
+        self.counted += 1
+
+
+class Assertions:
+    """Signs by saying what it was asked to sign; without a key it cannot."""
+
+    def __init__(self, *, key: bool = True) -> None:
+        self._key = key
+
+    def ensure_key(self) -> None:
+        if not self._key:
+            raise SecretsUnavailable
+
+    def for_data(self, **claims: Any) -> str:
+        return json.dumps(claims)
+
+
+class WeChat:
+    """Knows one phone code and one session_key; `asked` ends with the seconds that are left."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def phone_number(
+        self, appid: str, openid: str, code: str, remaining: Callable[[], float]
+    ) -> dict[str, str]:
+        self.asked.append((appid, openid, code, remaining()))
+        if code != "phonecode":
+            raise InvalidCode
+        return PHONE
+
+    def session_key_is_valid(
+        self, appid: str, openid: str, session_key: str, remaining: Callable[[], float]
+    ) -> bool:
+        self.asked.append((appid, openid, session_key, remaining()))
+        return session_key == KEY
+
+
+def sent(body: object, token: str | None = TOKEN.text) -> Request:
+    headers = [("Content-Type", "application/json")]
+    headers += [("Authorization", f"Bearer {token}")] if token else []
+    event = event_of("POST", "/decrypt", headers, json.dumps(body), ["/decrypt"])
+    return Request(event, lambda: LEFT)
+
+
+def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) -> dict[str, Any]:
+    plaintext = json.dumps({"watermark": WATERMARK, **fields}, ensure_ascii=False)
+    data = encrypt(key, IV, plaintext)
+    return {"kind": kind, "encryptedData": data, "iv": base64.b64encode(IV).decode(), **more}
+
+
+def opened(body: object, sessions: Any = None, token: str | None = TOKEN.text) -> Any:
+    assertions: Any = Assertions()
+    store: Any = sessions or Sessions()
+    answer = decrypt.decrypt(
+        sent(body, token),
+        sessions=store,
+        assertions=assertions,
+        clock=Clock(),
+        max_age=300,
+    )
+    return json.loads(answer.body)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "user": {**USER, "openId": "o-alice", "unionId": "o-union", "gender": 1},
+    "phone": PHONE,
+    "werun": {"stepInfoList": [{"timestamp": NOW, "step": 100}]},
+    "share": {"openGId": "tGroup"},
+    "group": {"opengid": "tGroup", "chat_type": 3},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_opens_to_its_fields_alone(kind: str) -> None:
+    answer = opened(sealed(kind, {**KINDS[kind], "undocumented": "x"}))
+    assert answer["data"] == KINDS[kind]
+
+
+def test_opened_data_is_signed_for_the_upstream() -> None:
+    assertion = json.loads(opened(sealed("phone", PHONE))["assertion"])
+    assert assertion == {"openid": "o-alice", "appid": APPID, "kind": "phone", "data": PHONE}
+
+
+def test_data_of_just_before_a_new_login_opens_with_the_previous_key() -> None:
+    assert opened(sealed("phone", PHONE, OLDER))["data"] == PHONE
+
+
+def test_what_opens_is_not_counted() -> None:
+    sessions = Sessions()
+    opened(sealed("phone", PHONE), sessions)
+    assert (sessions.counted, sessions.reads) == (0, 1)
+
+
+SIGNED = json.dumps(USER, ensure_ascii=False)
+SIGNATURE = raw_data_signature(SIGNED, KEY)
+FAILURES = {
+    "a key that is not ours": sealed("phone", PHONE, OTHER),
+    "another kind": sealed("user", PHONE),
+    "no kind": {k: v for k, v in sealed("phone", PHONE).items() if k != "kind"},
+    "another app": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "appid": "wxother"}}),
+    "too old": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW - 301}}),
+    "too young": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW + 61}}),
+    "no watermark": sealed("phone", {**PHONE, "watermark": None}),
+    "another user": sealed("user", {**USER, "openId": "o-bob"}),
+    "another union": sealed("user", {**USER, "unionId": "o-other"}),
+    "numbers that differ": sealed("phone", {**PHONE, "phoneNumber": "13800000000"}),
+    "a changed iv": {**sealed("phone", PHONE), "iv": base64.b64encode(b"\0" * 16).decode()},
+    "a block of noise": {**sealed("phone", PHONE), "encryptedData": base64.b64encode(IV).decode()},
+    "a wrong signature": sealed("user", USER, rawData=SIGNED, signature="0" * 40),
+    "a signature that is no ASCII": sealed("user", USER, rawData=SIGNED, signature="é"),
+    "signed text that differs": sealed(
+        "user", {**USER, "nickName": "Eve"}, rawData=SIGNED, signature=SIGNATURE
+    ),
+    "signed text that is no JSON": sealed(
+        "user", USER, rawData="{", signature=raw_data_signature("{", KEY)
+    ),
+    "signed under another key than sealed": sealed(
+        "user", USER, rawData=SIGNED, signature=raw_data_signature(SIGNED, OLDER)
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", FAILURES)
+def test_every_failure_is_counted_and_looks_the_same(cause: str) -> None:
+    sessions = Sessions()
+    with pytest.raises(DecryptFailed) as refused:
+        opened(FAILURES[cause], sessions)
+    assert sessions.counted == 1
+    assert refused.value.message == DecryptFailed.message
+    assert refused.value.evidence == {}
+
+
+def test_a_failure_that_is_not_counted_is_not_told() -> None:
+    sessions = Sessions()
+    sessions.refusal = StoreUnavailable()
+    with pytest.raises(StoreUnavailable):
+        opened(sealed("phone", PHONE, OTHER), sessions)
+
+
+def test_a_failure_that_parallel_ones_left_no_room_for_is_told_to_wait() -> None:
+    sessions = Sessions()
+    sessions.refusal = TooManyRequests(retry_after=77)
+    with pytest.raises(TooManyRequests) as refused:
+        opened(sealed("phone", PHONE, OTHER), sessions)
+    assert refused.value.headers == {"Retry-After": "77"}
+
+
+def test_a_watermark_may_be_as_old_as_the_operator_says() -> None:
+    body = sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW - 300}})
+    assert opened(body)["data"] == PHONE
+
+
+WHOLE = sealed("phone", PHONE)
+KIND = "kind is one of user, phone, werun, share, group."
+PAIR = "rawData and signature are texts that come together."
+MALFORMED: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "an unknown kind": {**WHOLE, "kind": "money"},
+    "an empty kind": {**WHOLE, "kind": ""},
+    "a kind that is no text": {**WHOLE, "kind": ["phone"]},
+    "no data": {**WHOLE, "encryptedData": None},
+    "empty data": {**WHOLE, "encryptedData": ""},
+    "half a block": {**WHOLE, "encryptedData": base64.b64encode(b"x" * 8).decode()},
+    "no base64": {**WHOLE, "encryptedData": "%%%%"},
+    "too much": {**WHOLE, "encryptedData": base64.b64encode(b"x" * 16_400).decode()},
+    "no iv": {**WHOLE, "iv": None},
+    "a short iv": {**WHOLE, "iv": "AAAA"},
+    "a signature alone": {**WHOLE, "kind": "user", "signature": SIGNATURE},
+    "rawData alone": {**WHOLE, "kind": "user", "rawData": SIGNED},
+    "rawData that is an object": {**WHOLE, "kind": "user", "rawData": {}, "signature": "x"},
+}
+
+
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_what_is_malformed_touches_no_key(fault: str) -> None:
+    sessions = Sessions()
+    with pytest.raises(InvalidRequest):
+        opened(MALFORMED[fault], sessions)
+    assert (sessions.reads, sessions.counted) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("an unknown kind", KIND),
+        ("an empty kind", KIND),
+        ("a kind that is no text", KIND),
+        ("a signature alone", PAIR),
+        ("rawData alone", PAIR),
+        ("rawData that is an object", PAIR),
+    ],
+)
+def test_the_client_is_told_which_field_is_malformed(fault: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        opened(MALFORMED[fault])
+    assert refused.value.message == message
+
+
+@pytest.mark.parametrize("key", [KEY, OLDER])
+def test_signed_user_info_opens_with_the_key_that_signed_it(key: str) -> None:
+    signature = raw_data_signature(SIGNED, key)
+    body = sealed("user", {**USER, "openId": "o-alice"}, key, rawData=SIGNED, signature=signature)
+    assert opened(body)["data"] == {**USER, "openId": "o-alice"}
+
+
+def test_a_signature_beside_another_kind_is_not_asked_for() -> None:
+    assert opened(sealed("phone", PHONE, rawData=5, signature=None))["data"] == PHONE
+
+
+def test_after_too_many_failures_nothing_opens_until_the_window_ends() -> None:
+    sessions = Sessions(failures=Failures(10, NOW + 123))
+    with pytest.raises(TooManyRequests) as refused:
+        opened(sealed("phone", PHONE), sessions)
+    assert refused.value.headers == {"Retry-After": "123"}
+    assert sessions.counted == 0
+
+
+@pytest.mark.parametrize("seconds", [1, 0, -1])
+def test_a_window_that_just_ends_asks_for_a_second_of_patience(seconds: int) -> None:
+    sessions = Sessions(failures=Failures(10, NOW + seconds))
+    with pytest.raises(TooManyRequests) as refused:
+        opened(sealed("phone", PHONE), sessions)
+    assert refused.value.retry_after == 1
+
+
+def test_nine_failures_are_not_too_many() -> None:
+    sessions = Sessions(failures=Failures(9, NOW + 123))
+    assert opened(sealed("phone", PHONE), sessions)["data"] == PHONE
+
+
+def test_the_token_is_checked_before_the_body() -> None:
+    for token in (None, "junk"):
+        with pytest.raises(InvalidToken):
+            opened({}, token=token)
+
+
+def phoned(body: object, wechat: Any, sessions: Any) -> Any:
+    assertions: Any = Assertions()
+    answer = decrypt.phone(sent(body), sessions=sessions, wechat=wechat, assertions=assertions)
+    return json.loads(answer.body)
+
+
+def test_without_a_signing_key_no_phone_code_is_spent() -> None:
+    assertions: Any = Assertions(key=False)
+    sessions: Any = Sessions()
+    wechat: Any = WeChat()
+    request = sent({"code": "phonecode"})
+    with pytest.raises(SecretsUnavailable):
+        decrypt.phone(request, sessions=sessions, wechat=wechat, assertions=assertions)
+    assert wechat.asked == []
+
+
+def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
+    answer = phoned({"code": "phonecode"}, WeChat(), Sessions())
+    assert answer["data"] == PHONE
+    claims = {"openid": "o-alice", "appid": APPID, "kind": "phone", "data": PHONE}
+    assert json.loads(answer["assertion"]) == claims
+
+
+def test_wechat_is_told_whose_phone_code_it_must_be() -> None:
+    wechat = WeChat()
+    phoned({"code": "phonecode"}, wechat, Sessions())
+    assert wechat.asked == [(APPID, "o-alice", "phonecode", LEFT)]
+
+
+@pytest.mark.parametrize("code", [None, "", 5, "a b", "x" * 129])
+def test_what_is_no_phone_code_costs_nothing(code: object) -> None:
+    wechat, sessions = WeChat(), Sessions()
+    with pytest.raises(InvalidRequest):
+        phoned({"code": code}, wechat, sessions)
+    assert (wechat.asked, sessions.reads) == ([], 0)
+
+
+@pytest.mark.parametrize(("keys", "valid"), [((KEY, OLDER), True), ((OTHER, KEY), False)])
+def test_wechat_is_asked_about_the_current_key(keys: tuple[str, ...], valid: bool) -> None:
+    sessions: Any = Sessions(replace(ALICE, session_keys=keys))
+    wechat: Any = WeChat()
+    answer = decrypt.session(sent({}), sessions=sessions, wechat=wechat)
+    assert json.loads(answer.body) == {"valid": valid}
+    assert wechat.asked == [(APPID, "o-alice", keys[0], LEFT)]

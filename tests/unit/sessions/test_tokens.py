@@ -1,0 +1,197 @@
+"""The token: one spelling, told from junk without I/O, and the only key to its session_key."""
+
+import base64
+import hmac
+import string
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import InvalidToken
+from chalicelib.sessions.tokens import PREFIX, Token, user_reference
+
+ALPHABET = string.ascii_letters + string.digits + "-_"
+SESSION_KEY = "tiihtNczf5v6AKRyjwEUhQ=="
+USER = user_reference("wx4f4bc4dec97d474b", "oGZUI0egBJY1zhBYw2KhdUfwVJJE")
+
+
+def refused(text: str) -> bool:
+    try:
+        Token.parse(text)
+    except InvalidToken:
+        return True
+    return False
+
+
+# --- the format ---
+
+
+@given(user=st.binary(min_size=16, max_size=16), secret=st.binary(min_size=32, max_size=32))
+def test_what_is_written_is_read_back(user: bytes, secret: bytes) -> None:
+    token = Token(user, secret)
+    assert Token.parse(token.text) == token
+
+
+def test_the_wire_form_is_fixed() -> None:
+    token = Token(bytes(range(16)), bytes(range(32)))
+    assert token.text == (
+        "wxg_AAECAwQFBgcICQoLDA0ODwABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fbtq-s01y"
+    )
+    assert len(token.text) == 76
+
+
+def test_every_change_of_one_character_is_refused() -> None:
+    text = Token.new(USER).text
+    changed = [
+        text[:place] + other + text[place + 1 :]
+        for place, own in enumerate(text)
+        for other in ALPHABET + "=+/ \n\0é"
+        if other != own
+    ]
+    assert all(map(refused, changed))
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda text: text + "=",
+        lambda text: text + "\n",
+        lambda text: " " + text,
+        lambda text: text + " ",
+        lambda text: text.upper(),
+        lambda text: text.replace("wxg_", "wxg"),
+        lambda text: text.replace("wxg_", "WXG_"),
+        lambda text: text.removeprefix(PREFIX),
+        lambda text: text[: len(PREFIX)] + base64.b64encode(b"\xfb" * 54).decode(),
+        lambda text: text[:-1],
+        lambda text: text + text[-1],
+        lambda text: text[:10] + "\n" + text[10:],
+        lambda text: text.replace("w", "\uff57"),
+        lambda text: f"{text},{text}",
+    ],
+)
+def test_a_token_has_one_spelling(spell: Callable[[str], str]) -> None:
+    assert refused(spell(Token.new(USER).text))
+
+
+@pytest.mark.parametrize(
+    "junk",
+    ["", "wxg_", "null", "wxg_" + "A" * 72, "eyJhbGciOiJub25lIn0.e30.", "\ud800" * 76, "x" * 10**6],
+)
+def test_junk_is_refused(junk: str) -> None:
+    assert refused(junk)
+
+
+@given(st.text())
+def test_no_text_is_a_token_by_chance(text: str) -> None:
+    assert refused(text)
+    assert refused(PREFIX + text)
+
+
+# --- randomness ---
+
+
+def test_two_tokens_of_one_user_share_the_reference_alone() -> None:
+    first, second = Token.new(USER), Token.new(USER)
+    assert first.user == second.user
+    assert first.secret != second.secret
+    assert first.item != second.item
+
+
+def test_many_tokens_are_unique_and_every_bit_is_balanced() -> None:
+    secrets = [int.from_bytes(Token.new(USER).secret) for _ in range(4000)]
+    assert len(set(secrets)) == 4000
+    ones = [sum(secret >> bit & 1 for secret in secrets) for bit in range(256)]
+    # Nine standard deviations: a fair generator fails this less than once in 10^16 runs.
+    assert all(abs(count - 2000) < 9 * 1000**0.5 for count in ones)
+
+
+def test_the_item_at_rest_does_not_hold_the_token() -> None:
+    token = Token.new(USER)
+    assert len(token.item) == 32
+    assert token.secret not in token.item
+    assert token.item != Token.new(USER).item
+
+
+# --- who it is for ---
+
+
+def test_a_user_is_an_openid_of_one_app() -> None:
+    references = {
+        user_reference("wx1", "alice"),
+        user_reference("wx2", "alice"),
+        user_reference("wx1", "bob"),
+        user_reference("wx1\0alice", ""),
+    }
+    assert len(references) == 4
+    assert {len(reference) for reference in references} == {16}
+
+
+# --- the sealed session_key ---
+
+
+def test_a_sealed_session_key_opens_with_its_token() -> None:
+    token = Token.new(USER)
+    sealed = token.seal(SESSION_KEY, "current")
+    assert SESSION_KEY.encode() not in sealed
+    assert Token.parse(token.text).unseal(sealed, "current") == SESSION_KEY
+
+
+def test_a_session_key_is_sealed_as_its_readers_know_it() -> None:
+    token = Token(bytes(range(16)), bytes(range(32)))
+    sealed = token.seal(SESSION_KEY, "current")
+    # HKDF spelt out (RFC 5869 section 2): another key would shut what lies in the table.
+    prk = hmac.digest(token.user, token.secret, "sha256")
+    key = hmac.digest(prk, b"wxgate session_key v1\x01", "sha256")
+    bound_to = token.user + token.item + b"current"
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound_to) == SESSION_KEY.encode()
+
+
+def test_sealing_twice_never_looks_the_same() -> None:
+    token = Token.new(USER)
+    assert token.seal(SESSION_KEY, "current") != token.seal(SESSION_KEY, "current")
+
+
+def test_a_session_key_opens_in_its_own_slot_alone() -> None:
+    token = Token.new(USER)
+    sealed = token.seal(SESSION_KEY, "current")
+    with pytest.raises(InvalidToken):
+        token.unseal(sealed, "previous")
+
+
+@pytest.mark.parametrize("part", ["user", "secret"])
+def test_a_session_key_does_not_open_for_another_token(part: str) -> None:
+    token = Token.new(USER)
+    sealed = token.seal(SESSION_KEY, "current")
+    other = replace(token, **{part: getattr(Token.new(bytes(16)), part)})
+    with pytest.raises(InvalidToken):
+        other.unseal(sealed, "current")
+
+
+def test_a_sealed_session_key_cannot_be_changed_or_cut() -> None:
+    token = Token.new(USER)
+    sealed = token.seal(SESSION_KEY, "current")
+    changed = [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
+    for broken in [*changed, *(sealed[:length] for length in range(len(sealed))), sealed + b"\0"]:
+        with pytest.raises(InvalidToken):
+            token.unseal(broken, "current")
+
+
+def test_a_missing_session_key_does_not_open() -> None:
+    with pytest.raises(InvalidToken):
+        Token.new(USER).unseal(None, "current")
+
+
+# --- silence ---
+
+
+def test_a_token_shows_nothing_of_itself() -> None:
+    token = Token.new(USER)
+    sealed = token.seal(SESSION_KEY, "current")
+    assert token.unseal(sealed, "current")
+    assert [repr(token), str(token), f"{token}"] == ["Token(…)"] * 3
+    assert repr([token]) == "[Token(…)]"

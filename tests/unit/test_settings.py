@@ -1,0 +1,359 @@
+"""The environment: each variable good, left out and malformed, told in one sentence by its name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.settings import NEEDS, BadEnvironment, read
+
+GOOD = {
+    "WX_APPIDS": "wx4f4bc4dec97d474b",
+    "SESSIONS_TABLE": "wxgate-sessions",
+    "SECRET_PREFIX": "wxgate/",
+    "UPSTREAM_URL": "https://api.example.com/base",
+}
+CANARY = "canary0value"
+
+
+def fault_of(function: str | None = None, **changed: str) -> str:
+    with pytest.raises(BadEnvironment) as caught:
+        read({**GOOD, **changed}, function)
+    return str(caught.value)
+
+
+def get(name: str, **changed: str) -> Any:
+    return getattr(read({**GOOD, **changed}), name)
+
+
+# --- defaults and needs ---
+
+
+def test_what_may_be_left_out_has_the_contracts_default() -> None:
+    settings = read(GOOD)
+    assert settings.appids == ("wx4f4bc4dec97d474b",)
+    assert settings.sessions_table == "wxgate-sessions"
+    assert settings.secret_prefix == "wxgate/"
+    assert settings.upstream_url == "https://api.example.com/base"
+    assert settings.upstream_allow_private is False
+    assert settings.upstream_timeout == 20
+    assert settings.public_paths == ()
+    assert (settings.token_ttl, settings.decrypt_max_age) == (604800, 300)
+    assert settings.wechat_api_url == "https://api.weixin.qq.com"
+    assert (settings.log_level, settings.region) == ("INFO", None)
+
+
+OPTIONAL = [
+    "UPSTREAM_ALLOW_PRIVATE",
+    "UPSTREAM_TIMEOUT",
+    "PUBLIC_PATHS",
+    "TOKEN_TTL",
+    "DECRYPT_MAX_AGE",
+    "WECHAT_API_URL",
+    "LOG_LEVEL",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+]
+
+
+def test_an_empty_variable_is_one_left_out() -> None:
+    assert read({**GOOD, **dict.fromkeys(OPTIONAL, "")}) == read(GOOD)
+    assert read({**GOOD, "TOKEN_TTL": "  "}) == read(GOOD)
+
+
+@pytest.mark.parametrize("empty", ["", " \t"])
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_needed_is_missed_by_name(name: str, empty: str) -> None:
+    assert fault_of(**{name: empty}) == f"{name} is missing."
+
+
+def test_an_empty_environment_misses_all_that_is_needed() -> None:
+    with pytest.raises(BadEnvironment) as caught:
+        read({})
+    assert str(caught.value) == " ".join(f"{name} is missing." for name in GOOD)
+
+
+@pytest.mark.parametrize("function", [None, "", "proxy", "decrypt", "app"])
+def test_upstream_url_is_needed_where_assertions_are_signed(function: str | None) -> None:
+    assert fault_of(function, UPSTREAM_URL="") == "UPSTREAM_URL is missing."
+
+
+def test_the_login_function_needs_no_upstream() -> None:
+    assert read({**GOOD, "UPSTREAM_URL": ""}, "login").upstream_url == ""
+    assert "UPSTREAM_URL" in fault_of("login", UPSTREAM_URL="nonsense")
+
+
+@pytest.mark.parametrize("function", NEEDS)
+def test_each_function_needs_its_own_variables_alone(function: str) -> None:
+    needed = {name: GOOD[name] for name in NEEDS[function]}
+    assert read(needed, function).appids == ("wx4f4bc4dec97d474b",)
+    for name in needed:
+        with pytest.raises(BadEnvironment, match=rf"^{name} is missing\.$"):
+            read({**needed, name: ""}, function)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    fault = fault_of(WX_APPIDS="", TOKEN_TTL="7", LOG_LEVEL="loud", UPSTREAM_URL="x")
+    sentences = [sentence.split()[0] for sentence in fault.split(". ")]
+    assert sentences == ["UPSTREAM_URL", "TOKEN_TTL", "LOG_LEVEL", "WX_APPIDS"]
+
+
+# --- good values ---
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("WX_APPIDS", "wxa, wxb ,,wxa", "appids", ("wxa", "wxb")),
+        ("SESSIONS_TABLE", " my.Table_1-x ", "sessions_table", "my.Table_1-x"),
+        ("SECRET_PREFIX", "prod/wxgate-", "secret_prefix", "prod/wxgate-"),
+        ("UPSTREAM_TIMEOUT", "0.1", "upstream_timeout", 0.1),
+        ("UPSTREAM_TIMEOUT", "29", "upstream_timeout", 29.0),
+        ("PUBLIC_PATHS", "a/*, b,/api/c/?,/d", "public_paths", ("a/*", "b", "c/?", "d")),
+        ("TOKEN_TTL", "300", "token_ttl", 300),
+        ("TOKEN_TTL", "2592000", "token_ttl", 2592000),
+        ("DECRYPT_MAX_AGE", "1", "decrypt_max_age", 1),
+        ("WECHAT_API_URL", "http://127.0.0.1:8001", "wechat_api_url", "http://127.0.0.1:8001"),
+        ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("UPSTREAM_ALLOW_PRIVATE", "TRUE", "upstream_allow_private", True),
+        ("UPSTREAM_ALLOW_PRIVATE", "false", "upstream_allow_private", False),
+        ("AWS_REGION", "cn-north-1", "region", "cn-north-1"),
+        ("AWS_DEFAULT_REGION", "cn-north-1", "region", "cn-north-1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:8002", "region", "us-east-1"),
+    ],
+)
+def test_a_good_value_is_read(variable: str, text: str, name: str, value: object) -> None:
+    assert get(name, **{variable: text}) == value
+
+
+def test_a_named_region_comes_before_an_invented_one() -> None:
+    both = {"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b", "AWS_ENDPOINT_URL": "http://x"}
+    assert get("region", **both) == "a"
+
+
+# --- malformed values ---
+
+
+MALFORMED = {
+    "WX_APPIDS": [f"wx {CANARY}", f"{CANARY};x", ",", "é" + CANARY, CANARY * 9, f"{CANARY},a b"],
+    "SESSIONS_TABLE": ["ab", f"{CANARY}/x", f"{CANARY} x", CANARY * 30, f"{CANARY}\nx"],
+    "SECRET_PREFIX": [f"{CANARY} x", f"{CANARY}*", f"{CANARY}é", CANARY * 50],
+    "UPSTREAM_ALLOW_PRIVATE": [CANARY, "yes", "1", "0", "on"],
+    "UPSTREAM_TIMEOUT": [CANARY, "0", "0.09", "29.1", "-1", "1e1", "nan", "inf", "٥", "5s", "+5"],
+    "PUBLIC_PATHS": [f"{CANARY} x", f"{CANARY}\\x", f"a,{CANARY}#", "/", "/api/", CANARY * 50],
+    "TOKEN_TTL": [CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20],
+    "DECRYPT_MAX_AGE": [CANARY, "0", "-1", "1.5", "٣", str(2**41)],
+    "LOG_LEVEL": [CANARY, "TRACE", "10"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in MALFORMED.items() for text in texts]
+)
+def test_a_malformed_value_is_named_in_one_sentence_and_not_quoted(name: str, text: str) -> None:
+    fault = fault_of(**{name: text})
+    assert fault.startswith(f"{name} is malformed: ")
+    assert fault.endswith(".")
+    assert CANARY not in fault
+    assert "\n" not in fault
+
+
+LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
+SENTENCES = [
+    ("WX_APPIDS", ",", "write appids, separated by commas"),
+    ("SESSIONS_TABLE", "a/b", "it has characters that AWS does not take there"),
+    ("SECRET_PREFIX", "a b", "it has characters that AWS does not take there"),
+    ("UPSTREAM_ALLOW_PRIVATE", "yes", "write true or false"),
+    ("UPSTREAM_TIMEOUT", "30", "write seconds from 0.1 to 29"),
+    ("PUBLIC_PATHS", "a b", "write globs below /api/, separated by commas"),
+    ("TOKEN_TTL", "1", "write whole seconds from 300 to 2592000"),
+    ("DECRYPT_MAX_AGE", "0", f"write whole seconds from 1 to {2**40}"),
+    ("LOG_LEVEL", "loud", f"write one of {LEVELS}"),
+    ("WECHAT_API_URL", "https://h/é", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://h/\x7fa", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://h/a b", "it holds characters that a URL may not hold"),
+    ("WECHAT_API_URL", "https://[h", "write http(s)://host[:port][/path]"),
+    ("WECHAT_API_URL", "ftp://h", "write http(s)://host[:port][/path]"),
+    ("WECHAT_API_URL", "https://127.1", "write an IPv4 address as four decimal numbers"),
+    ("AWS_ENDPOINT_URL", "https://u:p@h", "credentials do not belong in a URL"),
+    ("AWS_ENDPOINT_URL", "https://h/?", "write neither query nor fragment, and a plain base path"),
+    ("AWS_ENDPOINT_URL", "https://h/../", "its base path has dot segments"),
+    ("UPSTREAM_URL", "http://h", "write https, or set UPSTREAM_ALLOW_PRIVATE=true"),
+    (
+        "UPSTREAM_URL",
+        "https://10.0.0.1",
+        "it is a private address; set UPSTREAM_ALLOW_PRIVATE=true to use it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "sentence"), SENTENCES)
+def test_the_sentence_says_what_to_write(name: str, text: str, sentence: str) -> None:
+    assert fault_of(**{name: text}) == f"{name} is malformed: {sentence}."
+
+
+BAD_URLS = [
+    CANARY,
+    "https://",
+    f"https:///{CANARY}",
+    f"//{CANARY}.com",
+    f"ftp://{CANARY}.com",
+    f"file:///{CANARY}",
+    f"https://user:{CANARY}@example.com",
+    f"https://{CANARY}@example.com",
+    f"https://user:{CANARY}/x@example.com",
+    f"https://example.com:{CANARY}",
+    "https://example.com:0",
+    "https://example.com:70000",
+    f"https://[{CANARY}]/",
+    f"https://[{CANARY}",
+    f"https://example.com/#{CANARY}",
+    "https://example.com/#",
+    f"https://example.com/?{CANARY}",
+    "https://example.com/?",
+    "https://example.com/a//b",
+    "https://example.com/a/../b",
+    "https://example.com/a/%2E%2e/b",
+    "https://example.com/./b",
+    f"https://example.com/{CANARY} x",
+    f"https://example.com/\\{CANARY}",
+    f"https://example.com\\{CANARY}",
+    f"https://exämple.com/{CANARY}",
+    f"https://example.com/\x00{CANARY}",
+    f"https://example.com\n{CANARY}",
+]
+
+
+@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_malformed_url_is_told_without_quoting_it(name: str, url: str) -> None:
+    for allowed in ("true", "false"):
+        fault = fault_of(**{name: url}, UPSTREAM_ALLOW_PRIVATE=allowed)
+        assert fault.startswith(f"{name} is malformed: ")
+        assert fault.count(". ") == 0
+        assert CANARY not in fault
+
+
+# --- UPSTREAM_URL in production: fault UP-32 ---
+
+
+def test_the_fault_list_asks_for_a_check_at_start() -> None:
+    faults = json.loads((Path(__file__).parents[1] / "corpus" / "faults.json").read_text())[
+        "faults"
+    ]
+    (fault,) = [entry for entry in faults if entry["id"] == "UP-32"]
+    assert fault["inject"] == "http:// in production, credentials, fragment, no host"
+    assert fault["outcome"]["state_after"].startswith("refused at start")
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.255.255.254:8080",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "0.0.0.0",
+    "255.255.255.255",
+    "[::1]",
+    "[::]",
+    "[fd00::1]",
+    "[fe80::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:169.254.169.254]",
+    "localhost",
+    "LOCALHOST.",
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_private_address_must_be_allowed(host: str) -> None:
+    url = f"https://{host}/base"
+    assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
+    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
+
+
+def test_plain_http_must_be_allowed() -> None:
+    url = "http://api.example.com"
+    assert "https" in fault_of(UPSTREAM_URL=url)
+    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com",
+        "https://api.example.com/",
+        "https://api.example.com:8443/a/b",
+        "HTTPS://API.example.com/a-b_c~d",
+        "https://8.8.8.8/base/",
+        "https://[2606:4700::1111]/",
+    ],
+)
+def test_a_public_https_url_is_taken(url: str) -> None:
+    assert get("upstream_url", UPSTREAM_URL=url) == url
+
+
+def test_a_malformed_permission_permits_nothing() -> None:
+    fault = fault_of(UPSTREAM_ALLOW_PRIVATE="perhaps", UPSTREAM_URL="http://127.0.0.1")
+    assert "UPSTREAM_ALLOW_PRIVATE is malformed: write true or false." in fault
+    assert "UPSTREAM_URL is malformed: " in fault
+
+
+# --- what the SDK, or the resolver, would understand late ---
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
+def test_an_address_of_one_aws_service_is_checked_at_the_start(name: str) -> None:
+    assert fault_of(**{name: "x"}) == f"{name} is malformed: write http(s)://host[:port][/path]."
+    assert read({**GOOD, name: "http://127.0.0.1:8002"}) == read({**GOOD, name: ""}) == read(GOOD)
+
+
+ODD = [
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "0X7F000001",
+    "0177.0.0.1",
+    "127.0.0.1.",
+    "8.8",
+    "010.1.1.1",
+]
+
+
+@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize("host", ODD)
+def test_an_address_that_only_the_resolver_would_see_is_refused(name: str, host: str) -> None:
+    for allowed in ("true", "false"):
+        fault = fault_of(**{name: f"https://{host}/base"}, UPSTREAM_ALLOW_PRIVATE=allowed)
+        assert fault == f"{name} is malformed: write an IPv4 address as four decimal numbers."
+
+
+@pytest.mark.parametrize("host", ["a.localhost", "a.b.LOCALHOST", "a.localhost."])
+def test_a_name_below_localhost_must_be_allowed(host: str) -> None:
+    url = f"https://{host}/base"
+    assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
+    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
+
+
+@pytest.mark.parametrize("path", ["%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041"])
+def test_a_bad_percent_escape_is_refused(path: str) -> None:
+    assert "a plain base path" in fault_of(UPSTREAM_URL=f"https://api.example.com/{path}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com/a%20b/%E4%BD%A0",
+        "https://1.2.3.4.5",
+        "https://localhost.example.com",
+        "https://mylocalhost",
+        "https://0xg.example.com",
+        "https://deadbeef",
+    ],
+)
+def test_a_name_or_an_escape_that_only_looks_odd_is_taken(url: str) -> None:
+    assert get("upstream_url", UPSTREAM_URL=url) == url
