@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs, metrics, settings
 from chalicelib.errors import Misconfigured
-from chalicelib.network.connections import Transport
+from chalicelib.deadlines import UPSTREAM_CONNECT, WECHAT_CONNECT
+from chalicelib.network.connections import Connections
 
 if TYPE_CHECKING:
     from chalicelib.network.secrets import Secrets
@@ -101,7 +102,7 @@ class Services:
 
         return WeChat(
             # WeChat's address is the operator's word: the simulator's is loopback.
-            Transport(allow_private=True),
+            Connections(allow_private=True, connect_timeout=WECHAT_CONNECT, wall=self.clock),
             self.settings.wechat_api_url,
             self.settings.appids,
             AppSecrets(self._secrets, self.settings.secret_prefix),
@@ -111,11 +112,13 @@ class Services:
     @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
-        from chalicelib.upstream.upstream import CONNECT_TIMEOUT, Upstream
+        from chalicelib.upstream.upstream import Upstream
 
         return Upstream(
-            Transport(
-                allow_private=self.settings.upstream_allow_private, connect_timeout=CONNECT_TIMEOUT
+            Connections(
+                allow_private=self.settings.upstream_allow_private,
+                connect_timeout=UPSTREAM_CONNECT,
+                wall=self.clock,
             ),
             self.settings.upstream_url,
             self.settings.upstream_timeout,
