@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs, metrics, settings
-from chalicelib.errors import Misconfigured
 from chalicelib.deadlines import UPSTREAM_CONNECT, WECHAT_CONNECT
+from chalicelib.errors import Misconfigured
 from chalicelib.network.connections import Connections
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ class Services:
                 connect_timeout=UPSTREAM_CONNECT,
                 wall=self.clock,
             ),
-            self.settings.upstream_url,
-            self.settings.upstream_timeout,
-            self.settings.public_paths,
+            self.settings,
         )
 
     @cached_property
