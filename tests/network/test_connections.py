@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.deadlines import Deadline
+from chalicelib.network import addresses
 from chalicelib.network.connections import Connections, Origin, Reply
 from chalicelib.network.exchange import READ_SIZE
 from chalicelib.network.exchange_errors import (
@@ -54,10 +55,9 @@ SHORT = 0.2
 
 
 def connections(
-    *, private: bool = True, look_up: Callable[[str, int], list[Any]] | None = None
+    *, private: bool = True, look_up: addresses.LookUp = addresses.look_up
 ) -> Connections:
-    resolver = {"look_up": look_up} if look_up else {}
-    return Connections(allow_private=private, connect_timeout=1.0, **resolver)
+    return Connections(allow_private=private, connect_timeout=1.0, look_up=look_up)
 
 
 def send(
@@ -491,9 +491,10 @@ def test_the_address_that_was_checked_is_the_one_contacted() -> None:
     assert server.connections == 1
 
 
-def test_the_next_address_is_tried_if_one_does_not_accept() -> None:
+@pytest.mark.parametrize("bad", [at(closed_port()), at(1, family=9999)], ids=["closed", "family"])
+def test_the_next_address_is_tried_if_one_does_not_accept(bad: tuple[Any, ...]) -> None:
     with Loopback(answers()) as server:
-        assert send(server, by=resolving_to(at(closed_port()), at(server.port))).status == 200
+        assert send(server, by=resolving_to(bad, at(server.port))).status == 200
 
 
 def no_such_name(_host: str, _port: int) -> list[Any]:

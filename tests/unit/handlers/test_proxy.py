@@ -204,7 +204,7 @@ def test_a_visitor_of_a_public_path_has_no_identity(headers: Pairs, target: str)
     house = House()
     answer = house.send(target=target, headers=headers)
     assert not [name for name in house.sent() if name.upper().startswith("X-WX")]
-    assert house.sessions.reads == house.vault.calls == []
+    assert (house.sessions.reads, house.vault.calls) == ([], [])
     assert "X-Wxgate-Token" not in answer.headers
 
 

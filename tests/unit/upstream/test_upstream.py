@@ -70,7 +70,9 @@ def forward(
 
 def sent(outgoing: Outgoing, **variables: str) -> Pairs:
     """The headers that go upstream."""
-    return forward(outgoing, **variables)[0].exchanged[0].headers
+    wire = Wire()
+    upstream(wire, **variables).forward(outgoing, Deadline.after(25), max_bytes=1000)
+    return wire.exchanged[0].headers
 
 
 def passed_on(headers: Pairs, body: bytes = b"", identity: Identity | None = ANN) -> dict[str, str]:
