@@ -143,9 +143,10 @@ def _connected(entries: list[Any], deadline: Deadline, connect_timeout: float) -
             sock.settimeout(min(connect_timeout, seconds_left(deadline)))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
         except OSError as error:
             failure = error
-        if sock is not None:
-            sock.close()
+            if sock is not None:
+                sock.close()
+        else:
+            return sock
     raise failure
