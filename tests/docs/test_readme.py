@@ -14,7 +14,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from chalicelib import errors, settings
-from chalicelib.upstream import upstream
+from chalicelib.upstream import headers
 from simulator import desk
 from simulator.serving import serve
 from tests.conftest import FrontDoor
@@ -296,4 +296,4 @@ def test_the_example_of_a_log_line_has_the_fields_of_a_real_one(
 def test_the_lists_of_headers_are_those_of_the_proxy() -> None:
     quotes = re.findall(r"(?:^> .*\n)+", ARCHITECTURE.read_text(), re.MULTILINE)
     lists = [set(re.findall(r"[\w-]+", quote.lower())) for quote in quotes]
-    assert lists == [upstream.REQUEST_HEADERS, upstream.ANSWER_HEADERS]
+    assert lists == [headers.REQUEST_HEADERS, headers.ANSWER_HEADERS]

@@ -217,16 +217,12 @@ def opened(server: Loopback, kept: Connections, count: int) -> None:
 
 
 def test_the_newest_connection_is_used_first() -> None:
-    clock = Clock()
-    kept = Connections(allow_private=True, connect_timeout=1.0, wall=clock)
+    kept = connections()
     with Loopback(answers()) as server:
-        opened(server, kept, 1)
-        clock.advance(IDLE - 1)
-        opened(server, kept, 1)
-        send(server, by=kept)
-        clock.advance(2)  # the older one is too old by now
-        send(server, by=kept)
-    assert server.connections == 2
+        opened(server, kept, 2)
+        for _ in range(2):
+            send(server, by=kept)
+    assert (server.connections, len(server.received)) == (2, 1)
 
 
 def test_at_most_thirty_two_connections_idle() -> None:
