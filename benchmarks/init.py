@@ -26,8 +26,9 @@ from typing import Any
 import requests
 
 from benchmarks.figures import Figure, Goal, interleaved, ratios, table, write
-from deployment import package, rehearsal, template, wheels
-from deployment.rehearsal import Surroundings
+from infrastructure import package, rehearsal, template
+from infrastructure.intrinsics import environment
+from infrastructure.rehearsal import Surroundings
 from simulator.desk import DEFAULT_APP
 from simulator.gateway import answer_of, event_of
 from simulator.runtime_api import Function, install_client
@@ -130,7 +131,7 @@ def workshop() -> Iterator[Workshop]:
 def _write_naive(folder: Path, ours: Path) -> None:
     """Lay out what `chalice package` would: all of the libraries and requests, none compiled."""
     folder.mkdir()
-    libraries = wheels.installed(package.here(), package.STORE)
+    libraries = package.libraries(package.here())
     subprocess.run(["cp", "-r", f"{libraries}/.", folder], check=True)
     for name in REQUESTS:
         for file in metadata.files(name) or ():
@@ -254,11 +255,11 @@ def answers(shop: Workshop, runs: int) -> list[Figure]:
 def imports(shop: Workshop, name: str) -> list[tuple[str, float]]:
     """Give the import time of `app` by top-level package, the most costly first: name, ms."""
     properties = template.functions(shop.sam)[name]["Properties"]
-    environment = rehearsal.environment(shop.sam, name, rehearsal.parameters(shop.around))
+    variables = environment(shop.sam, name, rehearsal.parameters(shop.around))
     code = f"import sys; sys.path.insert(0, {str(shop.ours)!r}); import app"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-X", "importtime", "-c", code],
-        env={**environment, "_HANDLER": properties["Handler"], "AWS_REGION": "us-east-1"},
+        env={**variables, "_HANDLER": properties["Handler"], "AWS_REGION": "us-east-1"},
         capture_output=True,
         text=True,
         check=True,
