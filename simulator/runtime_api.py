@@ -176,12 +176,17 @@ class Function:
             raise FunctionError(str(result))
         return result
 
+    @property
+    def pid(self) -> int:
+        """The function's process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Give the time that the process has had a processor, whatever else the machine does.
 
         Source: Linux, Documentation/scheduler/sched-stats.rst: nanoseconds of the main thread.
         """
-        told = Path(f"/proc/{self._process.pid}/schedstat").read_text()
+        told = Path(f"/proc/{self.pid}/schedstat").read_text()
         return int(told.split()[0]) / 1e9
 
     def close(self) -> None:
