@@ -62,7 +62,7 @@ SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.j
 SAM = $(BIN)/uvx --from aws-sam-cli==1.170.0 sam
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: package deploy secrets logs destroy bench-init
+.PHONY: package deploy secrets logs destroy
 
 package: .venv/installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
@@ -87,9 +87,6 @@ logs: .venv/installed
 destroy: .venv/installed
 	@$(SHOW) $(if $(filter delete,$(DATA)),$(BIN)/python -m infrastructure.destroy --stack $(STACK) $(PLACE) --) \
 		$(SAM) delete --stack-name $(STACK) $(PLACE)
-
-bench-init: .venv/installed
-	$(BIN)/python -m benchmarks.init $(ARGS)
 
 # --- fuzz and audit: each in an environment of its own, so that none changes what is tested ---
 # make fuzz ARGS="--seconds 3600" · make audit
