@@ -8,8 +8,9 @@ DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
 .PHONY: run test check format bench clean
 
-run: .venv/installed
-	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
+# Your own parts by variables (docs/own-machine.md); DATA keeps the sessions with DynamoDB Local.
+run: .venv/installed $(if $(DATA),$(DYNAMODB_JAR))
+	@exec $(BIN)/python -m simulator --port $(PORT)
 
 # On two cores. chalicelib is covered wholly, lines and branches; a part of the tests (ARGS) is not judged.
 test: .venv/installed $(DYNAMODB_JAR)
