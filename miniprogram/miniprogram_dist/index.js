@@ -1,24 +1,24 @@
 'use strict'
 // See index.d.ts. ES5: phones get this file as it is.
 
-var MARGIN = 30000 // ms before its end that a token ends here
-var PATIENCE = 60000 // ms
+// ms
+var MARGIN = 30000
 var GRACE = 5000
 
 // "<function> <reason> #<errno>", the first match counts
 var MEANINGS = {
-  ABORTED: /^\w+ abort|#603105$/,
+  ABORTED: /^\w+ abort/,
   DOMAIN: /domain list|合法域名|(valid|bad|supported|的)[ _]?url|#6000(02|09|11)$/i,
-  TIMEOUT: /time.{0,2}out|[超逾][时時]|#(5|602105)$/i,
-  NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|connect|host|interrupt|[网網连連]|#(10[89]|60[0-2]\d{3})$/i,
+  TIMEOUT: /time.{0,2}out|[超逾][时時]|#5$/i,
+  NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|connect|host|interrupt|[网網连連]|#(10[89]|60\d{4})$/i,
   LOGIN_REFUSED: /^login /,
   QUOTA: /quota|额度|#1400001$/,
-  SYSTEM_DENIED: /system.*(permi|den|locat)|系统.{0,3}[权授定拒]|switch.?off|#3$/i,
+  SYSTEM_DENIED: /system.*(permi|den|locat)|系统.{0,3}[权定]|switch.?off|#3$/i,
   USER_DENIED: /^(?!.*(priva|隐私|access|\bfile\b)).*(den[yi]|cancel|unauth|no response|拒|取消|#(1|103)$)/i,
   PRIVACY: /priva|隐私|#(104|112|10110\d)$/i,
   UNSUPPORTED: /^/
 }
-var REFUSED = /block|den|priva|#(103|1402101)$/ // by wx.login
+var REFUSED = /block|den|#(103|1402101)$/ // by wx.login
 
 function give(value) {
   return function () {
@@ -27,12 +27,12 @@ function give(value) {
 }
 
 function copy(to, from) {
-  for (var name in from) if (from[name] !== undefined) to[name] = from[name]
+  for (var it in from) if (from[it] !== undefined) to[it] = from[it]
   return to
 }
 
 function fault(code, errMsg, more) {
-  return copy(copy(new Error(errMsg), { code: code, errMsg: errMsg }), more)
+  return copy(copy(new Error(errMsg), more), { code: code, errMsg: errMsg })
 }
 
 function failure(name, res) {
@@ -44,11 +44,11 @@ function failure(name, res) {
 }
 
 function loggedOut() {
-  return fault('LOGGED_OUT', 'login:fail logged out')
+  return fault('LOGGED_OUT', 'logged out')
 }
 
 function tapAgain(err) {
-  return fault('TAP_AGAIN', 'button:fail tap again', { cause: err })
+  return fault('TAP_AGAIN', 'tap again', { cause: err })
 }
 
 function markOf(res, name) {
@@ -62,7 +62,7 @@ function refusal(res) {
   return fault(code, errMsg, { gate: gate, response: res })
 }
 
-// Strange characters stay: no disguised host equals ours.
+// Strange characters stay: no host in disguise equals ours.
 function originOf(url) {
   var found = /^[a-z][a-z\d+.-]*:\/\/[^\/?#]+/i.exec(url)
   return found && found[0].toLowerCase()
@@ -73,9 +73,9 @@ function createClient(options) {
   var api = options.wx || (typeof wx === 'undefined' ? 0 : wx)
   var base = ('' + options.baseUrl).replace(/\/+$/, '')
   var home = originOf(base)
-  if (!api || !home) throw fault('UNSUPPORTED', 'baseUrl or wx is missing')
+  if (!api || !home) throw fault('UNSUPPORTED', 'no baseUrl or wx')
   var key = options.storageKey || 'wxgate:' + base // one gate, one token
-  var limit = options.timeout || PATIENCE
+  var limit = options.timeout || 60000
   var listeners = {}
   var saved = {}
   var stuck, flight, ensuring
@@ -114,7 +114,7 @@ function createClient(options) {
     }
   }
 
-  // The storage is the truth, clients share it; memory stands in where it fails.
+  // The storage is the truth: clients share it. Memory stands in where it fails.
   function session() {
     var found = storage('getStorageSync')
     var ours = found && (typeof found.token === 'string' || found.exit)
@@ -125,8 +125,8 @@ function createClient(options) {
   // {token, expiresAt, pending, exit: the last logout's number}
   function save(old, more) {
     saved = copy(copy({}, old), more)
-    if (storage('setStorageSync', saved)) stuck = false
-    else storage('removeStorageSync')
+    stuck = !storage('setStorageSync', saved)
+    if (stuck) storage('removeStorageSync')
   }
 
   function usable() {
@@ -166,10 +166,9 @@ function createClient(options) {
     var life = {}
     var promise = new Promise(function (resolve, reject) {
       function settle(how, it) {
-        if (life.over) return
+        if (!life.over && done) done(it)
         life.over = true
         clearTimeout(timer)
-        if (done) done(it)
         how(it)
       }
       life.end = function (reason) {
@@ -192,23 +191,22 @@ function createClient(options) {
   }
 
   function attemptLogin(life, last) {
-    var old = session().token
     var code
     // checkSession judges by the last code, which the gate may never see.
-    save(saved, { pending: true })
+    save(session(), { pending: true })
     return call('login', {}, life)
       .then(function (res) {
         if (life.over) throw 0
         code = res.code
         if (!code) throw failure('login', res)
-        return call('request', argsOf('/login', { code: code, appid: options.appid, replaces: old }), life)
+        return call('request', argsOf('/login', { code: code, appid: options.appid, replaces: session().token }), life)
       })
       .then(function (res) {
         if (res.data && res.data.token) return res.data
         throw copy(refusal(res), { code: 'LOGIN_REFUSED' })
       })
       .then(null, function (err) {
-        var again = code ? /^(InvalidCode|WeChat(Busy|Unavailable))$/.test(err.gate) : !REFUSED.test(err.errMsg + ' #' + err.errno)
+        var again = code ? /InvalidCode|WeChat(Busy|Unavail)/.test(err.gate) : !REFUSED.test(err.errMsg + '#' + err.errno)
         if (last || life.over || !again) throw err
         return attemptLogin(life, true)
       })
@@ -256,8 +254,8 @@ function createClient(options) {
       if (life.over) throw 0
       if (mayLogin && leftSince(exit)) throw loggedOut()
       var token = ours && session().token
-      var args = copy({}, o)
-      var header = (args.header = copy({}, o.header))
+      var header = copy({}, o.header)
+      var args = copy(copy({}, o), { url: url, header: header })
       var seen
       if (token) {
         delete header.authorization
@@ -267,7 +265,6 @@ function createClient(options) {
         header['X-HTTP-Method-Override'] = method
         args.method = 'POST'
       }
-      args.url = url
       var job = call(name, args, life)
       var task = life.task
       if (task && task.onHeadersReceived) {
@@ -291,25 +288,17 @@ function createClient(options) {
         if (token && session().token === token) save(saved, { expiresAt: 1 })
         if (!mayLogin || again) return answer()
         return ensureLogin(token).then(function () {
-          if (o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
+          if (life.over || o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
           emit('replay', { url: url })
           return attempt(life, true)
         }, answer)
       })
     }
 
-    var promise = limited(
-      name,
-      function (life) {
-        var go = attempt.bind(0, life, false)
-        if (!mayLogin || (usable() && !flight)) return go()
-        return ensureLogin().then(go, function (err) {
-          if (usable()) return go()
-          throw err
-        })
-      },
-      o.timeout
-    )
+    function begin(life) {
+      return mayLogin && !usable() ? ensureLogin().then(attempt.bind(0, life, false)) : attempt(life)
+    }
+    var promise = limited(name, begin, o.timeout)
     if (o.success || o.fail || o.complete) {
       promise.then(o.success, o.fail || give())
       promise.then(o.complete, o.complete || give())
@@ -344,30 +333,36 @@ function createClient(options) {
   function freshen(ask) {
     var sent = session().token
     var good = usable() && !flight && !saved.pending
+
+    function check(res) {
+      good = good && res.valid !== false && res.code !== 'NOT_LOGGED_IN'
+      return good && quick('checkSession').then(give(true), give(false))
+    }
     return Promise.resolve(good && ask && gate('/session', 0, false))
-      .then(null, function (err) {
-        return { valid: err.code !== 'NOT_LOGGED_IN' }
-      })
-      .then(function (res) {
-        return good && res.valid !== false && quick('checkSession').then(give(true), give(false))
-      })
+      .then(check, check)
       .then(function (res) {
         return res ? { renewed: false } : ensureLogin(sent).then(give({ renewed: true }))
       })
   }
 
   function ensureSession() {
-    function done() {
-      ensuring = 0
-    }
-    ensuring = ensuring || limited('checkSession', freshen.bind(0, true), 0, done)
+    ensuring =
+      ensuring ||
+      limited('checkSession', freshen.bind(0, true), 0, function () {
+        ensuring = 0
+      })
     return ensuring
   }
 
   function decrypt(detail, o) {
     if (!detail || !detail.encryptedData) return Promise.reject(failure('button', detail))
-    var body = { kind: (o || {}).kind, encryptedData: detail.encryptedData, iv: detail.iv }
-    copy(body, { rawData: detail.rawData, signature: detail.signature })
+    var body = {
+      kind: (o || {}).kind,
+      encryptedData: detail.encryptedData,
+      iv: detail.iv,
+      rawData: detail.rawData,
+      signature: detail.signature
+    }
 
     function open(res) {
       var sent = session().token
@@ -382,8 +377,8 @@ function createClient(options) {
     })
   }
 
-  function phone(detail, o) {
-    if (!detail || !detail.code) return decrypt(detail, copy({ kind: 'phone' }, o))
+  function phone(detail) {
+    if (!detail || !detail.code) return decrypt(detail, { kind: 'phone' })
     return gate('/phone', { code: detail.code }).then(null, function (err) {
       throw err.code === 'GATE_InvalidCode' ? tapAgain(err) : err
     })
@@ -405,7 +400,7 @@ function createClient(options) {
 
   function authorize(scope) {
     return quick('getSetting').then(function (res) {
-      if (res.authSetting && scope in res.authSetting) return settingResult(res, scope)
+      if (scope in (res.authSetting || {})) return settingResult(res, scope)
       return call('authorize', { scope: scope }, {}).then(give(true))
     })
   }
@@ -425,7 +420,7 @@ function createClient(options) {
 
     function show(resolve, info) {
       waiting.push(resolve)
-      fn({ referrer: (info || {}).referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
+      fn({ referrer: info && info.referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
     }
     if (api.onNeedPrivacyAuthorization) {
       api.onNeedPrivacyAuthorization(function (resolve, info) {
