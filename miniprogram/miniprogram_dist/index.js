@@ -286,7 +286,7 @@ function createClient(options) {
         }
         if (!refused && !dead) return answer()
         if (token && session().token === token) save(saved, { expiresAt: 1 })
-        if (!mayLogin || again) return answer()
+        if (!mayLogin || again || life.over) return answer()
         return ensureLogin(token).then(function () {
           if (life.over || o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
           emit('replay', { url: url })
