@@ -514,6 +514,7 @@
         if (!tapped) throw new Failure('can only be invoked by user TAP gesture.')
         return openSettings()
       }),
+      openAppAuthorizeSetting: asynchronous('openAppAuthorizeSetting', async () => ({})),
       getUserInfo: personal('getUserInfo'),
       getUserProfile: personal('getUserProfile'),
       getWeRunData: personal('getWeRunData'),

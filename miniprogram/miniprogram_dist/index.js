@@ -39,7 +39,8 @@ function failure(name, res) {
   res = res || {}
   var errMsg = '' + (res.errMsg || res.message || name + ':fail')
   var subject = name + ' ' + errMsg.replace(/^((\w+:)?\s*fail\b[:\s]*)+/i, '') + ' #' + res.errno
-  for (var code in MEANINGS) if (MEANINGS[code].test(subject)) break
+  var code = ''
+  for (code in MEANINGS) if (MEANINGS[code].test(subject)) break
   return fault(code, errMsg, { errno: res.errno, cause: res })
 }
 

@@ -37,7 +37,11 @@ Page({
     wx.getWeRunData({ complete: (res) => client.decrypt<{ stepInfoList: object[] }>(res, { kind: 'werun' }) })
     client.patch('/api/a', { b: 1 }).abort()
     client.request({ url: '/api/a', method: 'PATCH', login: false })
-    client.sign('{"mode":"goods"}').then((signature) => wx.requestVirtualPayment({ signData: { offerId: '', buyQuantity: 1, currencyType: 'CNY', outTradeNo: '' }, mode: 'short_series_goods', paySig: '', signature }))
+    const signData = JSON.stringify({ offerId: '1450', buyQuantity: 1, currencyType: 'CNY', outTradeNo: '7', attach: '' })
+    client.sign(signData).then((signature) => {
+      // WeChat's page wants the text; these typings an object.
+      wx.requestVirtualPayment({ signData: signData as any, mode: 'short_series_goods', paySig: '', signature })
+    })
     if (client.state().loggedOut) this.setData({ expired: client.state().expiresAt })
     client.request({ url: '/api/a', method: 'POST', data: {}, onTask: (task) => task.abort(), fail: (err) => err.code })
     client.upload({ url: '/api/photo', filePath: 'wxfile://a', name: 'photo' })
