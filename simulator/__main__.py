@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Late, so that a bad flag is answered at once and a missing package in one line.
         from simulator.desk import DEFAULT_APP, DeskError, set_up
     except ModuleNotFoundError as error:
-        return _fail(f"The package {error.name} is missing: pip install -r requirements-dev.txt")
+        return _fail(f"The package {error.name} is missing: make run installs it.")
     named = [appid.strip() for appid in os.environ.get("WX_APPIDS", "").split(",")]
     appids = [appid for appid in named if appid] or [DEFAULT_APP]
     try:
