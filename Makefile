@@ -29,7 +29,7 @@ check: .venv/tests.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator deployment benchmarks
+	$(BIN)/bandit -q -ll -r simulator deployment
 
 # Mend style.
 format: .venv/tests.installed
@@ -38,8 +38,8 @@ format: .venv/tests.installed
 
 # Send ten minutes of mixed traffic of many users to the desk, and check every answer against its user.
 load: .venv/tests.installed $(DYNAMODB_JAR)
-	@echo "Load on the desk, with one line of figures every ten seconds …"
-	@$(BIN)/locust $(ARGS)
+	@echo "Sending traffic to the desk: the figures follow at the end …"
+	@$(BIN)/python -m locust $(ARGS)
 
 # Search for inputs that break a property of the tests, guided by coverage: ARGS="--seconds 3600 path".
 fuzz: .venv/tests.installed
