@@ -1,5 +1,5 @@
 # The desk, the tests and the deployment. `git clean -fdX` removes all that any of this has made.
-# Where a command takes ARGS, they go to the tool it runs: make test ARGS=tests/store, make load ARGS="--run-time 30s".
+# ARGS go to the tool that a target runs: make test ARGS=tests/store, make load ARGS="--run-time 30s".
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -8,7 +8,7 @@ UV := uv==0.13.9
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run unit test check format load fuzz mutants bench lock
+.PHONY: run unit test check format load fuzz audit bench lock
 
 # Run the desk: the gate and a simulated WeChat, AWS and upstream. AWS_URL=… uses another AWS engine.
 run: .venv/simulator.installed
@@ -45,9 +45,9 @@ load: .venv/tests.installed $(DYNAMODB_JAR)
 fuzz: .venv/tests.installed
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Change the security modules in small ways, and see which changes no unit test notices (docs/mutants.md).
-mutants: .venv/tests.installed
-	@$(BIN)/mutmut run $(ARGS) && $(BIN)/mutmut results
+# Ask whether any library that ships has a known vulnerability.
+audit: .venv/tests.installed
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt $(ARGS)
 
 # Measure what a user feels.
 bench: .venv/tests.installed
