@@ -1,4 +1,4 @@
-# The desk, the tests and the deployment. `git clean -fdX` removes all that any of this has made.
+# The desk, the tests and the deployment. `git clean -fdX` removes all that these have made.
 # ARGS go to the tool that a target runs: make test ARGS=tests/store, make load ARGS="--run-time 30s".
 PYTHON ?= python3
 PORT ?= 8000
@@ -8,7 +8,7 @@ UV := uv==0.13.9
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run unit test check format load fuzz audit bench lock
+.PHONY: run unit test check format load fuzz audit bench
 
 # Run the desk: the gate and a simulated WeChat, AWS and upstream. AWS_URL=… uses another AWS engine.
 run: .venv/simulator.installed
@@ -52,14 +52,6 @@ audit: .venv/tests.installed
 # Measure what a user feels.
 bench: .venv/tests.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
-
-# Write the locked requirements anew from the versions in pyproject.toml; ARGS=--upgrade takes newer ones of what these need.
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock"
-lock: .venv/simulator.installed
-	$(LOCK) pyproject.toml --group tests -o tests/requirements.txt $(ARGS)
-	$(LOCK) pyproject.toml --group desk -c tests/requirements.txt -o simulator/requirements.txt
-	$(LOCK) pyproject.toml -c tests/requirements.txt -o requirements.txt
-	$(LOCK) --group aws -o deployment/tools.txt
 
 # --- what these need ---
 
@@ -117,8 +109,8 @@ bench-init: .venv/tests.installed
 
 tools: build/tools/installed
 
-build/tools/installed: deployment/tools.txt | $(BIN)/python
-	@echo "Installing the AWS and SAM command lines into build/tools …"
+build/tools/installed: infrastructure/requirements.txt | $(BIN)/python
+	@echo "Installing the SAM command line into build/tools …"
 	@$(PYTHON) -m venv build/tools
 	@$(call install,build/tools,$<)
 	@touch $@
