@@ -50,19 +50,28 @@ def update(
 
 
 def put(manager: Any, name: str, value: str) -> None:
-    """Give a secret a new current version; make the secret if it does not exist."""
-    try:
-        manager.put_secret_value(SecretId=name, SecretString=value)
-    except manager.exceptions.ResourceNotFoundException:
+    """Give a secret a new current version; make it, or restore it, if it is not there."""
+    found = _described(manager, name)
+    if found is None:
         manager.create_secret(Name=name, SecretString=value)
+    else:
+        if "DeletedDate" in found:
+            manager.restore_secret(SecretId=name)
+        manager.put_secret_value(SecretId=name, SecretString=value)
     print(f"{name} is set.")
 
 
 def _has_value(manager: Any, name: str) -> bool:
+    found = _described(manager, name) or {}
+    return bool(found.get("VersionIdsToStages")) and "DeletedDate" not in found
+
+
+def _described(manager: Any, name: str) -> dict[str, Any] | None:
     try:
-        return bool(manager.describe_secret(SecretId=name).get("VersionIdsToStages"))
+        found: dict[str, Any] = manager.describe_secret(SecretId=name)
     except manager.exceptions.ResourceNotFoundException:
-        return False
+        return None
+    return found
 
 
 def read_secret(prompt: str) -> str:

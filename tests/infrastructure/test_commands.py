@@ -145,8 +145,24 @@ def test_secrets_never_stand_in_a_command_or_an_answer(
     assert "PRIVATE" not in said.out + said.err
 
 
+def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
+    update(manager, "an-appsecret")
+    destroy.delete_secrets(manager, "wxgate-test")
+    with pytest.raises(manager.exceptions.InvalidRequestException):
+        value(manager, "signing")
+    update(manager, "another-appsecret")
+    assert value(manager, "app/wx1") == {"appsecret": "another-appsecret"}
+    assert value(manager, "signing")["kid"]
+
+
+def test_another_stack_s_secrets_stay(manager: Any) -> None:
+    update(manager, "an-appsecret")
+    destroy.delete_secrets(manager, "wxgate")
+    assert value(manager, "app/wx1") == {"appsecret": "an-appsecret"}
+
+
 def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:
     with closing(aws.client("dynamodb", moto_url)) as dynamodb:
         aws.make_table(dynamodb, "wxgate-test-sessions")
-        destroy.delete_data(dynamodb, "wxgate-test-sessions")
+        destroy.delete_table(dynamodb, "wxgate-test-sessions")
         assert "wxgate-test-sessions" not in dynamodb.list_tables()["TableNames"]

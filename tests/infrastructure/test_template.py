@@ -230,10 +230,18 @@ def test_the_table_outlives_its_stack(stack: Template) -> None:
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
 
 
-def test_secrets_have_names_and_no_values(stack: Template) -> None:
-    secrets = of_type(stack, "AWS::SecretsManager::Secret")
-    assert set(secrets) == {"SigningSecret", *(f"AppSecret{n}" for n in range(1, 6))}
-    assert {tuple(secret) for secret in secrets.values()} == {("Name", "Description")}
+def test_the_template_has_no_secret_and_so_no_value_of_one(stack: Template) -> None:
+    assert not of_type(stack, "AWS::SecretsManager::Secret")
+
+
+@pytest.mark.parametrize(
+    ("appids", "taken"),
+    [("wx1", True), (",".join(["wx1"] * 100), True), (",".join(["wx1"] * 101), False), ("", False)],
+)
+def test_one_to_a_hundred_mini_programs_are_served(
+    stack: Template, appids: str, taken: bool
+) -> None:
+    assert bool(re.fullmatch(stack["Parameters"]["AppIds"]["AllowedPattern"], appids)) is taken
 
 
 # --- partitions, network, alarms -----------------------------------------------------------------
