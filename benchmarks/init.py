@@ -28,6 +28,7 @@ import requests
 from benchmarks.figures import Figure, Goal, interleaved, ratios, table, write
 from infrastructure import package, rehearsal, template
 from infrastructure.intrinsics import environment
+from infrastructure.parts import Template
 from infrastructure.rehearsal import Surroundings
 from simulator.desk import DEFAULT_APP
 from simulator.gateway import answer_of, event_of
@@ -91,7 +92,7 @@ _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| +(\S+)$")
 class Workshop:
     """Packages to start functions from, and what the functions call."""
 
-    sam: template.Template
+    sam: Template
     ours: Path
     naive: Path
     compiled: Path

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.parameters import Refused, present
+from infrastructure.parameters import Refused, described
 
 
 def table_of(cloudformation: Any, stack: str) -> str:
@@ -44,7 +44,7 @@ def _run(stack: str, region: str, command: Sequence[str]) -> None:
     table = table_of(boto3.client("cloudformation", region_name=region), stack)
     print(f"With the stack its table {table}, its sessions and its secrets will be deleted.")
     done = subprocess.run(command, check=False)  # noqa: S603 - the Makefile's own
-    if done.returncode or present(stack, region) is not None:
+    if done.returncode or described(stack, region):
         raise Refused("The stack is still there, so its data are too.")
     delete_table(boto3.client("dynamodb", region_name=region), table)
     delete_secrets(boto3.client("secretsmanager", region_name=region), stack)

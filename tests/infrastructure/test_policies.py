@@ -12,11 +12,11 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib.handlers import decrypt, login, proxy
-from infrastructure.template import Template, functions
+from infrastructure.parts import Template
 from simulator import desk
 from simulator.serving import serve_wsgi
 from tests.conftest import FrontDoor
-from tests.infrastructure.conftest import strings
+from tests.infrastructure.conftest import made, strings
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
 
@@ -24,8 +24,10 @@ TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 """A transaction has no action of its own: IAM asks for the actions of its parts."""
 
 
-def statements(stack: Template, name: str) -> list[Any]:
-    (policy,) = stack["Resources"][f"{name}Role"]["Properties"]["Policies"]
+def statements(stack: Template, name: str, **values: str) -> list[Any]:
+    """What a function may do with these parameters."""
+    role = made(stack, **values)["Resources"][f"{name}Role"]["Properties"]
+    (policy,) = role["Policies"]
     found: list[Any] = policy["PolicyDocument"]["Statement"]
     return found
 
@@ -34,8 +36,7 @@ def granted(stack: Template, name: str) -> set[str]:
     return {action for s in statements(stack, name) for action in s["Action"]}
 
 
-ACCOUNT = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
-PREFIX = f"{ACCOUNT}:secret:${{AWS::StackName}}/"
+PREFIX = "arn:aws:secretsmanager:us-east-1:123456789012:secret:wxgate-test/"
 
 
 def granted_secrets(stack: Template, name: str) -> set[str]:
@@ -73,15 +74,67 @@ def test_a_function_writes_to_its_own_log_group_alone(stack: Template, name: str
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_aws_s_own_policies_come_with_x_ray_and_the_fixed_address_alone(
-    stack: Template, name: str
+def test_the_only_policy_of_aws_s_own_is_x_ray_s(stack: Template, name: str) -> None:
+    for partition, expected in (("aws", ["AWSXRayDaemonWriteAccess"]), ("aws-cn", [])):
+        ours = made(stack, **{"AWS::Partition": partition, "FixedEgress": "true"})
+        arns = ours["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+        assert [arn.rpartition("/")[2] for arn in arns] == expected
+
+
+INTERFACES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+"""Source: AWS, «Giving Lambda functions access to resources in an Amazon VPC»."""
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Login", {"FixedEgress": "true"}),
+        ("Decrypt", {"FixedEgress": "true"}),
+        ("Proxy", {"ProxySubnets": "subnet-1"}),
+    ],
+)
+def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itself(
+    stack: Template, name: str, values: dict[str, str]
 ) -> None:
-    attached = stack["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
-    told = {p["Fn::If"][0]: p["Fn::If"][1]["Fn::Sub"].rpartition("/")[2] for p in attached}
-    expected = {"HasXRay": "AWSXRayDaemonWriteAccess"}
-    if "VpcConfig" in functions(stack)[name]["Properties"]:
-        expected["HasFixedEgress"] = "AWSLambdaVPCAccessExecutionRole"
-    assert told == expected
+    more = statements(stack, name, **values)[len(statements(stack, name)) :]
+    allow, deny = more
+    assert set(allow["Action"]) == set(deny["Action"]) == INTERFACES
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    (function,) = deny["Condition"]["ArnEquals"].values()
+    assert function.endswith(f":function:wxgate-test-{name.lower()}")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_key_of_yours_decrypts_through_the_two_services_alone(stack: Template, name: str) -> None:
+    *_, key = statements(stack, name, KmsKeyArn="arn:aws:kms:x")
+    assert (key["Action"], key["Resource"]) == (["kms:Decrypt"], ["arn:aws:kms:x"])
+    services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
+    assert services == {"dynamodb", "secretsmanager"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> None:
+    named = set(strings(statements(stack, name, SessionsTableName="t2")))
+    assert "SessionsTable" not in named
+    assert [text for text in named if text.endswith(":table/t2")]
+
+
+def test_codedeploy_may_move_the_aliases_of_these_functions_alone(stack: Template) -> None:
+    ours = made(stack, Rollout="Canary10Percent5Minutes")
+    (policy,) = ours["Resources"]["DeploymentsRole"]["Properties"]["Policies"]
+    move, look = policy["PolicyDocument"]["Statement"]
+    assert "lambda:UpdateAlias" in move["Action"]
+    assert {t.partition(".")[0].lstrip("${") for t in strings(move["Resource"])} - {"Arn"} == set(
+        FUNCTIONS
+    )
+    assert look["Action"] == "cloudwatch:DescribeAlarms"
 
 
 def test_only_lambda_may_take_the_roles(stack: Template) -> None:
