@@ -17,12 +17,18 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from infrastructure import template
+from infrastructure.parts import Template, TemplateError
 from infrastructure.template import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -71,7 +77,7 @@ def build(architecture: str, out: Path) -> Path:
     """Write the template and the package into `out`; give the path of deployment.zip.
 
     Raises:
-        PackageError, template.TemplateError: and `out` holds no zip.
+        PackageError, TemplateError: and `out` holds no zip.
     """
     archive = out / "deployment.zip"
     archive.unlink(missing_ok=True)
@@ -95,7 +101,7 @@ def libraries(architecture: str, requirements: Path = REQUIREMENTS, store: Path 
         PackageError: if one has no wheel, or another one than was locked; nothing is left behind.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wanted = _without_vendored(requirements.read_text())
+    wanted = _what_ships(requirements.read_text())
     digest = sha256(wanted.encode()).hexdigest()[:12]
     place = store / f"{architecture}-{version}-{digest}"
     if not place.exists():
@@ -127,20 +133,36 @@ def _uv() -> str:
     return found
 
 
-def _without_vendored(requirements: str) -> str:
-    """Leave out a requirement together with the lines of its hashes."""
-    logical = requirements.replace("\\\n", "\0").splitlines()
-    kept = [line for line in logical if line.partition("==")[0] != _VENDORED]
+def _what_ships(locked: str) -> str:
+    """Keep the locked requirements that the gate's own dependencies need, with their hashes."""
+    direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    found, open_ = set[str](), [Requirement(line) for line in direct]
+    while open_:
+        requirement = open_.pop()
+        name = canonicalize_name(requirement.name)
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and name not in found | {_VENDORED}:
+            found.add(name)
+            open_ += map(Requirement, metadata.requires(name) or ())
+    logical = locked.replace("\\\n", "\0").splitlines()
+    kept = [line for line in logical if line.partition("==")[0] in found]
     return "\n".join(kept).replace("\0", "\\\n") + "\n"
 
 
-def _unpack_chalice_package(folder: Path) -> template.Template:
+def revise(parameters: Path, *contents: Path) -> None:
+    """Add Revision to the parameters of a deployment: it differs if they, or the package, do."""
+    values = json.loads(parameters.read_text())
+    digest = sha256(b"".join(path.read_bytes() for path in (parameters, *contents)))
+    _write(parameters, {**values, "Revision": digest.hexdigest()[:16]})
+
+
+def _unpack_chalice_package(folder: Path) -> Template:
     """Unpack app.py, chalicelib and Chalice's runtime; give the template beside them."""
     with TemporaryDirectory() as temporary:
         template.write_chalice_package(Path(temporary))
         with zipfile.ZipFile(Path(temporary) / "deployment.zip") as archive:
             archive.extractall(folder)
-        sam: template.Template = json.loads((Path(temporary) / "sam.json").read_text())
+        sam: Template = json.loads((Path(temporary) / "sam.json").read_text())
         return sam
 
 
@@ -170,7 +192,7 @@ def _compile(folder: Path) -> None:
     )
 
 
-def _write(path: Path, value: template.Template) -> None:
+def _write(path: Path, value: Template) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
@@ -189,12 +211,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="infrastructure.package", description=__doc__)
     parser.add_argument("--architecture", choices=sorted(PLATFORMS), default="arm64")
     parser.add_argument("--out", type=Path, default=ROOT / "build")
+    parser.add_argument("--revise", type=Path, help="parameters to which Revision is added")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         archive = build(options.architecture, options.out)
-    except (PackageError, template.TemplateError) as error:
+    except (PackageError, TemplateError) as error:
         sys.exit(f"No package: {error}")
+    if options.revise:
+        revise(options.revise, archive, options.out / "sam.json")
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {size:.1f} MB for {options.architecture}; sam.json, template.json beside it")
 
