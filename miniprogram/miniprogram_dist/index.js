@@ -324,11 +324,11 @@ function createClient(options) {
   function logout(o) {
     var all = !!(o && o.everywhere)
     var rest = Promise.resolve(flight).then(give(), give())
-    var told = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
+    var sent = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
     flight = 0
     save({}, { exit: Math.random() })
     emit('logout', { everywhere: all })
-    return told.then(give(rest), function (err) {
+    return sent.then(give(rest), function (err) {
       if (all || err.code !== 'NOT_LOGGED_IN') throw err
       return rest
     })

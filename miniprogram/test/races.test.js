@@ -196,7 +196,7 @@ test('a logout during ensureSession leaves the user out', async () => {
   assert.equal(wx.codes, 1)
 })
 
-test('a login while the gate is being told of the logout is the next session', async () => {
+test('a login while the logout is on its way to the gate is the next session', async () => {
   const wx = fakeWx(gateOf({}))
   const client = await loggedIn(wx)
   const leaving = client.logout()
@@ -272,7 +272,7 @@ test('one of ten that wait for a login is aborted; nine are sent', async () => {
   assert.deepEqual([wx.codes, wx.sent(`${HOME}/api/`).length], [1, 9])
 })
 
-test('a request that fails by its callback and by its promise is told both ways, complete last', async () => {
+test('a request that fails by its callback and by its promise is reported both ways, complete last', async () => {
   const wx = fakeWx(gateOf({ '/api/x': { errMsg: 'request:fail timeout' } }))
   const client = await loggedIn(wx)
   const heard = []

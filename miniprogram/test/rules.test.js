@@ -478,7 +478,7 @@ test('a login that WeChat for PC reports as failed is read: the reason, and one 
   assert.deepEqual([err.code, err.gate, wx.codes], ['LOGIN_REFUSED', 'UserBlocked', 2])
 })
 
-test('an upload and a download on WeChat for PC are read by what the task told', async () => {
+test('an upload and a download on WeChat for PC are read by the headers that the task reported', async () => {
   for (const [verb, options] of [['upload', { filePath: 'wxfile://a', name: 'f' }], ['download', {}]]) {
     const wx = fakeWx(gateOf({ '/api/f': inTurn(refusal('InvalidToken'), ok()) }))
     wx.pc = true
@@ -1193,7 +1193,7 @@ test('where the last sheet is gone, who asks is answered at once', () => {
   assert.deepEqual(answers, [{ event: 'disagree' }])
 })
 
-/** A phone with two pages' handlers; API `name` waits, and `answers` are what it and others were told. */
+/** A phone with two pages' handlers; API `name` waits, and `answers` are what it and others were answered. */
 function twoPages() {
   const wx = { onNeedPrivacyAuthorization: (listener) => (wx.listener = listener) }
   const client = clientOf(wx)
