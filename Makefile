@@ -8,11 +8,11 @@ UV := uv==0.13.9
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run unit test check format load fuzz audit bench
+.PHONY: run unit test check load fuzz bench
 
-# Run the desk: the gate and a simulated WeChat, AWS and upstream. AWS_URL=… uses another AWS engine.
-run: .venv/simulator.installed
-	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
+# Run the desk: the gate and a simulated WeChat, AWS and upstream; your own parts by variables (docs/own-machine.md).
+run: .venv/simulator.installed $(if $(DATA),$(DYNAMODB_JAR))
+	@exec $(BIN)/python -m simulator --port $(PORT)
 
 # Run the tests that need no server and no Node: seconds.
 unit: .venv/tests.installed
@@ -23,18 +23,13 @@ test: .venv/tests.installed $(DYNAMODB_JAR)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal --cov --cov-report=)
 	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=100 --include='chalicelib/*')
 
-# Check style, types and known insecure patterns.
+# Check style, types and known insecure patterns; `.venv/bin/ruff check --fix` and `ruff format` fix what they can.
 check: .venv/tests.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator deployment
-
-# Fix style.
-format: .venv/tests.installed
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/bandit -q -ll -r simulator infrastructure
 
 # Send ten minutes of mixed traffic of many users to the desk, and check every answer against its user.
 load: .venv/tests.installed $(DYNAMODB_JAR)
@@ -44,10 +39,6 @@ load: .venv/tests.installed $(DYNAMODB_JAR)
 # Search for inputs that break a property of the tests, guided by coverage: ARGS="--seconds 3600 path".
 fuzz: .venv/tests.installed
 	@$(BIN)/python -m tests.fuzz $(ARGS)
-
-# Look for known vulnerabilities in what ships.
-audit: .venv/tests.installed
-	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt $(ARGS)
 
 # Run the benchmarks (docs/benchmarks.md).
 bench: .venv/tests.installed
@@ -79,35 +70,50 @@ $(DYNAMODB_JAR):
 	else echo "npm is missing: the tests on DynamoDB Local are skipped."; fi
 
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
-# make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"] [BUCKET=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete] · make bench-init
+# make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
+#     [BUCKET=…] [TAGS="team=a"] [ROLE_ARN=…]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make rollback · make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
+STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
+PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
+DRY = $(if $(DRY_RUN),--dry-run)
 comma := ,
-STACK = $(BIN)/python -m deployment.stack $@ --stage "$(STAGE)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run)
+quoted = '$(subst ','\'',$(1))'
+# A dry run shows the command, and changes nothing.
+SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.join(sys.argv[1:]))')
+SAM = build/tools/bin/sam
+SAM_INSTALLED = $(if $(DRY_RUN),,build/tools/installed)
+export SAM_CLI_TELEMETRY := 0
 
-.PHONY: package deploy secrets logs destroy bench-init tools
+.PHONY: package deploy secrets rollback logs destroy
 
 package: .venv/tests.installed
-	@$(BIN)/python -m deployment.package --architecture $(ARCHITECTURE)
+	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
 
-deploy: .venv/tests.installed $(if $(DRY_RUN),,tools)
-	@$(STACK) --architecture $(ARCHITECTURE) --bucket "$(BUCKET)" --parameter "AppIds=$(APPIDS)" \
-		--parameter "UpstreamUrl=$(UPSTREAM_URL)" $(foreach word,$(PARAMETERS),--parameter "$(word)")
+deploy: .venv/tests.installed $(SAM_INSTALLED)
+	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
+		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
+		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
+	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/parameters.yaml)
+	@$(SHOW) $(SAM) deploy --stack-name $(STACK) $(PLACE) --config-file $(CURDIR)/infrastructure/samconfig.toml \
+		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
+		$(if $(ROLE_ARN),--role-arn $(call quoted,$(ROLE_ARN))) --s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
-secrets: .venv/tests.installed $(if $(DRY_RUN),,tools)
-	@$(STACK) $(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid "$(appid)") \
-		$(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+secrets: .venv/tests.installed
+	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
+		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
 
-logs: .venv/tests.installed $(if $(DRY_RUN),,tools)
-	@$(STACK)
+# To the version before, in seconds; the next deployment goes forward.
+rollback: .venv/tests.installed
+	@$(BIN)/python -m infrastructure.rollback --stack $(STACK) $(PLACE) $(DRY)
 
-destroy: .venv/tests.installed $(if $(DRY_RUN),,tools)
-	@$(STACK) $(if $(filter delete,$(DATA)),--with-data)
+logs: .venv/tests.installed $(SAM_INSTALLED)
+	@$(SHOW) $(SAM) logs --stack-name $(STACK) $(PLACE) --tail
 
-bench-init: .venv/tests.installed
-	$(BIN)/python -m benchmarks.init $(ARGS)
-
-tools: build/tools/installed
+# SAM CLI asks before it deletes. The table stays, but for DATA=delete.
+destroy: .venv/tests.installed $(SAM_INSTALLED)
+	@$(SHOW) $(if $(filter delete,$(DATA)),$(BIN)/python -m infrastructure.destroy --stack $(STACK) $(PLACE) --) \
+		$(SAM) delete --stack-name $(STACK) $(PLACE)
 
 build/tools/installed: infrastructure/requirements.txt | $(BIN)/python
 	@echo "Installing the SAM command line into build/tools …"
