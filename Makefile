@@ -8,7 +8,7 @@ UV := uv==0.13.9
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run unit test check load fuzz bench
+.PHONY: run unit test check load bench demo
 
 # Run the desk: the gate and a simulated WeChat, AWS and upstream; your own parts by variables (docs/own-machine.md).
 run: .venv/simulator.installed $(if $(DATA),$(DYNAMODB_JAR))
@@ -35,13 +35,15 @@ load: .venv/tests.installed $(DYNAMODB_JAR)
 	@echo "Sending traffic to the desk: the figures follow at the end …"
 	@$(BIN)/python -m locust $(ARGS)
 
-# Search for inputs that break a property of the tests, guided by coverage: ARGS="--seconds 3600 path".
-fuzz: .venv/tests.installed
-	@$(BIN)/python -m tests.fuzz $(ARGS)
-
 # Run the benchmarks (docs/benchmarks.md).
 bench: .venv/tests.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Put the client library into the demo mini-program, so that WeChat DevTools opens it.
+demo:
+	@rm -rf miniprogram/demo/miniprogram_npm && mkdir -p miniprogram/demo/miniprogram_npm
+	@cp -R miniprogram/miniprogram_dist miniprogram/demo/miniprogram_npm/wxgate
+	@echo "Now import miniprogram/demo into WeChat DevTools."
 
 # --- what these need ---
 
