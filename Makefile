@@ -64,7 +64,8 @@ comma := ,
 quoted = '$(subst ','\'',$(1))'
 # A dry run shows the command, and changes nothing.
 SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.join(sys.argv[1:]))')
-SAM = $(BIN)/uvx --from aws-sam-cli==1.170.0 sam
+UVX = $(BIN)/uvx
+SAM = $(UVX) --from aws-sam-cli==1.170.0 sam
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: package deploy secrets rollback logs destroy bench-init
