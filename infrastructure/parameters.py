@@ -43,6 +43,18 @@ def parsed(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def check_region(region: str) -> None:
+    """See that AWS has, or may have, a region of that name, in any of its partitions.
+
+    Raises:
+        Refused: if no partition names its regions so.
+    """
+    try:
+        boto3.Session().get_partition_for_region(region)
+    except BotoCoreError:
+        raise Refused(f"{region!r} is not a region: write one such as ap-east-1.") from None
+
+
 def described(stack: str, region: str) -> dict[str, Any] | None:
     """Give CloudFormation's description of a stack; None if there is no such stack.
 
@@ -115,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("words", nargs="*", metavar="Name=value")
     options = parser.parse_args(arguments)
     try:
+        check_region(options.region)
         given = parsed(options.words)
         base = _UNSEEN if options.dry_run else present(options.stack, options.region)
         check(parts(), options.stack, given, base)

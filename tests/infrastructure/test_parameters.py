@@ -97,6 +97,17 @@ def test_a_parameter_that_the_template_no_longer_has_is_forgotten(declared: Temp
     check(declared, {}, {**FIRST, "Architecture": "arm64"})
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "cn-northwest-1", "eusc-de-east-1"])
+def test_regions_of_every_partition_are_taken(region: str) -> None:
+    parameters.check_region(region)
+
+
+@pytest.mark.parametrize("region", ["", "mars", "us-east", "us-east-1 "])
+def test_what_is_no_region_is_refused(region: str) -> None:
+    with pytest.raises(Refused, match="is not a region"):
+        parameters.check_region(region)
+
+
 @pytest.mark.parametrize("word", ["TokenTtl", "=5", "A b=1"])
 def test_a_word_that_is_no_parameter_is_refused(word: str) -> None:
     with pytest.raises(Refused, match="not a parameter"):
