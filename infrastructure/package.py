@@ -35,7 +35,7 @@ SERVICES = ("dynamodb", "secretsmanager")
 """What the gate calls; botocore ships 22 MB of others."""
 
 STORE = ROOT / "build" / "wheels"
-"""Where the unpacked libraries are kept between builds."""
+"""The unpacked libraries, for the next build."""
 
 MAX_ZIP = 9 * 1024 * 1024
 """Bytes that deployment.zip may have: Lambda fetches it at every cold start."""
@@ -131,8 +131,8 @@ def _uv() -> str:
 def _without_vendored(requirements: str) -> str:
     """Leave out a requirement together with the lines of its hashes."""
     logical = requirements.replace("\\\n", "\0").splitlines()
-    kept = [line for line in logical if line.partition("==")[0] != _VENDORED]
-    return "\n".join(kept).replace("\0", "\\\n") + "\n"
+    shipped = [line for line in logical if line.partition("==")[0] != _VENDORED]
+    return "\n".join(shipped).replace("\0", "\\\n") + "\n"
 
 
 def revise(parameters: Path, *contents: Path) -> None:

@@ -27,12 +27,12 @@ def test_the_runbook_says_of_every_alarm_what_it_means_and_what_to_do(name: str)
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_lists_every_parameter_with_its_default(name: str) -> None:
-    told: dict[str, str] = {}
+    listed: dict[str, str] = {}
     for row in re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \| ([^|]*)\|", page(name), re.MULTILINE):
         names, defaults = row[0].split(", "), row[1].strip().split(", ")
-        told.update(zip(names, defaults * (len(names) // len(defaults)), strict=True))
+        listed.update(zip(names, defaults * (len(names) // len(defaults)), strict=True))
     parameters = {n: str(p.get("Default", "-")) for n, p in DECLARED["Parameters"].items()}
-    assert told == parameters
+    assert listed == parameters
 
 
 @pytest.mark.parametrize("name", PAGES)
