@@ -21,10 +21,6 @@ def names(built: Package) -> list[str]:
         return archive.namelist()
 
 
-def test_the_package_is_small(built: Package) -> None:
-    assert built.archive.stat().st_size <= 9_000_000
-
-
 def test_the_same_source_gives_the_same_bytes(built: Package, tmp_path: Path) -> None:
     again = package.build(package.here(), tmp_path)
     assert again.read_bytes() == built.archive.read_bytes()
