@@ -44,10 +44,8 @@ class Services:
         self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
-        # Lambda names its handler: app.login_function.
-        function = environ.get("_HANDLER", "").removeprefix("app.").removesuffix("_function")
         try:
-            self._settings = settings.read(environ, function)
+            self._settings = settings.read(environ, environ.get("WXGATE_FUNCTION"))
         except settings.BadEnvironment as error:
             self.fault = str(error)
 

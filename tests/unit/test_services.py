@@ -70,15 +70,15 @@ def test_a_good_environment_has_no_fault(services: Services) -> None:
 @pytest.mark.parametrize("function", NEEDS)
 def test_each_lambda_function_starts_with_its_own_variables_alone(function: str) -> None:
     needed = {name: GOOD[name] for name in NEEDS[function]}
-    handler = {"_HANDLER": f"app.{function}_function"}
+    handler = {"WXGATE_FUNCTION": function}
     assert Services({**needed, **handler}).fault is None
     for name in needed:
         assert Services({**needed, **handler, name: ""}).fault == f"{name} is missing."
 
 
-@pytest.mark.parametrize("handler", ["", "app.app", "app", "other.handler"])
+@pytest.mark.parametrize("handler", ["", "other"])
 def test_a_process_that_serves_all_routes_needs_all_variables(handler: str) -> None:
-    assert Services({**GOOD, "_HANDLER": handler, "UPSTREAM_URL": ""}).fault is not None
+    assert Services({**GOOD, "WXGATE_FUNCTION": handler, "UPSTREAM_URL": ""}).fault is not None
 
 
 @pytest.fixture
