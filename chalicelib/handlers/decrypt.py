@@ -14,7 +14,7 @@ from chalicelib.errors import DecryptFailed, InvalidRequest, TooManyRequests
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
 from chalicelib.wechat import kinds, opendata
-from chalicelib.wechat.codes import one_time_code
+from chalicelib.wechat.codes import code_of
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Session, Sessions
@@ -59,7 +59,7 @@ def decrypt(
     try:
         data = _opened(sealed, session, now, max_age)
     except DecryptFailed:
-        sessions.count_failure(session, failures)
+        sessions.count_failure(session)
         raise
     return _answer(session, sealed.kind, data, assertions)
 
@@ -75,7 +75,7 @@ def phone(
         What else WeChat.phone_number raises.
     """
     token = request.token()
-    code = one_time_code(request.json())
+    code = code_of(request.json())
     session = sessions.find(token)
     assertions.ensure_key()
     data = wechat.phone_number(session.appid, session.openid, code, request.deadline)

@@ -6,7 +6,7 @@ from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT
 from chalicelib.errors import DeadlineExceeded, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, empty_answer, json_answer
-from chalicelib.wechat.codes import one_time_code
+from chalicelib.wechat.codes import code_of
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Sessions
@@ -23,7 +23,7 @@ def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer
         What WeChat.code2session raises.
     """
     body = request.json()
-    code = one_time_code(body)
+    code = code_of(body)
     appid = wechat.app(body.get("appid"))
     deadline = request.deadline.sooner(LOGIN_TOTAL)
     if deadline.remaining() < LOGIN_MINIMUM:

@@ -1,4 +1,4 @@
-"""One-time codes: of wx.login and of the phone button."""
+"""The one-time codes that a phone brings: from wx.login, and from the phone number button."""
 
 import re
 from collections.abc import Mapping
@@ -6,22 +6,23 @@ from typing import Any
 
 from chalicelib.errors import InvalidRequest
 
+MOCK = "the code is a mock one"
+"""What wx.login gives in DevTools if the project has no appid (Tencent/wepy issue 325)."""
+
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TOURIST = "the code is a mock one"
-"""What wx.login gives in WeChat DevTools for a project without a real appid."""
 
 
-def one_time_code(body: Mapping[str, Any]) -> str:
-    """Take the code from a JSON body; those observed are 32 to 64 characters.
+def code_of(body: Mapping[str, Any]) -> str:
+    """Take a one-time code from a JSON body; observed ones are 32 to 64 characters.
 
     Raises:
-        InvalidRequest: if there is none, or if it could change a URL.
+        InvalidRequest: if there is none, it is DevTools' mock, or it could change a URL.
     """
     code = body.get("code")
-    if code == _TOURIST:
+    if code == MOCK:
         raise InvalidRequest(
-            "The code is a mock one: WeChat DevTools is in tourist mode (游客模式). "
-            "Open the project with a real appid."
+            "DevTools runs without a real appid (tourist mode), so its codes are mocks. "
+            "Open the project with its own appid."
         )
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         raise InvalidRequest("code is missing or malformed.")
