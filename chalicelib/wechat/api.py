@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from chalicelib import strict_json
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     DeadlineExceeded,
     GateError,
@@ -30,16 +31,14 @@ from chalicelib.errors import (
     WeChatTimeout,
     WeChatUnavailable,
 )
-from chalicelib.network.connections import (
+from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.exchange_errors import (
     Broken,
     ConnectTimeout,
     NotTrusted,
-    Origin,
     Refused,
-    Reply,
     TimedOut,
     TooLarge,
-    Transport,
     TransportError,
     Unresolved,
 )
@@ -125,7 +124,7 @@ class WeChat:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Connections,
         base_url: str,
         appids: tuple[str, ...],
         secrets: AppSecrets,
@@ -310,7 +309,13 @@ class WeChat:
         headers = [*_HEADERS, _JSON] if data else _HEADERS
         try:
             return self._transport.exchange(
-                self._origin, method, target, headers, data, seconds=left, cap=MAX_ANSWER
+                self._origin,
+                method,
+                target,
+                headers,
+                data,
+                deadline=Deadline.after(left),
+                max_bytes=MAX_ANSWER,
             )
         except _NEVER_STOOD:
             raise
