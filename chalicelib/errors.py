@@ -11,33 +11,6 @@ GateError
 
 from chalice.app import ChaliceUnhandledError
 
-AWS_OPERATORS_FAULTS = frozenset(
-    (
-        "AccessDeniedException",
-        "ConfigParseError",
-        "EndpointResolutionError",
-        "IncompleteSignatureException",
-        "InfiniteLoopConfigError",
-        "InvalidChecksumConfigError",
-        "InvalidConfigError",
-        "InvalidDefaultsMode",
-        "InvalidIMDSEndpointModeError",
-        "InvalidRegionError",
-        "InvalidS3UsEast1RegionalEndpointConfigError",
-        "InvalidSTSRegionalEndpointsConfigError",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "NoCredentialsError",
-        "NoRegionError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "ResourceNotFoundException",
-        "UnrecognizedClientException",
-        "ValidationException",
-    )
-)
-"""What AWS and its SDK say where only the operator can help: Misconfigured, not a passing fault."""
-
 
 class GateError(ChaliceUnhandledError):
     """A refusal that the client gets as `{"Code", "Message"}`.

@@ -81,12 +81,12 @@ class Services:
     @cached_property
     def sessions(self) -> "Sessions":
         """The session store."""
-        from chalicelib.sessions.sessions import Sessions, table
+        from chalicelib.sessions.sessions import Sessions
+        from chalicelib.sessions.table import Table
 
         with self._lock:
-            items = table(self.settings.sessions_table, self.settings.region)
             return Sessions(
-                items,
+                Table(self.settings.sessions_table, self.settings.region),
                 self.settings.appids,
                 self.settings.token_ttl,
                 self.clock,
@@ -141,11 +141,9 @@ class Services:
         import botocore.session
         from botocore.config import Config
 
-        from chalicelib.network.aws import held
-
         # botocore's client creation is not thread-safe.
         with self._lock:
-            client = botocore.session.get_session().create_client(
+            return botocore.session.get_session().create_client(
                 "secretsmanager",
                 self.settings.region,
                 config=Config(
@@ -154,7 +152,6 @@ class Services:
                     retries={"total_max_attempts": 1, "mode": "standard"},
                 ),
             )
-        return held(client, SECRETS_TIMEOUT)
 
 
 def from_environment() -> Services:

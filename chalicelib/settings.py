@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from chalicelib.sessions.tokens import MAX_TTL, MIN_TTL
+MIN_TTL, MAX_TTL = 300, 2_592_000
+"""Seconds that a token may live: five minutes to thirty days."""
 
 _APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")

@@ -49,7 +49,7 @@ def decrypt(
     try:
         data = _open(sealed, session, now, max_age)
     except DecryptFailed:
-        sessions.count_failure(session, failures)
+        sessions.count_failure(session)
         raise
     return _opened(session, sealed.kind, data, assertions)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import InvalidRequest
 from chalicelib.front.request import Request, code_of
 from chalicelib.front.response import Answer, empty_answer, json_answer
@@ -41,7 +42,7 @@ def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer
         who.unionid,
         who.session_key,
         body.get("replaces"),
-        left_of(TOTAL),
+        Deadline(began + TOTAL).sooner(request.remaining()),
     )
     request.note_user(token)
     return json_answer({"token": token.text, "expires_in": sessions.ttl})

@@ -20,7 +20,8 @@ from chalicelib.errors import (
 )
 from chalicelib.front.request import Request
 from chalicelib.handlers import decrypt
-from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.failures import Failures
+from chalicelib.sessions.sessions import Session
 from chalicelib.sessions.tokens import Token
 from simulator.gateway import event_of
 from simulator.wechat.cipher import encrypt, raw_data_signature
@@ -57,8 +58,8 @@ class Sessions:
         self.reads += 1
         return self._session, self._failures
 
-    def count_failure(self, session: Session, failures: Failures) -> None:
-        assert (session, failures) == (self._session, self._failures)
+    def count_failure(self, session: Session) -> None:
+        assert session == self._session
         if self.refusal:
             raise self.refusal
         self.counted += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     DeadlineExceeded,
     GateError,
@@ -64,9 +65,9 @@ class Sessions:
         unionid: str | None,
         session_key: str,
         replaces: object,
-        remaining: Callable[[], float],
+        deadline: Deadline,
     ) -> Token:
-        self.left.append(remaining())
+        self.left.append(deadline.remaining())
         if self._fault:
             raise self._fault
         self.did.append(("create", appid, openid, unionid, session_key, replaces))
@@ -156,7 +157,7 @@ def test_the_store_gets_what_wechat_leaves_of_eight_seconds() -> None:
     logged_in(sent({"code": CODE}, seconds=20.0), Slow(), sessions)
     logged_in(sent({"code": CODE}, seconds=1.5), Slow(), sessions)
     assert TOTAL - 1 < sessions.left[0] <= TOTAL - 0.1
-    assert sessions.left[1] == 1.5
+    assert sessions.left[1] == pytest.approx(1.5, abs=0.1)
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable, DeadlineExceeded])
