@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import strict_json
-from chalicelib.errors import AWS_OPERATORS_FAULTS, Misconfigured, SecretsUnavailable
+from chalicelib.errors import Misconfigured, SecretsUnavailable
+from chalicelib.network.aws_errors import OPERATOR_FAULTS
 
 KEEP = 300.0
 """Seconds that a value is used without asking again."""
@@ -28,7 +29,7 @@ REREAD = 30.0
 PAUSE = 10.0
 """Seconds that a service in trouble is spared: no second try, no new one where a value is kept."""
 
-_OPERATORS_FAULTS = AWS_OPERATORS_FAULTS | {
+_OPERATORS_FAULTS = OPERATOR_FAULTS | {
     "DecryptionFailure",
     "InvalidParameterException",
     "InvalidRequestException",
