@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs, metrics, settings
+from chalicelib.deadlines import SECRETS_ATTEMPT, SECRETS_ATTEMPTS, WECHAT_CONNECT
 from chalicelib.errors import Misconfigured
-from chalicelib.network.connections import Transport
+from chalicelib.network.connections import Connections
 
 if TYPE_CHECKING:
     from chalicelib.network.secrets import Secrets
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
-
-SECRETS_TIMEOUT = 0.8
-"""Seconds; a request waits in vain for two tries, within two seconds with all else."""
 
 
 def now() -> float:
@@ -96,17 +94,17 @@ class Services:
     @cached_property
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.network.secrets import AppSecrets
+        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
+        from chalicelib.wechat.appsecrets import AppSecrets
+        from chalicelib.wechat.client import Client
 
-        return WeChat(
-            # WeChat's address is the operator's word: the simulator's is loopback.
-            Transport(allow_private=True),
-            self.settings.wechat_api_url,
-            self.settings.appids,
-            AppSecrets(self._secrets, self.settings.secret_prefix),
-            self.clock,
-        )
+        # WeChat's address is the operator's word: the simulator's is loopback.
+        connections = Connections(allow_private=True, connect_timeout=WECHAT_CONNECT)
+        client = Client(connections, self.settings.wechat_api_url)
+        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
+        tokens = AccessTokens(client, secrets, self.clock)
+        return WeChat(client, self.settings.appids, secrets, tokens)
 
     @cached_property
     def upstream(self) -> "Upstream":
@@ -134,27 +132,28 @@ class Services:
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
-        return Secrets(lambda: self._secrets_client, self.clock, self.alert)
+        return Secrets(self._secrets_client, self.clock, self.alert)
 
     @cached_property
     def _secrets_client(self) -> Any:
-        import botocore.session
+        import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
-        from chalicelib.network.aws import held
+        from chalicelib.network.aws_errors import reason
 
-        # botocore's client creation is not thread-safe.
+        config = Config(
+            connect_timeout=SECRETS_ATTEMPT,
+            read_timeout=SECRETS_ATTEMPT,
+            retries={"total_max_attempts": SECRETS_ATTEMPTS, "mode": "standard"},
+        )
+        # boto3's client creation is not thread-safe.
         with self._lock:
-            client = botocore.session.get_session().create_client(
-                "secretsmanager",
-                self.settings.region,
-                config=Config(
-                    connect_timeout=SECRETS_TIMEOUT,
-                    read_timeout=SECRETS_TIMEOUT,
-                    retries={"total_max_attempts": 1, "mode": "standard"},
-                ),
-            )
-        return held(client, SECRETS_TIMEOUT)
+            try:
+                session = boto3.session.Session(region_name=self.settings.region)
+                return session.client("secretsmanager", config=config)
+            except BotoCoreError as error:
+                raise Misconfigured(reason=reason(error)) from error
 
 
 def from_environment() -> Services:

@@ -27,7 +27,6 @@ MAX_BODY = 4_718_592
 NO_LIMIT = 900.0
 """Seconds: the longest a Lambda function may run, for callers that tell no time."""
 
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _UTF_8 = {"", *(f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"'))}
 """What a media type may say of its charset; nothing, and a semicolon behind it, too."""
@@ -229,18 +228,6 @@ class Request:
     def note_user(self, token: Token) -> None:
         """Remember for the log line who it was."""
         self.notes["user"] = token.alias
-
-
-def code_of(body: Mapping[str, Any]) -> str:
-    """Take a one-time code of WeChat's from a JSON body; observed ones are 32 to 64 characters.
-
-    Raises:
-        InvalidRequest: if there is none, or it holds what could change a URL.
-    """
-    code = body.get("code")
-    if not isinstance(code, str) or not _CODE.fullmatch(code):
-        raise InvalidRequest("code is missing or malformed.")
-    return code
 
 
 def has_control_characters(value: str) -> bool:

@@ -1,13 +1,16 @@
 """Decrypt: open data, phone number by code, and whether WeChat still accepts the session_key."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import DecryptFailed, InvalidRequest, TooManyRequests
-from chalicelib.front.request import Request, code_of
+from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
-from chalicelib.wechat import opendata
+from chalicelib.wechat import kinds, opendata
+from chalicelib.wechat.codes import code_of
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Session, Sessions
@@ -68,7 +71,8 @@ def phone(
     code = code_of(request.json())
     session = sessions.find(token)
     assertions.ensure_key()
-    data = wechat.phone_number(session.appid, session.openid, code, request.remaining)
+    deadline = Deadline.after(request.remaining())
+    data = wechat.phone_number(session.appid, session.openid, code, deadline)
     return _opened(session, "phone", data, assertions)
 
 
@@ -79,17 +83,16 @@ def session(request: Request, *, sessions: "Sessions", wechat: "WeChat") -> Answ
         What WeChat.session_key_is_valid raises.
     """
     found, _ = sessions.find_with_keys(request.token())
-    valid = wechat.session_key_is_valid(
-        found.appid, found.openid, found.session_keys[0], request.remaining
-    )
+    deadline = Deadline.after(request.remaining())
+    valid = wechat.session_key_is_valid(found.appid, found.openid, found.session_keys[0], deadline)
     return json_answer({"valid": valid})
 
 
 def _sealed(body: Mapping[str, Any]) -> _Sealed:
     # Without a kind nothing is allowed, so nothing opens: that is a failure like any other.
     kind = body.get("kind", "")
-    if not isinstance(kind, str) or ("kind" in body and kind not in opendata.KINDS):
-        raise InvalidRequest(f"kind is one of {', '.join(opendata.KINDS)}.")
+    if not isinstance(kind, str) or ("kind" in body and kind not in kinds.KINDS):
+        raise InvalidRequest(f"kind is one of {', '.join(kinds.KINDS)}.")
     data, iv = opendata.ciphertext(body.get("encryptedData"), body.get("iv"))
     return _Sealed(kind, data, iv, _signed(kind, body))
 
@@ -104,24 +107,13 @@ def _signed(kind: str, body: Mapping[str, Any]) -> opendata.Signed | None:
 
 
 def _open(sealed: _Sealed, session: "Session", now: float, max_age: float) -> dict[str, Any]:
-    def read(plaintext: bytes) -> dict[str, Any]:
-        fields = opendata.read(
-            plaintext,
-            sealed.kind,
-            appid=session.appid,
-            openid=session.openid,
-            unionid=session.unionid,
-            now=now,
-            max_age=max_age,
-        )
-        return sealed.signed.agreeing(fields) if sealed.signed else fields
-
-    keys = [
-        opendata.key_bytes(key)
-        for key in session.session_keys
-        if sealed.signed is None or sealed.signed.was_signed_with(key)
-    ]
-    return opendata.open_with(keys, sealed.data, sealed.iv, read)
+    for key in session.session_keys:
+        if sealed.signed is None or sealed.signed.was_signed_with(key):
+            with suppress(ValueError):
+                plaintext = opendata.decrypt(opendata.key_bytes(key), sealed.data, sealed.iv)
+                fields = kinds.read(plaintext, sealed.kind, whose=session, now=now, max_age=max_age)
+                return sealed.signed.agreeing(fields) if sealed.signed else fields
+    raise DecryptFailed
 
 
 def _opened(

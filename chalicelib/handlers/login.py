@@ -1,22 +1,16 @@
 """Login: a one-time code becomes a session and its token; logout ends it."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from chalicelib.deadlines import LOGIN_TOTAL, LOGIN_WECHAT, Deadline
 from chalicelib.errors import InvalidRequest
-from chalicelib.front.request import Request, code_of
+from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, empty_answer, json_answer
+from chalicelib.wechat.codes import code_of
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Sessions
     from chalicelib.wechat.api import WeChat
-
-ASKING = 6.0
-"""Seconds for the secret and WeChat, a second try included."""
-
-TOTAL = 8.0
-"""Seconds of a login in all: what is left when WeChat has answered is the store's."""
 
 
 def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer:
@@ -29,19 +23,17 @@ def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer
     """
     body = request.json()
     code = code_of(body)
-    began = time.monotonic()
-
-    def left_of(seconds: float) -> Callable[[], float]:
-        return lambda: min(request.remaining(), began + seconds - time.monotonic())
-
-    who = wechat.code2session(wechat.app(body.get("appid")), code, left_of(ASKING))
+    left = Deadline.after(request.remaining())
+    deadline = left.sooner(LOGIN_TOTAL)
+    appid = wechat.app(body.get("appid"))
+    who = wechat.code2session(appid, code, left.sooner(LOGIN_WECHAT))
     token = sessions.create(
         who.appid,
         who.openid,
         who.unionid,
         who.session_key,
         body.get("replaces"),
-        left_of(TOTAL),
+        deadline.remaining,
     )
     request.note_user(token)
     return json_answer({"token": token.text, "expires_in": sessions.ttl})
