@@ -11,10 +11,11 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib.handlers import decrypt, login, proxy
-from deployment.template import Template, functions, strings
+from infrastructure.template import Template, functions
 from simulator import desk
 from simulator.serving import serve_wsgi
 from tests.conftest import FrontDoor
+from tests.infrastructure.conftest import strings
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
 

@@ -1,14 +1,14 @@
 """The template and the package, each made once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from deployment import package, rehearsal, template, wheels
-from deployment.template import Template
+from infrastructure import package, rehearsal, template
+from infrastructure.template import Template
 from simulator.runtime_api import install_client
 
 
@@ -35,11 +35,11 @@ class Package:
 
 @pytest.fixture(scope="session")
 def built(sam: Template, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """The package for this machine; skipped where pip finds no wheels, but never in CI."""
+    """The package for this machine; skipped where uv finds no wheels, but never in CI."""
     out = tmp_path_factory.mktemp("package")
     try:
         archive = package.build(package.here(), out)
-    except (package.PackageError, wheels.MissingWheel) as error:
+    except package.PackageError as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"no package: {str(error).splitlines()[-1]}")
@@ -58,3 +58,15 @@ def around() -> Iterator[rehearsal.Surroundings]:
     """AWS, WeChat and the upstream of the desk."""
     with rehearsal.surroundings() as running:
         yield running
+
+
+def strings(value: object) -> Iterator[str]:
+    """Give every string of a JSON value, keys aside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from strings(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from strings(member)

@@ -6,13 +6,13 @@ AWS, WeChat and the upstream are the desk's. What differs from the cloud is the 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from deployment import template
+from infrastructure import template
+from infrastructure.intrinsics import environment
 from simulator import aws, gateway, upstream
 from simulator.desk import DEFAULT_APP, HOST
 from simulator.runtime_api import Function
@@ -71,22 +71,6 @@ def parameters(around: Surroundings) -> dict[str, str]:
         "UpstreamAllowPrivate": "true",
         "WeChatApiUrl": around.wechat_url,
     }
-
-
-def environment(sam: template.Template, function: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Resolve the environment that the template gives one function, as CloudFormation does."""
-    defaults = {k: str(v["Default"]) for k, v in sam["Parameters"].items() if "Default" in v}
-    known = {**defaults, **values}
-    variables = template.functions(sam)[function]["Properties"]["Environment"]["Variables"]
-    return {name: _resolved(value, known) for name, value in variables.items()}
-
-
-def _resolved(value: Any, known: Mapping[str, str]) -> str:
-    if isinstance(value, str):
-        return value
-    if "Ref" in value:
-        return known[value["Ref"]]
-    return re.sub(r"\$\{([^}]+)\}", lambda found: known[found[1]], value["Fn::Sub"])
 
 
 def routes(sam: template.Template) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """The package: reproducible, complete, trimmed, compiled; a missing wheel fails the build."""
 
 import importlib.util
-import re
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from deployment import package, wheels
-from tests.deployment.conftest import Package
+from infrastructure import package
+from infrastructure.template import Template, functions
+from tests.infrastructure.conftest import Package
 
 OURS = {"app.py", "chalicelib", "chalice", "__pycache__"}
 MACHINES = {"x86_64": 0x3E, "arm64": 0xB7}
@@ -30,7 +31,7 @@ def test_the_same_source_gives_the_same_bytes(built: Package, tmp_path: Path) ->
 
 def test_the_package_holds_the_app_the_runtime_and_the_libraries(built: Package) -> None:
     top = {name.partition("/")[0] for name in names(built)}
-    libraries = {path.name for path in wheels.installed(package.here(), package.STORE).iterdir()}
+    libraries = {path.name for path in package.libraries(package.here()).iterdir()}
     assert top >= OURS
     assert top - OURS <= libraries
 
@@ -42,8 +43,8 @@ def test_of_chalice_only_its_runtime_ships(built: Package) -> None:
 
 def test_nothing_of_the_desk_the_tests_or_the_client_ships(built: Package) -> None:
     top = {name.partition("/")[0] for name in names(built)}
-    desk = {"simulator", "tests", "deployment", "benchmarks", "fuzz"}
-    assert not top & {*desk, "miniprogram", "boto3"}
+    desk = {"simulator", "tests", "infrastructure", "benchmarks", "fuzz"}
+    assert not top & {*desk, "miniprogram"}
 
 
 def test_of_the_sdk_s_data_only_two_services_ship(built: Package) -> None:
@@ -74,9 +75,9 @@ def test_every_file_has_the_same_time_and_mode(built: Package) -> None:
 
 
 @pytest.mark.usefixtures("built")
-@pytest.mark.parametrize("architecture", wheels.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", package.PLATFORMS)
 def test_binaries_are_for_their_architecture(architecture: str) -> None:
-    libraries = wheels.installed(architecture, package.STORE)
+    libraries = package.libraries(architecture)
     binaries = [path for path in libraries.rglob("*.so") if path.is_file()]
     # ELF: e_machine is two bytes at 18.
     machines = {int.from_bytes(path.read_bytes()[18:20], "little") for path in binaries}
@@ -84,30 +85,23 @@ def test_binaries_are_for_their_architecture(architecture: str) -> None:
     assert machines == {MACHINES[architecture]}
 
 
-def test_the_lock_pins_every_requirement_that_ships() -> None:
-    pins = set(re.findall(r"^([a-z0-9-]+==\S+) ", wheels.LOCK.read_text(), re.MULTILINE))
-    assert {requirement.lower() for requirement in wheels.requirements()} <= pins
-
-
 @pytest.mark.usefixtures("built")
 def test_a_wheel_that_is_not_the_pinned_one_fails_the_build(tmp_path: Path) -> None:
-    lock = tmp_path / "wheels.txt"
-    lock.write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(wheels.MissingWheel):
-        wheels.installed("arm64", tmp_path / "store", lock)
-    assert not list((tmp_path / "store").glob("*-*"))
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(package.PackageError, match=r"(?i)hash"):
+        package.libraries("arm64", requirements, tmp_path / "store")
+    assert not list((tmp_path / "store").glob("*"))
 
 
 @pytest.mark.usefixtures("built")
 def test_a_library_without_a_wheel_fails_the_build(tmp_path: Path) -> None:
-    lock = tmp_path / "wheels.txt"
-    # This version is older than Python 3.11.
-    lock.write_text(f"lxml==4.9.1 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(wheels.MissingWheel, match="No matching distribution"):
-        wheels.installed("arm64", tmp_path / "store", lock)
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("lxml==4.9.1\n")  # older than Python 3.11
+    with pytest.raises(package.PackageError, match="no usable wheels"):
+        package.libraries("arm64", requirements, tmp_path / "store")
 
 
-@pytest.mark.parametrize("running", [(3, 10), (3, 12)])
-def test_another_python_packages_nothing(running: tuple[int, int]) -> None:
-    with pytest.raises(package.PackageError, match=r"Python 3\.11"):
-        package.check_python(running)
+def test_the_runtime_is_the_python_that_packages(sam: Template) -> None:
+    runtimes = {f["Properties"]["Runtime"] for f in functions(sam).values()}
+    assert runtimes == {f"python{sys.version_info.major}.{sys.version_info.minor}"}

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from deployment import rehearsal, template
-from deployment.rehearsal import Rehearsal, Surroundings
+from infrastructure import rehearsal, template
+from infrastructure.intrinsics import environment
+from infrastructure.rehearsal import Rehearsal, Surroundings
 from simulator.runtime_api import Function
 from tests.conftest import Phone
-from tests.deployment.conftest import Package
+from tests.infrastructure.conftest import Package
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_wrong_method_is_refused_by_the_function(client: Client) -> None:
 def test_a_function_gets_the_variables_of_its_template_alone(
     sam: template.Template, around: Surroundings, name: str
 ) -> None:
-    variables = rehearsal.environment(sam, name, rehearsal.parameters(around))
+    variables = environment(sam, name, rehearsal.parameters(around))
     upstream = {"UPSTREAM_URL"} & set(variables)
     assert variables["SECRET_PREFIX"] == f"{rehearsal.STACK}/"
     assert bool(upstream) is (name != "Login")
