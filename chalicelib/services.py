@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from chalicelib.network.connections import Connections
     from chalicelib.network.secrets import Secrets
     from chalicelib.sessions.sessions import Sessions
+    from chalicelib.sessions.table import Table
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
 
 SERVICES = {
     "login": ("sessions", "wechat"),
-    "proxy": ("sessions", "upstream", "assertions"),
-    "decrypt": ("sessions", "wechat", "assertions"),
+    "proxy": ("sessions", "assertions", "upstream"),
+    "decrypt": ("sessions", "assertions", "wechat"),
 }
-"""What each Lambda function uses: the keywords of its handlers."""
+"""What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
 def now() -> float:
@@ -71,34 +72,31 @@ class Services:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
+    @property
+    def log_level(self) -> str:
+        """The level of the log, also if the environment is faulty."""
+        return self._settings.log_level if self._settings else "INFO"
+
     @cached_property
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
-        from chalicelib.sessions.table import table
 
-        with self._lock:
-            items = table(self.settings.sessions_table, self.settings.region)
-        return Sessions(
-            items, self.settings.appids, self.settings.token_ttl, self.clock, alert=logs.alert
-        )
+        known = self.settings
+        return Sessions(self._table, known.appids, known.token_ttl, self.clock, alert=logs.alert)
 
     @cached_property
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.network.adapter import session
         from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
         from chalicelib.wechat.appsecrets import AppSecrets
+        from chalicelib.wechat.client import Client
 
-        return WeChat(
-            session(self._wechat_connections),
-            self.settings.wechat_api_url,
-            self.settings.appids,
-            AppSecrets(self._secrets, self.settings.secret_prefix),
-            AccessTokens(self.clock),
-            self.clock,
-        )
+        client = Client(self._wechat_connections, self.settings.wechat_api_url)
+        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
+        tokens = AccessTokens(client, secrets, self.clock)
+        return WeChat(client, self.settings.appids, secrets, tokens)
 
     @cached_property
     def upstream(self) -> "Upstream":
@@ -116,11 +114,46 @@ class Services:
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
     @cached_property
+    def _table(self) -> "Table":
+        from chalicelib.sessions.table import Table
+
+        with self._lock:
+            return Table(self.settings.sessions_table, self.settings.region)
+
+    @cached_property
+    def _secrets(self) -> "Secrets":
+        from chalicelib.network.secrets import Secrets
+
+        return Secrets(self._secrets_client, self.clock, logs.alert)
+
+    @cached_property
+    def _secrets_client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        from chalicelib.network.aws_errors import reason
+
+        config = Config(
+            connect_timeout=deadlines.SECRETS_ATTEMPT,
+            read_timeout=deadlines.SECRETS_ATTEMPT,
+            retries={"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"},
+        )
+        with self._lock:  # sessions of boto3 are not thread-safe, nor is the making of a client
+            try:
+                session = boto3.session.Session(region_name=self.settings.region)
+                return session.client("secretsmanager", config=config)
+            except BotoCoreError as error:
+                raise Misconfigured(reason=reason(error)) from error
+
+    @cached_property
     def _wechat_connections(self) -> "Connections":
         from chalicelib.network.connections import Connections
 
         # WeChat's address is the operator's word: the simulator's is loopback.
-        return Connections(allow_private=True, connect_timeout=deadlines.WECHAT_CONNECT)
+        return Connections(
+            allow_private=True, connect_timeout=deadlines.WECHAT_CONNECT, wall=self.clock
+        )
 
     @cached_property
     def _upstream_connections(self) -> "Connections":
@@ -129,72 +162,59 @@ class Services:
         return Connections(
             allow_private=self.settings.upstream_allow_private,
             connect_timeout=deadlines.UPSTREAM_CONNECT,
+            wall=self.clock,
         )
 
-    @cached_property
-    def _secrets(self) -> "Secrets":
-        import boto3
-        from botocore.config import Config
+    # --- INIT and SnapStart ---
 
-        from chalicelib.network.secrets import Secrets
+    def init(self) -> None:
+        """Build what this function uses, then warm it up; never raises.
 
-        retries = {"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"}
-        config = Config(
-            connect_timeout=deadlines.SECRETS_ATTEMPT,
-            read_timeout=deadlines.SECRETS_ATTEMPT,
-            retries=retries,
-        )
-        # Creating a client is not thread-safe (boto3's documentation, "Clients").
-        with self._lock:
-            client = boto3.client("secretsmanager", self.settings.region, config=config)
-        return Secrets(client, self.clock, logs.alert)
-
-    # --- INIT ---
-
-    def build(self) -> None:
-        """Build what this function's routes use."""
-        for name in SERVICES.get(self.function or "", ()):
-            getattr(self, name)
-
-    def _warm_ups(self, deadline: Deadline) -> Iterator[Callable[[], object]]:
-        used = SERVICES.get(self.function or "", ())
-        if "wechat" in used:
-            yield lambda: self.wechat.warm(deadline)
-        if "upstream" in used:
-            yield lambda: self.upstream.warm(deadline)
-        if "assertions" in used:
-            yield self.assertions.ensure_key
-        yield self.sessions.warm
+        What fails here, the request that needs it does again, and reports.
+        """
+        for name in self._used():
+            with suppress(Exception):
+                getattr(self, name)
+        self.warm_up()
+        with suppress(ImportError):  # the runtime has it if it supports SnapStart
+            hooks = importlib.import_module("snapshot_restore_py")
+            hooks.register_after_restore(self.after_restore)
 
     def warm_up(self) -> None:
-        """Fetch this function's secrets and open its connections, within INIT seconds.
+        """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
 
-        What fails is left to the request that needs it, which also reports it. The AWS SDK bounds
-        attempts, not calls, so one daemon thread makes the calls and is not waited for any longer:
-        no call of it that hangs can delay INIT, and none is begun after the deadline.
+        The AWS SDK bounds attempts, not calls, so a thread makes them and is not waited for any
+        longer. None begins after the deadline; the last one ends by the SDK's own timeouts.
         """
         deadline = Deadline.after(deadlines.INIT)
 
         def run() -> None:
-            for warm in self._warm_ups(deadline):
+            for name in self._used():
                 if deadline.remaining() > 0:
                     with suppress(Exception):
-                        warm()
+                        getattr(self, name).warm(deadline)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         thread.join(deadlines.INIT)
 
     def after_restore(self) -> None:
-        """Renew what a SnapStart snapshot froze: connections, secrets, and random's state."""
+        """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""
+        for name in ("_table", "_secrets_client", "_wechat_connections", "_upstream_connections"):
+            if name in vars(self):
+                getattr(self, name).close()
         random.seed()
-        ...
+        self.warm_up()  # secrets are as old as the wall clock says, so it fetches them anew
+
+    def _used(self) -> tuple[str, ...]:
+        everything = dict.fromkeys(name for names in SERVICES.values() for name in names)
+        return SERVICES.get(self.function or "", tuple(everything))
 
 
 def from_environment() -> Services:
     """Build the services of this process; never raises.
 
-    A faulty environment is one line of the log, and then 500 for every request.
+    If the environment is faulty, the log says so once, and every request is Misconfigured.
     """
     services = Services(os.environ)
     function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")

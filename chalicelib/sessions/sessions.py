@@ -57,7 +57,7 @@ class Sessions:
         self._table, self._appids = table, frozenset(appids)
         self._clock, self._alert = clock, alert
 
-    def warm(self) -> None:
+    def warm(self, _deadline: Deadline) -> None:
         """Open the connection ahead: read a key that does not exist, as the proxy may read it."""
         self._table.get(bytes(16), bytes(32), IDENTITY)
 
