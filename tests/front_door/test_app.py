@@ -252,7 +252,6 @@ def canaries(door: FrontDoor, token: str) -> list[str]:
     return [*session.session_keys, appsecret_of(APPID), *pem]
 
 
-@pytest.mark.parametrize("value", ["CANARY-4711", "wxg_CANARY", "o-CANARY"])
 def test_a_session_at_debug_logs_no_secret(
     front_door: FrontDoor, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,6 +266,7 @@ def test_a_session_at_debug_logs_no_secret(
         assert secret not in output
 
 
+@pytest.mark.parametrize("value", ["CANARY-4711", "wxg_CANARY", "o-CANARY"])
 def test_no_refusal_repeats_what_the_client_sent(front_door: FrontDoor, value: str) -> None:
     for path, body in [
         ("/login", {"code": f"{value} "}),

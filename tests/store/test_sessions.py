@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.deadlines import NO_DEADLINE
 from chalicelib.errors import InvalidToken, TooManyRequests
 from chalicelib.sessions.failures import MAX_FAILURES, Failures, window
 from chalicelib.sessions.sessions import Session, Sessions
@@ -150,7 +151,7 @@ def test_logout_everywhere_keeps_the_count_of_failures(store: Store) -> None:
 
 
 def test_warming_up_reads_and_changes_nothing(store: Store) -> None:
-    store.sessions.warm()
+    store.sessions.warm(NO_DEADLINE)
     assert store.partition() == []
 
 

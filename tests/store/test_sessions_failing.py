@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.deadlines import STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
+from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, Misconfigured, StoreUnavailable
 from chalicelib.sessions.failures import window
 from chalicelib.sessions.table import Table
@@ -86,7 +86,7 @@ def test_every_read_is_consistent(store: Store, engine: FaultyEngine) -> None:
 def test_finding_who_it_is_reads_no_sealed_key(store: Store, engine: FaultyEngine) -> None:
     token = store.login()
     engine.calls.clear()
-    store.sessions.warm()
+    store.sessions.warm(NO_DEADLINE)
     store.sessions.find(token)
     store.sessions.end_all(token)
     read = [set(m["ExpressionAttributeNames"].values()) for n, m in engine.calls if n in READS]

@@ -281,14 +281,6 @@ def test_after_too_many_failures_nothing_opens_until_the_window_ends() -> None:
     assert sessions.counted == 0
 
 
-@pytest.mark.parametrize("seconds", [1, 0, -1])
-def test_a_window_that_is_about_to_end_asks_for_one_second(seconds: int) -> None:
-    sessions = Sessions(failures=Failures(10, NOW + seconds))
-    with pytest.raises(TooManyRequests) as refused:
-        opened(sealed("phone", PHONE), sessions)
-    assert refused.value.retry_after == 1
-
-
 def test_nine_failures_are_not_too_many() -> None:
     sessions = Sessions(failures=Failures(9, NOW + 123))
     assert opened(sealed("phone", PHONE), sessions)["data"] == PHONE
