@@ -13,7 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs, metrics, settings
-from chalicelib.deadlines import SECRETS_ATTEMPT, SECRETS_ATTEMPTS, WECHAT_CONNECT
+from chalicelib.deadlines import (
+    SECRETS_ATTEMPT,
+    SECRETS_ATTEMPTS,
+    UPSTREAM_CONNECT,
+    WECHAT_CONNECT,
+)
 from chalicelib.errors import Misconfigured
 from chalicelib.network.connections import Connections
 
@@ -100,7 +105,9 @@ class Services:
         from chalicelib.wechat.client import Client
 
         # WeChat's address is the operator's word: the simulator's is loopback.
-        connections = Connections(allow_private=True, connect_timeout=WECHAT_CONNECT)
+        connections = Connections(
+            allow_private=True, connect_timeout=WECHAT_CONNECT, wall=self.clock
+        )
         client = Client(connections, self.settings.wechat_api_url)
         secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
         tokens = AccessTokens(client, secrets, self.clock)
@@ -109,15 +116,15 @@ class Services:
     @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
-        from chalicelib.upstream.upstream import CONNECT_TIMEOUT, Upstream
+        from chalicelib.upstream.upstream import Upstream
 
         return Upstream(
-            Transport(
-                allow_private=self.settings.upstream_allow_private, connect_timeout=CONNECT_TIMEOUT
+            Connections(
+                allow_private=self.settings.upstream_allow_private,
+                connect_timeout=UPSTREAM_CONNECT,
+                wall=self.clock,
             ),
-            self.settings.upstream_url,
-            self.settings.upstream_timeout,
-            self.settings.public_paths,
+            self.settings,
         )
 
     @cached_property

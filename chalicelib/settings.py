@@ -53,6 +53,9 @@ class Settings:
     token_ttl: int
     decrypt_max_age: int
     wechat_api_url: str
+    forward_request_headers: tuple[str, ...]
+    forward_answer_headers: tuple[str, ...]
+    trusted_hops: int
     log_level: str
     region: str | None
 
@@ -76,6 +79,9 @@ def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
         token_ttl=reader.get("TOKEN_TTL", _integer(MIN_TTL, MAX_TTL), "604800"),
         decrypt_max_age=reader.get("DECRYPT_MAX_AGE", _integer(1, 2**40), "300"),
         wechat_api_url=reader.get("WECHAT_API_URL", _http_url, "https://api.weixin.qq.com"),
+        forward_request_headers=_split(environ.get("FORWARD_REQUEST_HEADERS", "").lower()),
+        forward_answer_headers=_split(environ.get("FORWARD_ANSWER_HEADERS", "").lower()),
+        trusted_hops=reader.get("TRUSTED_HOPS", _integer(0, 5), "0"),
         log_level=reader.get("LOG_LEVEL", _level, "INFO"),
         region=_region(environ),
     )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from chalicelib import strict_json
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     InvalidRequest,
     InvalidToken,
@@ -28,6 +29,8 @@ NO_LIMIT = 900.0
 """Seconds: the longest a Lambda function may run, for callers that tell no time."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+# AWS X-Ray, "Tracing header": Root=1-…;Parent=…;Sampled=…
+_TRACE_ID = re.compile(r"[A-Za-z]+=[A-Za-z0-9:-]+(?:;[A-Za-z]+=[A-Za-z0-9:-]+)*")
 _UTF_8 = {"", *(f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"'))}
 """What a media type may say of its charset; nothing, and a semicolon behind it, too."""
 
@@ -121,6 +124,31 @@ class Request:
             return str(ipaddress.ip_address(value)) if isinstance(value, str) else None
         except ValueError:
             return None
+
+    @cached_property
+    def deadline(self) -> Deadline:
+        """When Lambda ends this invocation."""
+        return Deadline.after(self.remaining())
+
+    @property
+    def trace_id(self) -> str | None:
+        """The X-Amzn-Trace-Id of the invocation, if it is well-formed (AWS X-Ray)."""
+        sent = self.values("x-amzn-trace-id")
+        found = len(sent) == 1 and len(sent[0]) <= 256 and _TRACE_ID.fullmatch(sent[0])
+        return sent[0] if found else None
+
+    @property
+    def proxy_parameter(self) -> str | None:
+        """What `{proxy+}` matched, as API Gateway decoded it."""
+        parameters = self.event.get("pathParameters")
+        value = parameters.get("proxy") if isinstance(parameters, Mapping) else None
+        return value if isinstance(value, str) else None
+
+    @property
+    def forwarded_for(self) -> tuple[str, ...]:
+        """The elements of X-Forwarded-For in order; only the last ones are not the client's."""
+        elements = ",".join(self.values("x-forwarded-for")).split(",")
+        return tuple(stripped for element in elements if (stripped := element.strip()))
 
     @cached_property
     def headers(self) -> Pairs:

@@ -5,12 +5,34 @@ body that breaks off for the whole one, and a body that is no JSON for an empty 
 would not be there (401), a write would be done (200).
 """
 
-from typing import Any
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from botocore.exceptions import HTTPClientError, ReadTimeoutError
 
 from chalicelib import strict_json
-from chalicelib.network.connections import within
+
+_Result = TypeVar("_Result")
+
+
+def within(seconds: float, work: Callable[[], _Result]) -> _Result:
+    """Do what nothing else can bound in a thread of its own; what comes later is not waited for.
+
+    Raises:
+        TimeoutError: if the work is not done in time; else whatever the work raises.
+    """
+    done: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(seconds)
 
 
 class BrokenAnswer(HTTPClientError):

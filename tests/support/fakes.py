@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from chalicelib.network.connections import Origin, Reply, Transport, TransportError
+from chalicelib.deadlines import Deadline
+from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.exchange_errors import TransportError
 
 NOW = 1_900_000_000
 
@@ -106,7 +108,7 @@ def told_by(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Exchanged:
-    """What a transport was given."""
+    """What the connections were given."""
 
     origin: Origin
     method: str
@@ -114,17 +116,18 @@ class Exchanged:
     headers: list[tuple[str, str]]
     body: bytes
     seconds: float
-    cap: int
+    max_bytes: int
+    retry_on: tuple[type[TransportError], ...]
 
 
-class Wire(Transport):
-    """A transport without a network: writes down what it is given, and replies or fails as told.
+class Wire(Connections):
+    """Connections without a network: records what it is given, and replies or fails as scripted.
 
-    The last outcome repeats.
+    The last outcome repeats. A failure in `retry_on` takes the next outcome at once.
     """
 
     def __init__(self, *outcomes: Reply | TransportError) -> None:
-        super().__init__(allow_private=False)
+        super().__init__(allow_private=False, connect_timeout=1.0)
         self._outcomes = list(outcomes) or [Reply(200, [], b"")]
         self.exchanged: list[Exchanged] = []
 
@@ -136,12 +139,21 @@ class Wire(Transport):
         headers: list[tuple[str, str]],
         body: bytes,
         *,
-        seconds: float,
-        cap: int,
+        deadline: Deadline,
+        max_bytes: int,
+        retry_on: tuple[type[TransportError], ...] = (),
     ) -> Reply:
         """Give the next outcome."""
-        self.exchanged.append(Exchanged(origin, method, target, headers, body, seconds, cap))
-        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        seconds = deadline.remaining()
+        self.exchanged.append(
+            Exchanged(origin, method, target, headers, body, seconds, max_bytes, retry_on)
+        )
+        outcome = self._next()
+        if isinstance(outcome, retry_on):
+            outcome = self._next()
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
+
+    def _next(self) -> Reply | TransportError:
+        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
