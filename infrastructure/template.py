@@ -28,7 +28,7 @@ Template = dict[str, Any]
 
 ROUTES = {
     "Login": ["/login", "/logout"],
-    "Decrypt": ["/decrypt", "/phone", "/session"],
+    "Decrypt": ["/decrypt", "/phone", "/session", "/sign"],
     "Proxy": ["/api/{proxy+}", "/health", "/.well-known/jwks.json"],
 }
 """The paths that each Lambda function serves; app.py has the same routes, by method."""

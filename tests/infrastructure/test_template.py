@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import errors, metrics, settings
+from chalicelib import errors, logs, settings
 from infrastructure import template
 from infrastructure.intrinsics import resolved
 from infrastructure.rehearsal import routes
@@ -77,7 +77,8 @@ def test_the_log_group_is_the_one_that_the_function_writes_to(stack: Template, n
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_environment_holds_what_its_function_needs(stack: Template, name: str) -> None:
     variables = properties(stack, name)["Environment"]["Variables"]
-    assert set(settings.NEEDS[name.lower()]) <= set(variables)
+    needed = {n for n, v in settings.VARIABLES.items() if name.lower() in v.functions}
+    assert needed <= set(variables)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -319,7 +320,7 @@ def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template
     watched = own_metrics(stack)
     assert {metric["MetricName"] for metric in watched} == set(counted)
     for metric in watched:
-        assert metric["Namespace"] == metrics.NAMESPACE
+        assert metric["Namespace"] == logs.NAME
         assert {d["Name"] for d in metric["Dimensions"]} == counted[metric["MetricName"]]
 
 
