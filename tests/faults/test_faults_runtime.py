@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.template import parts
+from infrastructure.parts import parts
 from simulator.gateway import Context, event_of
 from tests.attacks.aws_front import Fault as AwsFault
 from tests.attacks.aws_front import Forward, Operation
