@@ -104,14 +104,15 @@ class Services:
         from chalicelib.wechat.appsecrets import AppSecrets
         from chalicelib.wechat.client import Client
 
-        # WeChat's address is the operator's word: the simulator's is loopback.
-        connections = Connections(
-            allow_private=True, connect_timeout=WECHAT_CONNECT, wall=self.clock
-        )
-        client = Client(connections, self.settings.wechat_api_url)
+        client = Client(self._wechat_connections, self.settings.wechat_api_url)
         secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
         tokens = AccessTokens(client, secrets, self.clock)
         return WeChat(client, self.settings.appids, secrets, tokens)
+
+    @cached_property
+    def _wechat_connections(self) -> Connections:
+        # WeChat's address is the operator's word: the simulator's is loopback.
+        return Connections(allow_private=True, connect_timeout=WECHAT_CONNECT, wall=self.clock)
 
     @cached_property
     def upstream(self) -> "Upstream":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from chalicelib import strict_json
 from chalicelib.errors import Misconfigured, SecretsUnavailable
@@ -151,6 +151,9 @@ class Secrets:
     def _fetch(self, name: str, stage: str) -> Version:
         try:
             answer = self._client.get_secret_value(SecretId=name, VersionStage=stage)
+            if answer.keys().isdisjoint(("SecretString", "SecretBinary")):
+                # To botocore an answer that breaks off is an empty one.
+                raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
         except (BotoCoreError, ClientError) as error:
             if reason(error) in _OPERATOR_FAULTS:
                 raise Misconfigured(reason=reason(error), secret=name) from error
