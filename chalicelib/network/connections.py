@@ -8,6 +8,7 @@ neither closed it nor sent anything. After anything irregular it is closed.
 
 import ssl
 import time
+import weakref
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
@@ -51,8 +52,9 @@ class Connections:
         self._wall = wall
         self._look_up = look_up
         self._tls_context = cache(tls_context)
-        self._idle: list[tuple[Origin, float, Connection]] = []
+        self._idle: list[tuple[Origin, float, Connection]] = []  # oldest first
         self._lock = Lock()
+        weakref.finalize(self, _close_all, self._idle)
 
     def exchange(
         self,
@@ -107,9 +109,7 @@ class Connections:
     def close(self) -> None:
         """Drop the idle connections, as after a restore from a snapshot."""
         with self._lock:
-            dropped, self._idle = self._idle, []
-        for _, _, connection in dropped:
-            connection.close()
+            _close_all(self._idle)
 
     def _new(self, origin: Origin, deadline: Deadline) -> Connection:
         entries = addresses_of(origin, deadline, self._look_up, allow_private=self._allow_private)
@@ -130,17 +130,22 @@ class Connections:
 
     def _newest(self, origin: Origin) -> tuple[float, Connection] | None:
         with self._lock:
-            for index, (of, since, connection) in reversed(list(enumerate(self._idle))):
-                if of == origin:
-                    del self._idle[index]
-                    return since, connection
+            for entry in reversed(self._idle):
+                if entry[0] == origin:
+                    self._idle.remove(entry)
+                    return entry[1:]
         return None
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        surplus = [(origin, 0.0, connection)]
-        if connection.reusable:
-            with self._lock:
-                self._idle.append((origin, self._wall(), connection))
-                surplus, self._idle = self._idle[:-MAX_IDLE], self._idle[-MAX_IDLE:]
-        for _, _, each in surplus:
-            each.close()
+        if not connection.reusable:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.append((origin, self._wall(), connection))
+            if len(self._idle) > MAX_IDLE:
+                self._idle.pop(0)[2].close()
+
+
+def _close_all(idle: list[tuple[Origin, float, Connection]]) -> None:
+    while idle:
+        idle.pop()[2].close()
