@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured
 from chalicelib.network.secrets import Secrets, Version
 
@@ -98,6 +99,11 @@ class Assertions:
         self._name = name
         self._audience = audience
         self._clock = clock
+
+    def warm(self, deadline: Deadline) -> None:
+        """Read the keys ahead of the first request, unless the deadline has passed."""
+        if deadline.remaining() > 0:
+            self._keys()
 
     def ensure_key(self) -> None:
         """Make sure of the signing key, before what cannot be had twice is spent."""

@@ -22,7 +22,6 @@ from chalicelib.front.request import (
     MAX_JSON_BODY,
     NO_LIMIT,
     Request,
-    code_of,
     has_control_characters,
 )
 from chalicelib.sessions.tokens import Token, user_reference
@@ -379,23 +378,6 @@ def test_a_context_that_tells_no_number_sets_no_limit(left: object) -> None:
     assert Request.from_event({}, telling).remaining() == NO_LIMIT
     silent = SimpleNamespace(get_remaining_time_in_millis=left)
     assert Request.from_event({}, silent).remaining() == NO_LIMIT
-
-
-# --- a code ---
-
-
-@pytest.mark.parametrize("code", ["a", "0a1B-_", "x" * 128])
-def test_a_code_is_a_word(code: str) -> None:
-    assert code_of({"code": code}) == code
-
-
-@pytest.mark.parametrize(
-    "code",
-    [None, "", 1, ["a"], {"a": 1}, True, "x" * 129, "a b", "a&b", "a\n", "a%20", "a=b", "é", "١"],
-)
-def test_what_could_change_a_url_is_no_code(code: object) -> None:
-    assert told(lambda: code_of({"code": code})) == "code is missing or malformed."
-    assert told(lambda: code_of({})) == "code is missing or malformed."
 
 
 # --- header values ---

@@ -2,12 +2,12 @@
 
 import base64
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     DecryptFailed,
     GateError,
@@ -85,17 +85,17 @@ class WeChat:
         self.asked: list[tuple[object, ...]] = []
 
     def phone_number(
-        self, appid: str, openid: str, code: str, remaining: Callable[[], float]
+        self, appid: str, openid: str, code: str, deadline: Deadline
     ) -> dict[str, str]:
-        self.asked.append((appid, openid, code, remaining()))
+        self.asked.append((appid, openid, code, round(deadline.remaining(), 1)))
         if code != "phonecode":
             raise InvalidCode
         return PHONE
 
     def session_key_is_valid(
-        self, appid: str, openid: str, session_key: str, remaining: Callable[[], float]
+        self, appid: str, openid: str, session_key: str, deadline: Deadline
     ) -> bool:
-        self.asked.append((appid, openid, session_key, remaining()))
+        self.asked.append((appid, openid, session_key, round(deadline.remaining(), 1)))
         return session_key == KEY
 
 
