@@ -117,9 +117,7 @@ class Secrets:
 
     def _read_again(self, name: str, refused: _T, parse: Parse[_T]) -> list[_T]:
         current = parse(self._fetch(name, "AWSCURRENT"))
-        if current != refused:
-            return [current]
-        previous = self._usable(name, "AWSPREVIOUS", parse)
+        previous = self._usable(name, "AWSPREVIOUS", parse) if current == refused else None
         return [current] if previous is None else [current, previous]
 
     def _cached(self, name: str, read: Callable[[], _T]) -> _T:
