@@ -97,11 +97,6 @@ class Services:
         return WeChat(client, self.settings.appids, secrets, tokens)
 
     @cached_property
-    def _wechat_connections(self) -> Connections:
-        # WeChat's address is the operator's word: the simulator's is loopback.
-        return Connections(allow_private=True, connect_timeout=WECHAT_CONNECT, wall=self.clock)
-
-    @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream

@@ -80,7 +80,7 @@ class House:
     def __post_init__(self) -> None:
         self.vault = SecretsManager(self.clock)
         self.vault.put("wxgate/signing", {"kid": "k1", "private_key": PEM})
-        secrets = Secrets(lambda: self.vault, self.clock, Alerts())
+        secrets = Secrets(self.vault, self.clock, Alerts())
         self.assertions = Assertions(secrets, "wxgate/signing", URL, self.clock)
         self.upstream: Upstream = upstream(
             self.wire, URL, PUBLIC_PATHS="products/*,news", TRUSTED_HOPS="1"
@@ -204,7 +204,8 @@ def test_a_visitor_of_a_public_path_has_no_identity(headers: Pairs, target: str)
     house = House()
     answer = house.send(target=target, headers=headers)
     assert not [name for name in house.sent() if name.upper().startswith("X-WX")]
-    assert house.sessions.reads == house.vault.calls == []
+    assert house.sessions.reads == []
+    assert house.vault.calls == []
     assert "X-Wxgate-Token" not in answer.headers
 
 
