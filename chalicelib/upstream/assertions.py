@@ -100,10 +100,9 @@ class Assertions:
         self._audience = audience
         self._clock = clock
 
-    def warm(self, deadline: Deadline) -> None:
-        """Read the keys ahead of the first request, unless the deadline has passed."""
-        if deadline.remaining() > 0:
-            self._keys()
+    def warm(self, _deadline: Deadline) -> None:
+        """Fetch the keys and sign once ahead: the first signature loads cryptography's backend."""
+        self.sign({}, DATA_LIFE)
 
     def ensure_key(self) -> None:
         """Make sure of the signing key, before what cannot be had twice is spent."""
