@@ -91,7 +91,7 @@ def get_key_set() -> Answer:
     return proxy.key_set(assertions=services.assertions)
 
 
-# --- the Lambda functions; resources.json points each path at its own ----------------------------
+# --- the Lambda functions; infrastructure/template.py points each path at its own -----------
 
 
 @app.lambda_function(name="login")

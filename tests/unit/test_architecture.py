@@ -118,7 +118,7 @@ DESK = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"chalicelib"
 
 
 def test_nothing_that_ships_knows_the_desk_or_the_tests() -> None:
-    assert {"simulator", "tests", "benchmarks", "fuzz", "deployment"} <= DESK
+    assert {"simulator", "tests", "benchmarks", "infrastructure"} <= DESK
     for path, tree in SHIPPED:
         tops = {name.partition(".")[0] for name in imported(tree)}
         assert not tops & {*DESK, "pytest", "moto"}, path

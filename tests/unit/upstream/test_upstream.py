@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.errors import (
@@ -366,6 +366,8 @@ def folded(name: str) -> str:
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8), st.sampled_from([ANN, BOB, None]))
+@example([("X-WX-OPENID", "o-ben"), ("x_wx_openid", "o-ben"), ("X-Wx-Openid\t", "o-ben")], ANN)
+@example([("Connection", "x-wx-openid"), ("Cookie", "a=1")], ANN)
 def test_the_identity_upstream_is_the_sessions_for_any_headers(
     headers: Pairs, identity: Identity | None
 ) -> None:
