@@ -37,9 +37,9 @@ IDLE = 10.0
 STORE_ATTEMPT = 1.0
 STORE_ATTEMPTS = 3
 
-SECRETS_ATTEMPT = 0.5
+SECRETS_ATTEMPT = 0.8
 SECRETS_ATTEMPTS = 2
-"""The SDK waits up to 1 s before the second attempt: two seconds in all."""
+"""Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""
