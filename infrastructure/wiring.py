@@ -6,7 +6,7 @@ from infrastructure.parts import Template, TemplateError
 
 ROUTES = {
     "Login": ["/login", "/logout"],
-    "Decrypt": ["/decrypt", "/phone", "/session"],
+    "Decrypt": ["/decrypt", "/phone", "/session", "/sign"],
     "Proxy": ["/api/{proxy+}", "/health", "/.well-known/jwks.json"],
 }
 """The paths that each Lambda function serves; app.py has the same routes, by method."""

@@ -24,9 +24,9 @@ import requests
 from infrastructure.rehearsal import Surroundings
 from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
+from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
 from tests.conftest import Phone
-from simulator.dynamodb_local import free_port
 
 MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
 
