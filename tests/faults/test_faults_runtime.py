@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure.parts import parts
 from simulator.gateway import Context, event_of
 from tests.attacks.aws_front import Fault as AwsFault
 from tests.attacks.aws_front import Forward, Operation
@@ -432,10 +433,9 @@ def test_an_odd_event_is_refused_without_a_trace(world: World, fault: Fault, sha
 
 @covers("RUN-21")
 def test_the_functions_have_their_instances_to_themselves(fault: Fault) -> None:
-    template = json.loads((alone.ROOT / "resources.json").read_text())
     reserved = [
         resource["Properties"]["ReservedConcurrentExecutions"]
-        for resource in template["Resources"].values()
+        for resource in parts()["Resources"].values()
         if "ReservedConcurrentExecutions" in resource.get("Properties", {})
     ]
     parameters = {value["Fn::If"][1]["Ref"] for value in reserved}

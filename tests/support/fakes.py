@@ -43,21 +43,20 @@ def client_error(code: str) -> ClientError:
 
 
 class SecretsManager:
-    """Secrets Manager in memory, in place of botocore's client.
+    """Secrets Manager in memory, in place of boto3's client.
 
-    `put` rotates: the new version is AWSCURRENT, the one before it AWSPREVIOUS. While `failure`
-    is set, every call raises it; `previous_failure` those for AWSPREVIOUS. `calls` lists (name,
-    stage).
+    `put` and `promote` move the labels as the service does. While `failure` is set, every call
+    raises it; those for one stage raise what `failing` says. `calls` lists (name, stage).
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._versions: dict[str, list[dict[str, object]]] = {}
+        self._stages: dict[str, dict[str, dict[str, object]]] = {}
         self.failure: Exception | None = None
-        self.previous_failure: Exception | None = None
+        self.failing: dict[str, Exception] = {}
         self.calls: list[tuple[str, str]] = []
 
-    def put(self, name: str, value: object) -> None:
+    def put(self, name: str, value: object, stage: str = "AWSCURRENT") -> None:
         """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
         made = datetime.fromtimestamp(self._clock(), UTC)
         version: dict[str, object] = {"CreatedDate": made}
@@ -65,20 +64,27 @@ class SecretsManager:
             version["SecretBinary"] = value
         else:
             version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
-        self._versions.setdefault(name, []).append(version)
+        self._stages.setdefault(name, {})["AWSPENDING"] = version
+        if stage == "AWSCURRENT":
+            self.promote(name)
+
+    def promote(self, name: str) -> None:
+        """Make the pending version AWSCURRENT, and the current one AWSPREVIOUS."""
+        stages = self._stages[name]
+        if "AWSCURRENT" in stages:
+            stages["AWSPREVIOUS"] = stages["AWSCURRENT"]
+        stages["AWSCURRENT"] = stages.pop("AWSPENDING")
 
     def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:
         """Give one version as the service does."""
         self.calls.append((SecretId, VersionStage))
-        if self.failure is not None:
-            raise self.failure
-        if self.previous_failure is not None and VersionStage == "AWSPREVIOUS":
-            raise self.previous_failure
-        age = {"AWSCURRENT": 1, "AWSPREVIOUS": 2}[VersionStage]
-        versions = self._versions.get(SecretId, [])
-        if len(versions) < age:
+        failure = self.failure or self.failing.get(VersionStage)
+        if failure is not None:
+            raise failure
+        version = self._stages.get(SecretId, {}).get(VersionStage)
+        if version is None:
             raise client_error("ResourceNotFoundException")
-        return versions[-age]
+        return version
 
     def count(self, stage: str = "AWSCURRENT") -> int:
         """How many calls asked for a stage."""

@@ -78,7 +78,7 @@ class House:
     def __post_init__(self) -> None:
         self.vault = SecretsManager(self.clock)
         self.vault.put("wxgate/signing", {"kid": "k1", "private_key": PEM})
-        secrets = Secrets(lambda: self.vault, self.clock, Alerts())
+        secrets = Secrets(self.vault, self.clock, Alerts())
         self.assertions = Assertions(secrets, "wxgate/signing", URL, self.clock)
         self.upstream: Upstream = upstream(
             self.wire, URL, PUBLIC_PATHS="products/*,news", TRUSTED_HOPS="1"

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -68,7 +69,7 @@ def forward(
     return wire, upstream(wire, **variables).forward(outgoing, deadline, max_bytes=1000)
 
 
-def sent(outgoing: Outgoing, **variables: str) -> Pairs:
+def sent(outgoing: Outgoing, **variables: Any) -> Pairs:
     """The headers that go upstream."""
     wire = Wire()
     upstream(wire, **variables).forward(outgoing, Deadline.after(25), max_bytes=1000)
