@@ -16,12 +16,7 @@ from chalicelib.network.sockets import DeadlineSocket
 
 Headers = list[tuple[str, str]]
 
-READ_SIZE = 65_536
-
 _LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
-_BODILESS = (204, 304)
-"""Statuses whose answer ends with its head, whatever that says (RFC 9112, 6.3)."""
-
 _ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -35,7 +30,7 @@ class Reply:
 
 
 class Connection(HTTPConnection):
-    """A connected socket, with or without TLS, for one exchange after the other.
+    """A connected socket for one exchange after the other.
 
     `reusable` tells whether there may be another exchange; `reused`, whether it was idle before.
     """
@@ -57,11 +52,7 @@ class Connection(HTTPConnection):
         deadline: Deadline,
         max_bytes: int,
     ) -> Reply:
-        """Send exactly these bytes, and receive one answer.
-
-        Raises:
-            TimedOut, NoAnswer, Stale, Broken, TooLarge: it was sent, or a part of it.
-        """
+        """Send exactly these bytes, and receive one answer; raises as Connections.exchange does."""
         self.stream.deadline = deadline
         self.reusable = sent = False
         fields = HTTPHeaderDict(headers)
@@ -83,8 +74,7 @@ class Connection(HTTPConnection):
             failure = errors.Broken if self.stream.received else nothing
         except (OSError, HTTPException, HTTPError, ValueError):
             failure = errors.Broken
-        # Raised out here, without a context: the libraries' errors quote what came.
-        raise failure
+        raise failure  # without a context: the libraries' errors quote what came
 
     def _is_at_rest(self, response: HTTPResponse) -> bool:
         """Tell whether the answer is over, the connection is not, and no byte is left over."""
@@ -103,9 +93,7 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
     """Read the body, if it is clear where it ends (RFC 9112, 6.3)."""
     lengths = set(response.headers.getlist("content-length"))
     codings = [each.lower() for each in response.headers.getlist("transfer-encoding")]
-    if not 200 <= response.status <= 599:
-        raise errors.Broken
-    if response.status in _BODILESS:
+    if response.status in (204, 304):  # these end with their head, whatever that says
         if codings:
             return b""  # http.client would look for a body, so the connection is given up
     elif (
@@ -116,9 +104,9 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
         raise errors.Broken
     if (response.length_remaining or 0) > max_bytes:
         raise errors.TooLarge
-    content = bytearray()
-    while chunk := response.read(min(READ_SIZE, max_bytes + 1 - len(content)), False):
+    content = b""
+    while chunk := response.read(max_bytes + 1 - len(content), decode_content=False):
         content += chunk
         if len(content) > max_bytes:
             raise errors.TooLarge
-    return bytes(content)
+    return content
