@@ -14,7 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from urllib3.util.connection import create_connection
@@ -22,7 +23,7 @@ from urllib3.util.connection import create_connection
 from chalicelib.deadlines import IDLE, Deadline
 from chalicelib.network import exchange_errors as errors
 from chalicelib.network.addresses import Origin, permitted
-from chalicelib.network.exchange import Connection, Headers, Reply
+from chalicelib.network.exchange import Connection, Pairs, Reply
 from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
 __all__ = ["Connections", "Origin", "Reply"]
@@ -30,33 +31,23 @@ __all__ = ["Connections", "Origin", "Reply"]
 MAX_IDLE = 32
 
 Idle = defaultdict[Origin, deque[tuple[float, Connection]]]
-"""Connections from the oldest to the newest, with the time since when each is idle."""
-
-LookUp = Callable[[str, int], list[Any]]
-"""Takes a host and a port, gives entries as socket.getaddrinfo does."""
-
-ADDRESSES: LookUp = partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
+"""Connections from the oldest to the newest, each with the time since when it is idle."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Connections:
     """Sends requests, and keeps the connections; none is used by two threads at once.
 
     `allow_private` permits private and loopback addresses; `connect_timeout` is what each address
-    gets, in seconds; `wall` gives epoch seconds.
+    gets, in seconds; `wall` gives epoch seconds; `look_up` resolves as socket.getaddrinfo does.
     """
 
-    def __init__(
-        self,
-        *,
-        allow_private: bool,
-        connect_timeout: float,
-        wall: Callable[[], float] = time.time,
-        look_up: LookUp = ADDRESSES,
-    ) -> None:
-        self._allow_private = allow_private
-        self._connect_timeout = connect_timeout
-        self._wall = wall
-        self._look_up = look_up
+    allow_private: bool
+    connect_timeout: float
+    wall: Callable[[], float] = time.time
+    look_up: Callable[[str, int], list[Any]] = socket.getaddrinfo
+
+    def __post_init__(self) -> None:
         self._idle: Idle = defaultdict(deque)
         weakref.finalize(self, _close_all, self._idle)
 
@@ -65,7 +56,7 @@ class Connections:
         origin: Origin,
         method: str,
         target: str,
-        headers: Headers,
+        headers: Pairs,
         body: bytes,
         *,
         deadline: Deadline,
@@ -110,14 +101,14 @@ class Connections:
             while True:
                 since, connection = self._idle[origin].pop()
                 connection.reused = True
-                if 0 <= self._wall() - since < IDLE and connection.stream.is_silent():
+                if 0 <= self.wall() - since < IDLE and connection.stream.is_silent():
                     return connection
                 connection.close()
         return None
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
         if connection.reusable and len(self._idle[origin]) < MAX_IDLE:
-            self._idle[origin].append((self._wall(), connection))
+            self._idle[origin].append((self.wall(), connection))
         else:
             connection.close()
 
@@ -138,27 +129,28 @@ class Connections:
                     sock, server_hostname=origin.host, suppress_ragged_eofs=False
                 )
                 return Connection(stream)
-        except TimeoutError:
-            failure: type[errors.NotConnected] = errors.ConnectTimeout
-        except (socket.gaierror, UnicodeError):
-            failure = errors.Unresolved
+        except TimeoutError as error:
+            raise errors.ConnectTimeout from error
+        except (socket.gaierror, UnicodeError) as error:
+            raise errors.Unresolved from error
+        except ssl.SSLEOFError as error:
+            raise errors.Refused from error
         except (ssl.SSLError, ValueError) as error:
-            failure = errors.Refused if isinstance(error, ssl.SSLEOFError) else errors.NotTrusted
-        except OSError:
-            failure = errors.Refused
-        raise failure
+            raise errors.NotTrusted from error
+        except OSError as error:
+            raise errors.Refused from error
 
     def _connected(self, origin: Origin, deadline: Deadline) -> socket.socket:
         # getaddrinfo takes no timeout, so it runs in a thread that is not waited for if it is late.
         thread = ThreadPoolExecutor(1)
-        found = thread.submit(self._look_up, origin.host, origin.port)
+        found = thread.submit(self.look_up, origin.host, origin.port)
         thread.shutdown(wait=False)
-        addresses = [entry[4][:2] for entry in found.result(seconds_left(deadline))]
+        addresses = dict.fromkeys(entry[4][:2] for entry in found.result(seconds_left(deadline)))
         failure: Exception = errors.AddressForbidden()
         for address in addresses:
-            if permitted(address[0], allow_private=self._allow_private):
+            if permitted(address[0], allow_private=self.allow_private):
+                timeout = min(self.connect_timeout, seconds_left(deadline))
                 try:
-                    timeout = min(self._connect_timeout, seconds_left(deadline))
                     return create_connection(
                         address, timeout, socket_options=Connection.default_socket_options
                     )

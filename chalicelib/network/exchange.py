@@ -14,7 +14,7 @@ from chalicelib.deadlines import Deadline
 from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket
 
-Headers = list[tuple[str, str]]
+Pairs = list[tuple[str, str]]
 
 _LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
 _ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -25,7 +25,7 @@ class Reply:
     """What came back: status 200 to 599, headers, the body as it was sent."""
 
     status: int
-    headers: Headers
+    headers: Pairs
     body: bytes
 
 
@@ -44,13 +44,7 @@ class Connection(HTTPConnection):
         self.reused = False
 
     def exchange(
-        self,
-        method: str,
-        target: str,
-        headers: Headers,
-        body: bytes,
-        deadline: Deadline,
-        max_bytes: int,
+        self, method: str, target: str, headers: Pairs, body: bytes, deadline: Deadline, limit: int
     ) -> Reply:
         """Send exactly these bytes, and receive one answer; raises as Connections.exchange does."""
         self.stream.deadline = deadline
@@ -64,7 +58,7 @@ class Connection(HTTPConnection):
                 self.request(method, target, body or None, fields, preload_content=False)
                 sent = True
             with closing(self.getresponse()) as response:
-                content = _content(response, max_bytes)
+                content = _content(response, limit)
                 self.reusable = sent and self._is_at_rest(response)
             return Reply(response.status, list(response.headers.items()), content)
         except (TimeoutError, ReadTimeoutError):
@@ -89,7 +83,7 @@ class Connection(HTTPConnection):
         )
 
 
-def _content(response: HTTPResponse, max_bytes: int) -> bytes:
+def _content(response: HTTPResponse, limit: int) -> bytes:
     """Read the body, if it is clear where it ends (RFC 9112, 6.3)."""
     lengths = set(response.headers.getlist("content-length"))
     codings = [each.lower() for each in response.headers.getlist("transfer-encoding")]
@@ -102,11 +96,11 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
         or codings not in ([], ["chunked"])
     ):
         raise errors.Broken
-    if (response.length_remaining or 0) > max_bytes:
+    if (response.length_remaining or 0) > limit:
         raise errors.TooLarge
     content = b""
-    while chunk := response.read(max_bytes + 1 - len(content), decode_content=False):
+    while chunk := response.read(limit + 1 - len(content), decode_content=False):
         content += chunk
-        if len(content) > max_bytes:
+        if len(content) > limit:
             raise errors.TooLarge
     return content
