@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.errors import InvalidToken
 from chalicelib.sessions.tokens import Token
-from tests.attacks import aws_front, loopback, watch
-from tests.attacks.aws_front import refusing
+from tests.attacks import watch
 from tests.attacks.oracle import PHONE, message
-from tests.attacks.wechat import ACCESS_TOKEN, APPSECRET, refusal, said, session_of
 from tests.attacks.world import Exchange, World
+from tests.support import aws_proxy
+from tests.support.aws_proxy import refusing
+from tests.support.loopback import resets, says
+from tests.support.wechat import ACCESS_TOKEN, APPSECRET, refusal, said, session_of
 
 CODE = "canary-code-4hVq8"
 GOOD = session_of("C")
@@ -51,14 +52,11 @@ def exchanges(world: World) -> Iterator[list[Exchange]]:
     for body in ({**GOOD, "openid": ""}, refusal(40029), refusal(40013), b'{"session_key":"'):
         with world.wechat.scripted(said(body)):
             found.append(door.send("POST", "/login", json_body={"code": CODE}))
-    for script in (
-        loopback.reset,
-        loopback.sending(b"HTTP/1.1 200 OK\r\n\r\n" + APPSECRET.encode()),
-    ):
+    for script in (resets(), says(b"HTTP/1.1 200 OK\r\n\r\n" + APPSECRET.encode())):
         with world.wechat.scripted(script):
             found.append(door.send("POST", "/login", json_body={"code": CODE}))
     for operation in ("PutItem", "GetItem", "BatchGetItem"):
-        for fault in (refusing("AccessDeniedException"), refusing("Oddity"), aws_front.dead):
+        for fault in (refusing("AccessDeniedException"), refusing("Unheard-of"), aws_proxy.dead):
             with world.aws.failing(operation, fault):
                 found.append(door.send("POST", "/login", json_body={"code": CODE}))
                 found.append(door.send("GET", "/api/orders", token=token))
@@ -112,10 +110,10 @@ def test_a_dump_of_the_table_yields_no_token_and_no_key(
 ) -> None:
     assert exchanges
     world.door.login(CODE)
-    world.hold_sessions()
-    held = Counter(attribute for item in world.items() for attribute in item)
-    assert held["sealed_key"] >= 2
-    assert held["previous_key"] >= 1
+    world.fill_table()
+    stored = Counter(attribute for item in world.items() for attribute in item)
+    assert stored["sealed_key"] >= 2
+    assert stored["previous_key"] >= 1
     assert watch.leaks(world.dump(), {**world.unstored, **BROUGHT}) == []
 
 
@@ -131,7 +129,7 @@ def test_a_dump_with_one_token_yields_that_tokens_key_alone(
     }
     mine, theirs = Token.parse(own), Token.parse(other)
     assert mine.unseal(sealed[mine.item], "current") == GOOD["session_key"]
-    with pytest.raises(InvalidToken):
+    with pytest.raises(Exception, match="not valid"):
         mine.unseal(sealed[theirs.item], "current")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.attacks.loopback import THREAD
+from tests.support.loopback import THREAD
 
 Address = tuple[str, int]
 
@@ -95,7 +95,7 @@ def watching() -> Iterator[Seen]:
         seen.foreign += errors.getvalue().splitlines()
 
 
-def telling(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+def exceptions_to(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """Chalice middleware that notes each exception of a view, its causes with it."""
 
     def middleware(event: Any, get_response: Callable[[Any], Any]) -> Any:

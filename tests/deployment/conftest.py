@@ -10,6 +10,12 @@ import pytest
 from deployment import package, rehearsal, template, wheels
 from deployment.template import Template
 from simulator.runtime_api import install_client
+from tests.support import load_fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "front_door")
 
 
 @pytest.fixture(scope="session")

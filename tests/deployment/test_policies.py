@@ -14,7 +14,7 @@ from chalicelib.handlers import decrypt, login, proxy
 from deployment.template import Template, functions, strings
 from simulator import desk
 from simulator.serving import serve_wsgi
-from tests.conftest import FrontDoor
+from tests.support.front_door import FrontDoor
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
 

@@ -12,8 +12,8 @@ import pytest
 from deployment import rehearsal, template
 from deployment.rehearsal import Rehearsal, Surroundings
 from simulator.runtime_api import Function
-from tests.conftest import Phone
 from tests.deployment.conftest import Package
+from tests.support.front_door import Phone
 
 
 @pytest.fixture(scope="module")

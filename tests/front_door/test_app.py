@@ -13,8 +13,8 @@ from chalicelib import __version__
 from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.wechat import WeChat, appsecret_of, openid_of, serve, unionid_of
-from tests.conftest import APPID, Answer, FrontDoor
-from tests.support.misbehaving import Misbehaving, answers, closed_port, is_silent, says
+from tests.support.front_door import APPID, Answer, FrontDoor
+from tests.support.loopback import Loopback, answers, closed_port, is_silent, says
 
 OTHER_APPID = "wx0000000000000001"
 
@@ -485,7 +485,7 @@ def test_an_upstream_that_is_down_is_unreachable(reloaded: Callable[..., FrontDo
 def test_a_fault_of_the_upstreams_has_its_code(
     reloaded: Callable[..., FrontDoor], act: Any, status: int, code: str
 ) -> None:
-    with Misbehaving(act) as upstream:
+    with Loopback(act) as upstream:
         door = reloaded(UPSTREAM_URL=upstream.url, UPSTREAM_TIMEOUT="0.5", PUBLIC_PATHS="*")
         assert code_for(door.send("GET", "/api/me")) == (status, code)
 
@@ -494,7 +494,7 @@ def test_the_upstreams_own_refusal_is_not_taken_for_the_gates(
     reloaded: Callable[..., FrontDoor],
 ) -> None:
     refusal = answers(b"no", status="401 No", headers="X-Wxgate-Error: InvalidToken\r\n")
-    with Misbehaving(refusal) as upstream:
+    with Loopback(refusal) as upstream:
         door = reloaded(UPSTREAM_URL=upstream.url, PUBLIC_PATHS="*")
         assert code_for(door.send("GET", "/api/me")) == (401, None)
 

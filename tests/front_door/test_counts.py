@@ -8,7 +8,7 @@ import pytest
 from pynamodb.signals import pre_dynamodb_send
 
 from chalicelib.sessions.tokens import Token, user_reference
-from tests.conftest import APPID, FrontDoor
+from tests.support.front_door import APPID, FrontDoor
 
 
 class Counter:

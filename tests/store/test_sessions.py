@@ -18,8 +18,9 @@ from chalicelib.sessions import sessions
 from chalicelib.sessions.sessions import Failures, Item, Session, Sessions
 from chalicelib.sessions.tokens import MAX_TTL, Token, user_reference
 from simulator import aws
-from tests.conftest import FrontDoor, new_table
+from tests.support.engines import new_table
 from tests.support.fakes import NOW, Clock
+from tests.support.front_door import FrontDoor
 from tests.support.store import APPID, KEY, KEY2, KEY3, OTHER_APPID, TTL, Store, bound, store_on
 
 UNIONID = "o-union_1"

@@ -9,7 +9,6 @@ from contextlib import redirect_stdout
 import pytest
 
 from chalicelib import logs
-from tests.conftest import FrontDoor
 
 TALKATIVE = ["boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3"]
 SECRET = "appsecret-canary"
@@ -229,17 +228,3 @@ def test_a_library_says_nothing_below_critical(
         logger.error(SECRET)
     assert ear.heard == []
     assert line(capsys)["event"] == "ours"
-
-
-def test_a_whole_login_at_debug_tells_no_secret(
-    front_door: FrontDoor, ear: Ear, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = front_door.phone().code()
-    front_door.module.app.log.setLevel("DEBUG")
-    token = front_door.send("POST", "/login", json_body={"code": code}).json["token"]
-    assert front_door.send("GET", "/session", token=token).json == {"valid": True}
-    assert not [r for r in ear.heard if r.name.partition(".")[0] in TALKATIVE]
-    output = capsys.readouterr().out
-    assert [found["status"] for found in lines(output)] == [200, 200]
-    assert code not in output
-    assert token[4:] not in output

@@ -24,7 +24,9 @@ from chalicelib.settings import NEEDS
 from simulator import aws, desk
 from simulator.gateway import event_of
 from tests.support.fakes import Clock
-from tests.support.misbehaving import HOST, Misbehaving, answers
+from tests.support.loopback import HOST, Loopback, answers
+
+pytest_plugins = ["tests.support.engines"]
 
 APPID = "wx4f4bc4dec97d474b"
 GOOD = {
@@ -198,7 +200,7 @@ MISSHAPEN = [
 def test_an_answer_of_another_shape_is_a_passing_fault(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Misbehaving(*MISSHAPEN) as server:
+    with Loopback(*MISSHAPEN) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         services = Services(GOOD, clock)
         for _ in MISSHAPEN[1:]:  # the first is asked twice
@@ -241,7 +243,7 @@ def test_a_stale_secret_rings_the_alarm(
         answers(b'{"SecretString":"{}"}', headers=CLOSE),
         answers(status="500 Oops", headers=CLOSE),
     )
-    with Misbehaving(*script) as server:
+    with Loopback(*script) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         services = Services(GOOD, clock)
         with closing(services._secrets_client):

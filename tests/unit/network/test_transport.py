@@ -33,11 +33,11 @@ from chalicelib.network.connections import (
     within,
 )
 from tests.support.fakes import told_by
-from tests.support.misbehaving import (
+from tests.support.loopback import (
     HOST,
     SMALL,
     Act,
-    Misbehaving,
+    Loopback,
     Peer,
     answers,
     chunked,
@@ -76,8 +76,8 @@ def ask(
 
 
 def reply_to(act: Act, method: str = "GET", *, cap: int = 1000) -> Reply:
-    with Misbehaving(act) as server:
-        return ask(server.origin, method, cap=cap)
+    with Loopback(act) as server:
+        return ask(Origin.of(server.url), method, cap=cap)
 
 
 @contextmanager
@@ -102,9 +102,9 @@ def names(*entries: tuple[Any, ...], private: bool = True) -> Transport:
 
 def test_the_given_bytes_go_out_and_nothing_else() -> None:
     body = bytes(range(256))
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         ask(
-            server.origin,
+            Origin.of(server.url),
             "POST",
             "/base/%E4%B8%8A/%2e?a=%2F&a=1",
             headers=[("x-a", "1"), ("X-A", "2"), ("Content-Type", "a/b")],
@@ -121,30 +121,30 @@ def test_the_given_bytes_go_out_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_what_needs_no_body_has_no_length(method: str) -> None:
-    with Misbehaving(answers()) as server:
-        ask(server.origin, method)
+    with Loopback(answers()) as server:
+        ask(Origin.of(server.url), method)
     assert b"ength" not in server.received[0]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_an_empty_body_has_the_length_nought(method: str) -> None:
-    with Misbehaving(answers()) as server:
-        ask(server.origin, method)
+    with Loopback(answers()) as server:
+        ask(Origin.of(server.url), method)
     assert server.received[0].count(b"Content-Length: 0\r\n") == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_a_body_that_is_not_expected_has_its_length_once(method: str) -> None:
-    with Misbehaving(answers()) as server:
-        ask(server.origin, method, body=b"12345")
+    with Loopback(answers()) as server:
+        ask(Origin.of(server.url), method, body=b"12345")
     assert server.received[0].count(b"Content-Length: 5\r\n") == 1
     assert server.received[0].endswith(b"\r\n\r\n12345")
 
 
 def test_a_request_in_a_body_is_a_body() -> None:
     smuggled = b"0\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n"
-    with Misbehaving(answers()) as server:
-        ask(server.origin, "POST", body=smuggled)
+    with Loopback(answers()) as server:
+        ask(Origin.of(server.url), "POST", body=smuggled)
     assert server.connections == 1
     assert f"Content-Length: {len(smuggled)}\r\n".encode() in server.received[0]
     assert server.received[0].endswith(b"\r\n\r\n" + smuggled)
@@ -152,8 +152,8 @@ def test_a_request_in_a_body_is_a_body() -> None:
 
 def test_a_body_of_megabytes_arrives_whole() -> None:
     body = bytes(range(256)) * 20_000
-    with Misbehaving(answers()) as server:
-        ask(server.origin, "PUT", body=body)
+    with Loopback(answers()) as server:
+        ask(Origin.of(server.url), "PUT", body=body)
     assert server.received[0].partition(b"\r\n\r\n")[2] == body
 
 
@@ -187,36 +187,36 @@ def test_an_origin_is_read_from_a_url(url: str, origin: Origin) -> None:
 
 
 def test_the_host_header_is_the_origins_whatever_its_address() -> None:
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         ask(Origin("http", "api.test", 80), transport=names(at(server.port)))
     assert b"\r\nHost: api.test\r\n" in server.received[0]
 
 
 def test_an_ipv6_host_stands_in_brackets_on_the_wire() -> None:
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         ask(Origin("http", "2001:db8::a", 80), transport=names(at(server.port)))
     assert b"\r\nHost: [2001:db8::a]\r\n" in server.received[0]
 
 
 @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\x00", "/上"])
 def test_a_target_that_would_break_the_request_line_is_not_sent(target: str) -> None:
-    with Misbehaving(answers()) as server, pytest.raises(Broken):
-        ask(server.origin, target=target)
+    with Loopback(answers()) as server, pytest.raises(Broken):
+        ask(Origin.of(server.url), target=target)
     assert server.received == []
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "上"])
 def test_a_header_that_would_break_the_head_is_not_sent(value: str) -> None:
-    with Misbehaving(answers()) as server, pytest.raises(Broken):
-        ask(server.origin, headers=[("X-A", value)])
+    with Loopback(answers()) as server, pytest.raises(Broken):
+        ask(Origin.of(server.url), headers=[("X-A", value)])
     assert server.received == []
 
 
 def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Misbehaving(answers()) as server, Misbehaving(answers()) as proxy:
+    with Loopback(answers()) as server, Loopback(answers()) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        ask(server.origin)
+        ask(Origin.of(server.url))
     assert (server.connections, proxy.connections) == (1, 0)
 
 
@@ -244,17 +244,17 @@ def test_a_packed_body_stays_packed() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    with Misbehaving(answers()) as elsewhere:
+    with Loopback(answers()) as elsewhere:
         act = answers(status="302 Found", headers=f"Location: {elsewhere.url}/\r\n")
-        with Misbehaving(act) as server:
-            assert ask(server.origin).status == 302
+        with Loopback(act) as server:
+            assert ask(Origin.of(server.url)).status == 302
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
 def test_each_exchange_has_its_own_connection_and_no_cookie() -> None:
-    with Misbehaving(answers(headers="Set-Cookie: a=b\r\n")) as server:
-        ask(server.origin)
-        ask(server.origin)
+    with Loopback(answers(headers="Set-Cookie: a=b\r\n")) as server:
+        ask(Origin.of(server.url))
+        ask(Origin.of(server.url))
     assert server.connections == 2
     assert server.received[0] == server.received[1]
 
@@ -302,9 +302,10 @@ def test_an_answer_that_comes_before_the_body_was_read_is_the_answer() -> None:
         peer.sock.recv(10)
         peer.send(whole(status="413 Too Large"))
         peer.wait(0.05)
+        peer.sock.close()
 
-    with Misbehaving(refuses, buffer=SMALL) as server:
-        assert ask(server.origin, "POST", body=bytes(20_000_000)).status == 413
+    with Loopback(refuses, buffer=SMALL) as server:
+        assert ask(Origin.of(server.url), "POST", body=bytes(20_000_000)).status == 413
 
 
 @pytest.mark.parametrize("status", [200, 599])
@@ -388,8 +389,8 @@ BROKEN = {
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
 def test_what_is_no_http_is_broken(answer: bytes) -> None:
-    with Misbehaving(says(answer)) as server, pytest.raises(Broken):
-        ask(server.origin, cap=200_000)
+    with Loopback(says(answer)) as server, pytest.raises(Broken):
+        ask(Origin.of(server.url), cap=200_000)
     assert server.connections == 1
 
 
@@ -409,14 +410,14 @@ def test_a_reset_in_a_body_without_length_is_broken() -> None:
     ids=["ends", "resets", "hangs up", "resets at once", "103 and no more"],
 )
 def test_a_connection_that_ends_before_the_answer_is_no_answer(act: Act) -> None:
-    with Misbehaving(act) as server, pytest.raises(NoAnswer):
-        ask(server.origin, "POST", body=b"once")
+    with Loopback(act) as server, pytest.raises(NoAnswer):
+        ask(Origin.of(server.url), "POST", body=b"once")
     assert server.connections == 1
 
 
 def test_a_peer_that_leaves_while_it_is_sent_a_body_gives_no_answer() -> None:
-    with Misbehaving(resets_at_once) as server, pytest.raises(NoAnswer):
-        ask(server.origin, "POST", body=bytes(20_000_000))
+    with Loopback(resets_at_once) as server, pytest.raises(NoAnswer):
+        ask(Origin.of(server.url), "POST", body=bytes(20_000_000))
     assert server.connections == 1
 
 
@@ -486,9 +487,9 @@ SLOW: dict[str, Act] = {
 
 @pytest.mark.parametrize("act", SLOW.values(), ids=SLOW.keys())
 def test_the_deadline_is_for_the_whole_exchange(act: Act) -> None:
-    with Misbehaving(act) as server:
+    with Loopback(act) as server:
         with over_within(SHORT + 1), pytest.raises(TimedOut):
-            ask(server.origin, seconds=SHORT)
+            ask(Origin.of(server.url), seconds=SHORT)
         assert server.connections == 1
 
 
@@ -505,11 +506,11 @@ def test_a_peer_that_reads_slowly_does_not_outlast_the_deadline(
     transport, body = Transport(allow_private=True), bytes(8_000_000)
     act, tls = reads_slowly(SMALL * 4, 0.01), context if encrypted else None
     with (
-        Misbehaving(act, tls=tls, buffer=SMALL) as server,
+        Loopback(act, tls=tls, buffer=SMALL) as server,
         over_within(SHORT + 1.5),
         pytest.raises(TimedOut),
     ):
-        ask(server.origin, "POST", body=body, seconds=SHORT, transport=transport)
+        ask(Origin.of(server.url), "POST", body=body, seconds=SHORT, transport=transport)
 
 
 def test_a_connection_that_is_not_accepted_ends_at_the_deadline() -> None:
@@ -535,16 +536,16 @@ def ticking(*times: float) -> Callable[[], float]:
 
 
 def test_without_time_nobody_is_contacted() -> None:
-    with Misbehaving(answers()) as server, pytest.raises(ConnectTimeout):
-        ask(server.origin, transport=Transport(allow_private=True, monotonic=ticking(0, 9)))
+    with Loopback(answers()) as server, pytest.raises(ConnectTimeout):
+        ask(Origin.of(server.url), transport=Transport(allow_private=True, monotonic=ticking(0, 9)))
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("late", [GENEROUS, 9])
 def test_time_that_is_over_once_the_connection_stands_sends_nothing(late: float) -> None:
     transport = Transport(allow_private=True, monotonic=ticking(0, 1, 1, late))
-    with Misbehaving(answers()) as server, pytest.raises(TimedOut):
-        ask(server.origin, transport=transport)
+    with Loopback(answers()) as server, pytest.raises(TimedOut):
+        ask(Origin.of(server.url), transport=transport)
     assert server.received == []
 
 
@@ -632,7 +633,7 @@ def test_a_public_address_is_permitted(address: str) -> None:
 
 @pytest.mark.parametrize("host", [HOST, "localhost", "2130706433", "0x7f.1", "127.1"])
 def test_a_private_host_gets_no_connection_in_any_spelling(host: str) -> None:
-    with Misbehaving(answers()) as server, pytest.raises(AddressForbidden):
+    with Loopback(answers()) as server, pytest.raises(AddressForbidden):
         ask(Origin("http", host, server.port), transport=Transport(allow_private=False))
     assert server.connections == 0
 
@@ -650,7 +651,7 @@ def test_the_address_that_was_checked_is_the_one_contacted() -> None:
         looked_up.append((host, port))
         return [at(80, "169.254.169.254"), at(server.port)]
 
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         ask(
             Origin("http", "api.test", 80),
             transport=Transport(allow_private=True, look_up=look_up),
@@ -661,12 +662,12 @@ def test_the_address_that_was_checked_is_the_one_contacted() -> None:
 
 @pytest.mark.parametrize("bad", [at(closed_port()), at(1, family=9999)], ids=["closed", "family"])
 def test_the_next_address_is_tried_where_one_does_not_answer(bad: tuple[Any, ...]) -> None:
-    with Misbehaving(answers()) as server:
-        assert ask(server.origin, transport=names(bad, at(server.port))).status == 200
+    with Loopback(answers()) as server:
+        assert ask(Origin.of(server.url), transport=names(bad, at(server.port))).status == 200
 
 
 def test_a_name_of_this_machine_is_looked_up() -> None:
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         assert ask(Origin("http", "localhost", server.port)).status == 200
 
 
@@ -705,9 +706,9 @@ def trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Transport:
 def test_a_trusted_peer_is_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, certificate = self_signed(tmp_path)
     transport = trusting(certificate, monkeypatch)
-    with Misbehaving(answers(b"ok"), tls=context) as server:
-        assert ask(server.origin, "POST", body=b"hi", transport=transport).body == b"ok"
-        assert ask(server.origin, transport=transport).body == b"ok"
+    with Loopback(answers(b"ok"), tls=context) as server:
+        assert ask(Origin.of(server.url), "POST", body=b"hi", transport=transport).body == b"ok"
+        assert ask(Origin.of(server.url), transport=transport).body == b"ok"
     assert server.received[0].endswith(b"\r\n\r\nhi")
 
 
@@ -723,13 +724,13 @@ def test_an_answer_that_tls_does_not_end_is_not_whole(
 ) -> None:
     context, certificate = self_signed(tmp_path)
     transport = trusting(certificate, monkeypatch)
-    with Misbehaving(says(answer), tls=context) as server, pytest.raises(failure):
-        ask(server.origin, transport=transport)
+    with Loopback(says(answer), tls=context) as server, pytest.raises(failure):
+        ask(Origin.of(server.url), transport=transport)
 
 
 def test_a_self_signed_peer_gets_no_byte(tmp_path: Path) -> None:
-    with Misbehaving(answers(), tls=self_signed(tmp_path)[0]) as server, pytest.raises(NotTrusted):
-        ask(server.origin, target="/?secret=canary", headers=[("X-WX-OPENID", "canary")])
+    with Loopback(answers(), tls=self_signed(tmp_path)[0]) as server, pytest.raises(NotTrusted):
+        ask(Origin.of(server.url), target="/?secret=canary", headers=[("X-WX-OPENID", "canary")])
     assert server.received == []
 
 
@@ -739,8 +740,8 @@ def test_a_wrong_certificate_gets_no_byte(
 ) -> None:
     context, certificate = self_signed(tmp_path, name, days=days)
     transport = trusting(certificate, monkeypatch)
-    with Misbehaving(answers(), tls=context) as server, pytest.raises(NotTrusted):
-        ask(server.origin, transport=transport)
+    with Loopback(answers(), tls=context) as server, pytest.raises(NotTrusted):
+        ask(Origin.of(server.url), transport=transport)
     assert server.received == []
 
 
@@ -749,20 +750,20 @@ def test_a_peer_that_speaks_no_tls_is_not_trusted() -> None:
         peer.send(whole(b"plain"))
         peer.read_to_the_end()
 
-    with Misbehaving(plain) as server, pytest.raises(NotTrusted):
+    with Loopback(plain) as server, pytest.raises(NotTrusted):
         ask(Origin("https", HOST, server.port))
     assert b"GET" not in server.received[0]
 
 
 @pytest.mark.parametrize("act", [hangs_up, resets_at_once])
 def test_a_peer_that_leaves_in_the_handshake_refuses(act: Act) -> None:
-    with Misbehaving(act) as server, pytest.raises(Refused):
+    with Loopback(act) as server, pytest.raises(Refused):
         ask(Origin("https", HOST, server.port))
 
 
 def test_a_handshake_ends_at_the_deadline() -> None:
     with (
-        Misbehaving(is_silent) as server,
+        Loopback(is_silent) as server,
         over_within(SHORT + 1),
         pytest.raises(ConnectTimeout),
     ):
@@ -771,7 +772,7 @@ def test_a_handshake_ends_at_the_deadline() -> None:
 
 def test_a_handshake_is_not_begun_without_time() -> None:
     transport = Transport(allow_private=True, monotonic=ticking(0, 1, 1, 9))
-    with Misbehaving(is_silent) as server, pytest.raises(ConnectTimeout):
+    with Loopback(is_silent) as server, pytest.raises(ConnectTimeout):
         ask(Origin("https", HOST, server.port), transport=transport)
     assert (server.connections, server.received) == (1, [])
 
@@ -782,8 +783,8 @@ def test_tls_before_1_2_is_not_spoken(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.warns(DeprecationWarning, match="deprecated"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     transport = trusting(certificate, monkeypatch)
-    with Misbehaving(answers(), tls=context) as server, pytest.raises(NotTrusted):
-        ask(server.origin, transport=transport)
+    with Loopback(answers(), tls=context) as server, pytest.raises(NotTrusted):
+        ask(Origin.of(server.url), transport=transport)
     assert server.received == []
 
 
@@ -793,11 +794,11 @@ def test_a_body_in_drips_over_tls_ends_at_the_deadline(
     context, certificate = self_signed(tmp_path)
     transport = trusting(certificate, monkeypatch)
     with (
-        Misbehaving(drips(whole(b"a" * 50)), tls=context) as server,
+        Loopback(drips(whole(b"a" * 50)), tls=context) as server,
         over_within(SHORT + 1),
         pytest.raises(TimedOut),
     ):
-        ask(server.origin, seconds=SHORT, transport=transport)
+        ask(Origin.of(server.url), seconds=SHORT, transport=transport)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -807,8 +808,8 @@ def test_a_body_in_drips_over_tls_ends_at_the_deadline(
     ("act", "failure"), [(says(b"canary\r\n\r\n"), Broken), (resets(), NoAnswer)]
 )
 def test_an_error_says_nothing(act: Act, failure: type[TransportError]) -> None:
-    with Misbehaving(act) as server, pytest.raises(failure) as caught:
-        ask(server.origin, target="/?secret=canary")
+    with Loopback(act) as server, pytest.raises(failure) as caught:
+        ask(Origin.of(server.url), target="/?secret=canary")
     assert (str(caught.value), caught.value.args) == ("", ())
     assert "canary" not in told_by(caught.value)
 

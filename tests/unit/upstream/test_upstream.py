@@ -53,10 +53,10 @@ from chalicelib.upstream.upstream import (
 )
 from simulator.gateway import event_of
 from tests.support.fakes import Wire
-from tests.support.misbehaving import (
+from tests.support.loopback import (
     HOST,
     Act,
-    Misbehaving,
+    Loopback,
     answers,
     chunked,
     closed_port,
@@ -148,7 +148,7 @@ def test_the_path_on_the_wire_is_the_path_that_was_checked(below: str) -> None:
         passed = checked_path(asked.path)
     except InvalidPath:
         return
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         upstream(Transport(allow_private=True), f"{server.url}/base").forward(asked, passed, None)
     assert server.received[0].startswith(f"GET /base/{below} HTTP/1.1\r\n".encode())
 
@@ -398,7 +398,7 @@ def test_the_wire_shows_the_identity_once_though_connection_names_it() -> None:
         ("Expect", "100-continue"),
         ("Upgrade", "h2c"),
     ]
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         service = upstream(Transport(allow_private=True), server.url)
         service.forward(request("POST", "/api/o", headers, b"hello"), "o", ANN)
     head, _, body = server.received[0].partition(b"\r\n\r\n")
@@ -830,7 +830,7 @@ def test_a_fault_of_the_upstream_has_the_outcome_of_the_corpus(
 ) -> None:
     # Time enough for what is large, little for what never comes.
     timeout = 0.3 if fault in ("UP-07", "UP-09") else 10.0
-    with Misbehaving(act) as server:
+    with Loopback(act) as server:
         url = f"{server.url}/base"
         check(fault, *outcome(Transport(allow_private=True), url, method, timeout))
         assert server.connections == 1
@@ -858,27 +858,27 @@ def test_an_upstream_that_does_not_accept_is_too_slow() -> None:
 
 
 def test_an_upstream_that_is_not_trusted_sees_no_identity(tmp_path: Path) -> None:
-    with Misbehaving(answers(), tls=self_signed(tmp_path)[0]) as server:
+    with Loopback(answers(), tls=self_signed(tmp_path)[0]) as server:
         check("UP-06", *outcome(Transport(allow_private=True), server.url, "POST", 5))
     assert server.received == []
 
 
 def test_an_upstream_that_ends_each_connection_sees_each_post_once() -> None:
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         for _ in range(3):
             check("UP-12", *outcome(Transport(allow_private=True), server.url, "POST", 5))
     assert server.connections == 3
 
 
 def test_an_upstream_at_a_private_address_is_not_contacted_where_that_is_forbidden() -> None:
-    with Misbehaving(answers()) as server:
+    with Loopback(answers()) as server:
         transport = Transport(allow_private=False)
         assert outcome(transport, server.url, "GET", 5) == (502, "UpstreamUnreachable")
     assert server.connections == 0
 
 
 def test_a_bomb_arrives_unopened() -> None:
-    with Misbehaving(answers(BOMB, headers="Content-Encoding: gzip, gzip\r\n")) as server:
+    with Loopback(answers(BOMB, headers="Content-Encoding: gzip, gzip\r\n")) as server:
         answer = upstream(Transport(allow_private=True), server.url).forward(request(), "o", ANN)
     assert body_of(answer) == BOMB
 

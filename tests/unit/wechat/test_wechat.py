@@ -49,7 +49,6 @@ from chalicelib.wechat.api import MAX_ANSWER, Login, WeChat
 from simulator import wechat as simulated
 from simulator.wechat import appsecret_of, openid_of, unionid_of
 from simulator.wechat.cipher import user_signature
-from tests.conftest import Phone
 from tests.support.fakes import (
     Alerts,
     Clock,
@@ -59,10 +58,11 @@ from tests.support.fakes import (
     client_error,
     told_by,
 )
-from tests.support.misbehaving import (
+from tests.support.front_door import Phone
+from tests.support.loopback import (
     HOST,
     Act,
-    Misbehaving,
+    Loopback,
     answers,
     closed_port,
     drips,
@@ -250,7 +250,7 @@ def test_every_call_goes_through_our_transport(url: str, origin: Origin, path: s
 
 
 def test_no_environment_changes_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Misbehaving(answers(json.dumps(GOOD).encode())) as server, Misbehaving(says()) as proxy:
+    with Loopback(answers(json.dumps(GOOD).encode())) as server, Loopback(says()) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "REQUESTS_CA_BUNDLE"):
             monkeypatch.setenv(name, proxy.url)
         assert Gate(Transport(allow_private=True), server.url).login().openid == OPENID
@@ -1165,14 +1165,14 @@ def check(fault: str, status: int, code: str | None) -> None:
 def test_a_fault_of_wechats_has_the_outcome_of_the_corpus(fault: str, act: Act) -> None:
     hurry = fault in ("WX-05", "WX-08", "WX-09")
     start = time.monotonic()
-    with Misbehaving(act) as server:
+    with Loopback(act) as server:
         check(fault, *outcome(server.url, hurried if hurry else plenty))
         assert time.monotonic() - start < (1.5 if hurry else 4)
     assert server.connections == 1
 
 
 def test_a_wechat_that_ends_each_connection_is_no_trouble() -> None:
-    with Misbehaving(answers(json_of())) as server:
+    with Loopback(answers(json_of())) as server:
         gate = Gate(Transport(allow_private=True), server.url)
         assert [gate.login().openid for _ in range(3)] == [OPENID] * 3
     assert server.connections == 3
@@ -1195,14 +1195,14 @@ def test_a_wechat_that_does_not_accept_has_two_connections_of_a_second() -> None
 
 
 def test_a_wechat_that_is_not_trusted_sees_no_secret(tmp_path: Path) -> None:
-    with Misbehaving(answers(json_of()), tls=self_signed(tmp_path)[0]) as server:
+    with Loopback(answers(json_of()), tls=self_signed(tmp_path)[0]) as server:
         check("WX-04", *outcome(server.url))
     assert (server.received, server.connections) == ([], 1)
 
 
 def test_an_answer_is_read_up_to_64_kib() -> None:
     for spaces, status in ((MAX_ANSWER - len(json_of()), 200), (MAX_ANSWER, 502)):
-        with Misbehaving(answers(b" " * spaces + json_of())) as server:
+        with Loopback(answers(b" " * spaces + json_of())) as server:
             assert outcome(server.url)[0] == status
 
 
@@ -1259,7 +1259,7 @@ def test_no_failure_tells_a_secret(act: Act, call: str, caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG)
     token = answers(json.dumps(TOKEN).encode())
     script = [act] if call == "login" else [token, act, token, act]
-    with Misbehaving(*script) as server:
+    with Loopback(*script) as server:
         gate = Gate(Transport(allow_private=True), server.url)
         do = {"login": gate.login, "phone": gate.phone, "valid": gate.valid}[call]
         error = failure_of(lambda: do(remaining=hurried))
