@@ -22,7 +22,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator deployment fuzz
+	$(BIN)/bandit -q -ll -r simulator infrastructure fuzz
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
@@ -50,42 +50,43 @@ $(DYNAMODB_JAR):
 
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
 # make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"] [BUCKET=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete] · make bench-init · make wheels
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
+STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
+PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
+DRY = $(if $(DRY_RUN),--dry-run)
 comma := ,
-STACK = $(BIN)/python -m deployment.stack $@ --stage "$(STAGE)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run)
+quoted = '$(subst ','\'',$(1))'
+# A dry run shows the command, and changes nothing.
+SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.join(sys.argv[1:]))')
+SAM = $(BIN)/uvx --from aws-sam-cli==1.170.0 sam
+export SAM_CLI_TELEMETRY := 0
 
-.PHONY: package deploy secrets logs destroy bench-init wheels tools
+.PHONY: package deploy secrets logs destroy
 
 package: .venv/installed
-	@$(BIN)/python -m deployment.package --architecture $(ARCHITECTURE)
+	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
 
-deploy: .venv/installed $(if $(DRY_RUN),,tools)
-	@$(STACK) --architecture $(ARCHITECTURE) --bucket "$(BUCKET)" --parameter "AppIds=$(APPIDS)" \
-		--parameter "UpstreamUrl=$(UPSTREAM_URL)" $(foreach word,$(PARAMETERS),--parameter "$(word)")
+deploy: .venv/installed
+	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
+		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
+		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
+	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE))
+	@$(SHOW) $(SAM) deploy --stack-name $(STACK) $(PLACE) --config-file $(CURDIR)/infrastructure/samconfig.toml \
+		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) \
+		--s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
-secrets: .venv/installed $(if $(DRY_RUN),,tools)
-	@$(STACK) $(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid "$(appid)") \
-		$(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+secrets: .venv/installed
+	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
+		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
 
-logs: .venv/installed $(if $(DRY_RUN),,tools)
-	@$(STACK)
+logs: .venv/installed
+	@$(SHOW) $(SAM) logs --stack-name $(STACK) $(PLACE) --tail
 
-destroy: .venv/installed $(if $(DRY_RUN),,tools)
-	@$(STACK) $(if $(filter delete,$(DATA)),--with-data)
-
-bench-init: .venv/installed
-	$(BIN)/python -m benchmarks.init $(ARGS)
-
-wheels: .venv/installed
-	$(BIN)/python -m deployment.wheels
-
-tools: build/tools/installed
-
-build/tools/installed: deployment/tools.txt
-	@$(PYTHON) -m venv build/tools
-	@build/tools/bin/python -m pip install --quiet --disable-pip-version-check -r deployment/tools.txt
-	@touch $@
+# SAM CLI asks before it deletes. The table stays, but for DATA=delete.
+destroy: .venv/installed
+	@$(SHOW) $(if $(filter delete,$(DATA)),$(BIN)/python -m infrastructure.destroy --stack $(STACK) $(PLACE) --) \
+		$(SAM) delete --stack-name $(STACK) $(PLACE)
 
 # --- fuzz and audit: each in an environment of its own, so that none changes what is tested ---
 # make fuzz ARGS="--seconds 3600" · make audit
@@ -95,7 +96,7 @@ fuzz: build/fuzzer/installed
 	@build/fuzzer/bin/python -m fuzz $(ARGS)
 
 audit: build/auditor/installed
-	@build/auditor/bin/python -m deployment.audit $(ARGS)
+	@build/auditor/bin/pip-audit --strict --disable-pip --no-deps -r requirements.txt
 
 # What does not install is tried again the next time; until then the command itself says what is missing, and fails nothing.
 build/fuzzer/installed: requirements.txt

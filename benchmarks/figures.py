@@ -1,13 +1,9 @@
-"""Figures: samples become median, minimum and maximum, a table for people, JSON for machines."""
+"""Figures: samples become median, minimum and maximum, and a table."""
 
-import json
 import math
 import operator
-import platform
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -123,15 +119,3 @@ def table(figures: Sequence[Figure]) -> str:
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def write(path: Path, figures: Sequence[Figure]) -> None:
-    """Write what was measured, and on what, as JSON."""
-    told = {
-        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "figures": [figure.to_dict() for figure in figures],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n")

@@ -37,8 +37,9 @@ IDLE = 10.0
 STORE_ATTEMPT = 1.0
 STORE_ATTEMPTS = 3
 
-SECRETS_ATTEMPT = 0.8
+SECRETS_ATTEMPT = 0.5
 SECRETS_ATTEMPTS = 2
+"""The SDK waits up to 1 s before the second attempt: two seconds in all."""
 
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""

@@ -1,75 +1,37 @@
-"""Every refusal of the gate: the class name is the wire Code, the class says the rest.
+"""Every error of the gate: the class name is the Code on the wire, the class says the rest.
 
-GateError
-├── 4xx  InvalidRequest InvalidPath UnknownApp InvalidCode InvalidToken UserBlocked NotFound
-│        MethodNotAllowed RequestTooLarge UnsupportedMediaType DecryptFailed TooManyRequests
-├── 500  Misconfigured InternalError
-└── 5xx  WeChatBadResponse WeChatUnavailable WeChatBusy WeChatTimeout
-         UpstreamUnreachable UpstreamBadResponse UpstreamTooLarge UpstreamTimeout
-         SecretsUnavailable StoreUnavailable DeadlineExceeded
+4xx  InvalidRequest InvalidPath UnknownApp InvalidCode InvalidToken UserBlocked NotFound
+     MethodNotAllowed RequestTooLarge UnsupportedMediaType DecryptFailed TooManyRequests
+5xx  Misconfigured InternalError WeChatBadResponse WeChatUnavailable WeChatBusy WeChatTimeout
+     UpstreamUnreachable UpstreamBadResponse UpstreamTooLarge UpstreamTimeout
+     SecretsUnavailable StoreUnavailable DeadlineExceeded
 """
+
+from typing import ClassVar
 
 from chalice.app import ChaliceUnhandledError
 
-AWS_OPERATORS_FAULTS = frozenset(
-    (
-        "AccessDeniedException",
-        "ConfigParseError",
-        "EndpointResolutionError",
-        "IncompleteSignatureException",
-        "InfiniteLoopConfigError",
-        "InvalidChecksumConfigError",
-        "InvalidConfigError",
-        "InvalidDefaultsMode",
-        "InvalidIMDSEndpointModeError",
-        "InvalidRegionError",
-        "InvalidS3UsEast1RegionalEndpointConfigError",
-        "InvalidSTSRegionalEndpointsConfigError",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "NoCredentialsError",
-        "NoRegionError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "ResourceNotFoundException",
-        "UnrecognizedClientException",
-        "ValidationException",
-    )
-)
-"""What AWS and its SDK say where only the operator can help: Misconfigured, not a passing fault."""
-
 
 class GateError(ChaliceUnhandledError):
-    """A refusal that the client gets as `{"Code", "Message"}`.
+    """An error that the client gets as `{"Code", "Message"}`, with `headers`.
 
     `message` is shown to the client, so it never holds a value that came from outside.
-    `evidence` goes to the log line alone: short, secret-free facts such as WeChat's errcode.
-    `headers` go out with the answer.
-
-    The base is Chalice's for "let it through to the middleware": gate.py writes the answer.
+    `evidence` goes to the log line only: short facts without secrets, such as WeChat's errcode.
+    Chalice lets errors of its base class through to the middleware, and gate.py answers them.
     """
 
     status = 500
     message = "The gate failed. Try again later."
     retry_after: int | None = None
+    own_headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(
-        self, message: str | None = None, *, retry_after: int | None = None, **evidence: object
-    ) -> None:
+    def __init__(self, message: str = "", *, retry_after: int = 0, **evidence: object) -> None:
+        self.code = type(self).__name__
         self.message = message or type(self).message
-        self.retry_after = retry_after or type(self).retry_after
         self.evidence = evidence
+        seconds = retry_after or type(self).retry_after
+        self.headers = self.own_headers | ({"Retry-After": str(seconds)} if seconds else {})
         super().__init__(self.message)
-
-    @property
-    def code(self) -> str:
-        """The wire Code."""
-        return type(self).__name__
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that belong to this refusal."""
-        return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
 
 
 class InvalidRequest(GateError):
@@ -83,21 +45,21 @@ class InvalidPath(GateError):
     """The path below /api/ is not already canonical."""
 
     status = 400
-    message = "The path is not canonical. Send it without dot segments and encoded delimiters."
+    message = "The path is not canonical. Send no dot segments, empty segments or encoded slashes."
 
 
 class UnknownApp(GateError):
     """The appid is not one of WX_APPIDS."""
 
     status = 400
-    message = "This appid is not served here. Check appid, or WX_APPIDS of the gate."
+    message = "This appid is not served here. Check the appid, or WX_APPIDS of the gate."
 
 
 class InvalidCode(GateError):
-    """WeChat refused the one-time code (errcodes 40029, 40163)."""
+    """WeChat rejected the one-time code (errcodes 40029, 40163)."""
 
     status = 401
-    message = "WeChat refused the code. Get a new one and try once more."
+    message = "WeChat rejected the code. Get a new code and try once more."
 
 
 class InvalidToken(GateError):
@@ -105,18 +67,14 @@ class InvalidToken(GateError):
 
     status = 401
     message = "The token is not valid. Log in again, then repeat the request once."
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """RFC 6750 section 3: no error attribute, since it would tell one cause from another."""
-        return {"WWW-Authenticate": "Bearer"}
+    own_headers: ClassVar = {"WWW-Authenticate": "Bearer"}  # RFC 6750 3, without a cause
 
 
 class UserBlocked(GateError):
-    """WeChat holds this user for high risk (errcode 40226)."""
+    """WeChat rates this user as a high risk (errcode 40226)."""
 
     status = 403
-    message = "WeChat blocks this user. Do not try again."
+    message = "WeChat blocks this user as a high risk. Do not retry."
 
 
 class NotFound(GateError):
@@ -130,37 +88,34 @@ class MethodNotAllowed(GateError):
     """The route exists, the method does not."""
 
     status = 405
-    message = "This route does not take this method."
+    message = "This route does not support this method. See Allow."
 
     def __init__(self, allow: str) -> None:
         super().__init__()
-        self.allow = allow
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """RFC 9110 section 15.5.6 demands Allow."""
-        return {"Allow": self.allow}
+        self.headers = {"Allow": allow}  # RFC 9110 15.5.6
 
 
 class RequestTooLarge(GateError):
-    """The body is over the cap of its route."""
+    """The body is over the limit of its route."""
 
     status = 413
     message = "The body is too large."
 
 
 class UnsupportedMediaType(GateError):
-    """A JSON route got something else."""
+    """A JSON route got another media type."""
 
     status = 415
     message = "Send application/json in UTF-8, without a Content-Encoding."
 
 
 class DecryptFailed(GateError):
-    """The data does not open to exactly what kind allows; one answer for every cause."""
+    """The data does not decrypt to exactly what kind allows; one answer for every cause."""
 
     status = 422
-    message = "The data does not open. Check kind; then log in again and let the user tap again."
+    message = (
+        "The data cannot be decrypted. Check kind, then log in again and let the user tap again."
+    )
 
 
 class TooManyRequests(GateError):
@@ -172,24 +127,22 @@ class TooManyRequests(GateError):
 
 
 class Misconfigured(GateError):
-    """The operator's fault; the log line says what to repair."""
+    """The operator's fault; the log line says what to fix."""
 
-    status = 500
-    message = "The gate is misconfigured. Its operator finds the cause in the log."
+    message = "The gate is misconfigured. Its operator can find the cause in the log."
 
 
 class InternalError(GateError):
     """A bug of ours, never with details."""
 
-    status = 500
     message = "The gate failed. Report the X-Request-Id."
 
 
 class WeChatBadResponse(GateError):
-    """WeChat answered something that is not an answer."""
+    """WeChat's response is malformed."""
 
     status = 502
-    message = "WeChat gave no usable answer. Get a new code and try again."
+    message = "WeChat sent an invalid response. Get a new code and try again."
 
 
 class WeChatUnavailable(GateError):
@@ -209,10 +162,10 @@ class WeChatBusy(GateError):
 
 
 class WeChatTimeout(GateError):
-    """WeChat did not answer in time; the code may be spent."""
+    """WeChat did not respond in time; the code may be spent."""
 
     status = 504
-    message = "WeChat did not answer in time. Get a new code and try again."
+    message = "WeChat did not respond in time. Get a new code and try again."
 
 
 class UpstreamUnreachable(GateError):
@@ -223,45 +176,45 @@ class UpstreamUnreachable(GateError):
 
 
 class UpstreamBadResponse(GateError):
-    """The upstream's answer is broken HTTP."""
+    """The upstream's response is malformed HTTP."""
 
     status = 502
-    message = "The business API gave a broken answer."
+    message = "The business API sent an invalid response."
 
 
 class UpstreamTooLarge(GateError):
-    """The upstream's answer does not fit what Lambda can carry."""
+    """The upstream's response is larger than a Lambda answer may be."""
 
     status = 502
-    message = "The answer of the business API is too large. Use paging, or a signed URL."
+    message = "The response of the business API is too large. Use paging or a presigned URL."
 
 
 class UpstreamTimeout(GateError):
-    """The upstream did not answer in time."""
+    """The upstream did not respond in time."""
 
     status = 504
-    message = "The business API did not answer in time."
+    message = "The business API did not respond in time."
 
 
 class SecretsUnavailable(GateError):
-    """Secrets Manager did not answer and no warm value is left; no code was spent."""
+    """Secrets Manager did not respond and no value is cached; no code was spent."""
 
     status = 503
-    message = "The gate cannot work now. Wait, then try again."
+    message = "The gate cannot read its secrets. Wait, then try again."
     retry_after = 3
 
 
 class StoreUnavailable(GateError):
-    """DynamoDB did not answer."""
+    """DynamoDB did not respond."""
 
     status = 503
-    message = "The gate cannot reach its store. Wait, then try again."
+    message = "The gate cannot reach its session store. Wait, then try again."
     retry_after = 3
 
 
 class DeadlineExceeded(GateError):
-    """The Lambda function has too little time left to finish what it would begin."""
+    """Too little of the Lambda invocation is left to finish what would be started."""
 
     status = 503
-    message = "The gate ran out of time. Get a new code where one was sent, and try again."
+    message = "The gate ran out of time. Try again, with a new code if you sent one."
     retry_after = 1

@@ -1,24 +1,34 @@
 """AWS on the desk: moto as a server, and the table and secrets that the template declares."""
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml  # type: ignore[import-untyped]  # has no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from deployment.keys import signing_secret
 from simulator.serving import Server, serve_wsgi
 
-TEMPLATE = Path(__file__).parent.parent / "resources.json"
+TEMPLATE = Path(__file__).parent.parent / "infrastructure/template/storage.yaml"
 TABLE = "SessionsTable"
 
 # The members of a CloudFormation table that CreateTable takes under the same name.
 _CREATE = ("BillingMode", "AttributeDefinitions", "KeySchema", "DeletionProtectionEnabled")
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # as above
+    """Reads a CloudFormation template: !Sub and its like have no value on the desk."""
+
+
+_Loader.add_multi_constructor("!", lambda *_: None)
 
 
 class EngineUnavailable(RuntimeError):
@@ -43,8 +53,8 @@ def client(service: Any, url: str) -> Any:
 
 def table_definition(template: Path = TEMPLATE) -> dict[str, Any]:
     """Give the properties of the sessions table, from the template that is deployed."""
-    resources = json.loads(template.read_text())["Resources"]
-    properties: dict[str, Any] = resources[TABLE]["Properties"]
+    content = yaml.load(template.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    properties: dict[str, Any] = content["Resources"][TABLE]["Properties"]
     return properties
 
 
@@ -78,6 +88,13 @@ def _refusals(service: str) -> Iterator[None]:
         raise EngineUnavailable(f"{service} refuses: {reason}.") from error
     except BotoCoreError as error:
         raise EngineUnavailable(f"{service} does not answer: {type(error).__name__}.") from error
+
+
+def signing_secret() -> str:
+    """Make the value of the desk's signing secret: `{"kid", "private_key"}`, PEM, P-256, fresh."""
+    private = generate_private_key(SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return json.dumps({"kid": secrets.token_hex(8), "private_key": pem.decode()})
 
 
 def make_secrets(manager: Any, prefix: str, appsecrets: Mapping[str, str]) -> None:

@@ -176,12 +176,17 @@ class Function:
             raise FunctionError(str(result))
         return result
 
+    @property
+    def pid(self) -> int:
+        """The function's process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Give the time that the process has had a processor, whatever else the machine does.
 
         Source: Linux, Documentation/scheduler/sched-stats.rst: nanoseconds of the main thread.
         """
-        told = Path(f"/proc/{self._process.pid}/schedstat").read_text()
+        told = Path(f"/proc/{self.pid}/schedstat").read_text()
         return int(told.split()[0]) / 1e9
 
     def close(self) -> None:
@@ -200,6 +205,7 @@ def _lambda_environment(name: str, handler: str, server: Server) -> dict[str, st
         "AWS_LAMBDA_RUNTIME_API": server.url.removeprefix("http://"),
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",

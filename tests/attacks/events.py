@@ -154,4 +154,7 @@ def event(entry: Entry, tokens: Tokens, mode: Mode, routes: list[str]) -> dict[s
         built["multiValueHeaders"] = {
             name: [value for other, value in headers if other == name] for name in names
         } or None
+    if built["pathParameters"]:  # they stay percent-encoded
+        proxy = built["path"].removeprefix("/api/").removesuffix("/")
+        built["pathParameters"] = {"proxy": proxy}
     return {**built, **filled(entry.extra.get("event_override", {}), tokens.fill)}

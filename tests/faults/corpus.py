@@ -21,7 +21,7 @@ CORPUS = Path(__file__).parents[1] / "corpus/faults.json"
 _content: dict[str, Any] = json.loads(CORPUS.read_text())
 BUDGETS: dict[str, Any] = _content["meta"]["budgets_ms"]
 
-ALLOWANCE = 0.4
+ALLOWANCE = 0.8
 """Seconds that a busy machine may add to a budget: less than any further attempt takes."""
 
 CONTRADICTIONS: dict[str, tuple[int, str | None, str]] = {

@@ -131,6 +131,7 @@ DOWN = {
     "dead": aws_proxy.dead,
     "breaking off": aws_proxy.breaking_off,
 }
+ATTEMPTS_OF = {"breaking off": 1}  # botocore does not notice that half of an answer is missing
 
 
 @covers("SEC-05")
@@ -140,7 +141,7 @@ def test_without_a_warm_value_no_code_is_spent(
 ) -> None:
     with world.aws.failing(READ, DOWN[kind]):
         exchange = login(cold)
-    check(world, fault, exchange, Calls(secrets=2))
+    check(world, fault, exchange, Calls(secrets=ATTEMPTS_OF.get(kind, 2)))
     assert login(cold).answer.status == 200
 
 
@@ -161,7 +162,7 @@ def test_a_warm_value_bridges_an_outage_of_an_hour_with_an_alert(
     later(360)  # due to be read again
     with world.aws.failing(READ, DOWN[kind]):
         exchange = login(cold)
-        check(world, fault, exchange, Calls(wechat=1, secrets=2, store=1))
+        check(world, fault, exchange, Calls(1, 0, store=1, secrets=ATTEMPTS_OF.get(kind, 2)))
         assert alerts(exchange) == ["StaleSecret"]
         later(3600 - 360 + 1)
         assert login(cold).answer.code == "SecretsUnavailable"

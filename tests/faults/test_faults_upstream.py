@@ -32,6 +32,7 @@ from tests.support.loopback import (
     repeats,
     resets,
     says,
+    then,
     whole,
 )
 
@@ -282,51 +283,23 @@ def test_requests_share_a_connection(world: World, token: str) -> None:
         assert (server.connections, len(server.requests)) == (1, 6)
 
 
-def _closes_after(peer: Peer) -> None:
-    """Answer, and close as an idle connection is closed."""
-    echo(peer)
-    peer.sock.close()
-
-
-def _half_closes_after(peer: Peer) -> None:
-    """Answer, and close for writing alone: what is then sent is still read."""
-    echo(peer)
-    peer.end()
-
-
-def _resets_after(peer: Peer) -> None:
-    """Answer, and drop the connection as a middlebox does."""
-    echo(peer)
-    peer.wait(0.05)  # the answer is read first
-    peer.reset()
-
-
 @covers("UP-12")
-@pytest.mark.parametrize("ending", [_closes_after, _half_closes_after, _resets_after])
+@pytest.mark.parametrize("ending", [Peer.close, Peer.end, Peer.reset])
 def test_a_connection_that_ended_while_idle_is_not_used(
     world: World, token: str, fault: Fault, ending: Act
 ) -> None:
-    with Loopback(ending) as server:
+    with Loopback(then(echo, ending)) as server:
         door = warm_door(world, token, UPSTREAM_URL=f"{server.url}/base")
         for method in ("GET", "POST", "POST"):
             exchange = proxied(door, token, method)
             check(world, fault, exchange, ONCE, at={"upstream": (HOST, server.port)})
             assert exchange.answer.status == 200
+            assert server.endings.acquire(timeout=5)
     assert [request.method for request in server.requests] == ["GET", "POST", "POST"]
 
 
-def _ends_with_the_request(peer: Peer) -> None:
-    """Take the request, and close instead of answering: it may have been served, or not."""
-    peer.read_request()
-    peer.sock.close()
-
-
-def _ends_under_the_request(peer: Peer) -> None:
-    """Drop the connection at the first byte: nothing tells the client how much was read."""
-    peer.reset()
-
-
-ENDINGS = [_ends_with_the_request, _ends_under_the_request, resets(), says(b""), says(b"HTTP/1.1")]
+ENDINGS = [says(), resets(), Peer.reset, Peer.close, says(b"HTTP/1.1")]
+"""Ends of a kept connection with, or under, the next request: it may have been served, or not."""
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=range(len(ENDINGS)))

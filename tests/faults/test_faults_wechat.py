@@ -1,6 +1,5 @@
 """WeChat fails: unreachable, slow, broken, or with an errcode."""
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from simulator.gateway import Context, event_of
 from tests.attacks.world import KEYS, Door, World
 from tests.faults import alone
 from tests.faults.corpus import (
-    ALLOWANCE,
     CODE,
     FAULTS,
     Calls,
@@ -38,6 +36,7 @@ from tests.support.loopback import (
     repeats,
     resets,
     says,
+    then,
     whole,
 )
 from tests.support.wechat import RID, refusal, said, session_of
@@ -69,7 +68,6 @@ def test_a_connection_that_is_not_accepted_is_tried_once_more(world: World, faul
     with full_backlog() as port:
         exchange = login(door_to(world, f"http://{HOST}:{port}"))
     check(world, fault, exchange, Calls(wechat=2, secrets=1), at={"wechat": (HOST, port)})
-    assert exchange.seconds < 2 * seconds("wechat_connect") + ALLOWANCE
 
 
 @covers("WX-04")
@@ -105,9 +103,9 @@ def test_an_answer_that_does_not_come_ends_at_the_total_deadline_and_is_not_aske
 
 @covers("WX-09")
 def test_a_late_status_line_and_late_headers_have_one_deadline(world: World, fault: Fault) -> None:
-    # The entry's 3 s and 3 s of four, scaled to a call that gets 0.6 s: the reserve is one second.
-    with world.wechat.scripted(_late(0.45)):
-        exchange = login(world.door, context=Context(seconds=1.6))
+    # The entry's 3 s and 3 s of four, scaled to a call that gets 1.2 s: the reserve is one second.
+    with world.wechat.scripted(_late(0.8)):
+        exchange = login(world.door, context=Context(seconds=2.2))
     check(world, fault, exchange, Calls(wechat=1))
 
 
@@ -272,45 +270,27 @@ def test_two_logins_share_a_connection(world: World) -> None:
         assert server.connections == 1
 
 
-def _closes_after(peer: Peer) -> None:
-    """Answer, and close as an idle connection is closed: without a word, by FIN."""
-    said(GOOD)(peer)
-    peer.sock.close()
-
-
-def _resets_after(peer: Peer) -> None:
-    """Answer, and drop the connection as a middlebox does."""
-    said(GOOD)(peer)
-    peer.wait(0.05)  # the answer is read first
-    peer.reset()
-
-
 @covers("WX-07")
-@pytest.mark.parametrize("ending", [_closes_after, _resets_after])
-def test_a_connection_that_ended_after_an_answer_is_not_used_again(
+@pytest.mark.parametrize("ending", [Peer.close, Peer.end, Peer.reset])
+def test_a_connection_that_ended_while_idle_is_not_used(
     world: World, fault: Fault, ending: Act
 ) -> None:
-    world.door.login()
-    with world.wechat.scripted(ending):
-        logins = [login(world.door) for _ in range(3)]
-    for exchange in logins:
-        check(world, fault, exchange, Calls(wechat=1, store=1))
-        assert exchange.answer.status == 200
+    with Loopback(then(said(GOOD), ending)) as server:
+        door = door_to(world, server.url)
+        login(door)
+        for _ in range(2):
+            assert server.endings.acquire(timeout=5)
+            exchange = login(door)
+            at = {"wechat": (HOST, server.port)}
+            check(world, fault, exchange, Calls(wechat=1, store=1), at=at)
+            assert exchange.answer.status == 200
 
 
-def _ends_with_the_request(peer: Peer) -> None:
-    """Take the request, and close instead of answering: it may have been served, or not."""
-    peer.read_request()
-    peer.sock.close()
+ENDINGS = [says(), says(b"HTTP/1.1"), resets(), Peer.reset, Peer.close]
+"""Ends of a kept connection with, or under, the next request: it may have been served, or not."""
 
 
-def _ends_under_the_request(peer: Peer) -> None:
-    """Close when the first byte comes: nothing tells the client how much was read."""
-    with contextlib.suppress(OSError):
-        peer.reset()
-
-
-@pytest.mark.parametrize("ending", [_ends_with_the_request, _ends_under_the_request, resets()])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_code_is_never_sent_twice_however_a_kept_connection_ends(
     world: World, ending: Act
 ) -> None:
@@ -318,6 +298,6 @@ def test_a_code_is_never_sent_twice_however_a_kept_connection_ends(
         door = world.open_door(WECHAT_API_URL=server.url)
         assert login(door).answer.status == 200
         exchange = login(door, "code-canary-2")
-        assert exchange.answer.code == "WeChatUnavailable"
+        assert exchange.answer.code in ("WeChatUnavailable", "WeChatBadResponse")
     assert b"".join(server.received).count(b"code-canary-2") <= 1
     assert server.connections == 1

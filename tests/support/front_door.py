@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from simulator import desk
-from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of
+from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of, through_api_gateway
 from tests.support.engines import new_table
 
 APPID = desk.DEFAULT_APP
@@ -98,7 +98,8 @@ class FrontDoor:
         if json_body is not None:
             sent.append(("Content-Type", "application/json"))
             body = json.dumps(json_body)
-        event = event_of(method, target, sent, body, self.module.app.routes, merciful=merciful)
+        arrived = through_api_gateway(sent, "127.0.0.1")
+        event = event_of(method, target, arrived, body, self.module.app.routes, merciful=merciful)
         status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
         self.answers.append(Answer(status, dict(answered), data))
         return self.answers[-1]

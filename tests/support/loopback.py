@@ -106,16 +106,22 @@ class Peer:
         """Let time pass; return whether the server goes on."""
         return not self.closing.wait(seconds)
 
+    def close(self) -> None:
+        """End the connection."""
+        self.sock.close()
+        self._server.endings.release()
+
     def end(self) -> None:
         """Close for writing, and take what still comes."""
         self.sock.shutdown(socket.SHUT_WR)
+        self._server.endings.release()
         self.read_to_the_end(2)
         self.sock.close()
 
     def reset(self) -> None:
         """End the connection with RST instead of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        self.close()
 
 
 Act = Callable[[Peer], None]
@@ -165,6 +171,17 @@ def says(*pieces: bytes, pause: float = 0) -> Act:
         peer.end()
 
     return act
+
+
+def then(act: Act, ending: Act) -> Act:
+    """Do one act, and end the connection once its answer was read."""
+
+    def both(peer: Peer) -> None:
+        act(peer)
+        peer.wait(0.05)
+        ending(peer)
+
+    return both
 
 
 def says_and_stays(data: bytes) -> Act:
@@ -254,12 +271,14 @@ class Loopback:
     """The server: each request takes the next act of the script, the last act repeats.
 
     `requests` are all requests in the order of arrival; `received` the bytes of every connection
-    that sent any, complete once the server is closed; `connections` counts all.
+    that sent any, complete once the server is closed; `connections` counts all. `endings` is
+    released for each connection that an act ended.
     """
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, buffer: int = 0) -> None:
         self.closing = threading.Event()
         self.requests: list[Request] = []
+        self.endings = threading.Semaphore(0)
         self._script = list(script)
         self._tls = tls
         self._listener = socket.create_server((HOST, 0), backlog=128)

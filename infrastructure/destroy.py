@@ -1,0 +1,55 @@
+"""`python -m infrastructure.destroy … -- sam delete …`: delete a stack, then what it leaves."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.parameters import Refused, present
+
+
+def table_of(cloudformation: Any, stack: str) -> str:
+    """Give the name of the stack's table."""
+    answer = cloudformation.describe_stack_resource(
+        StackName=stack, LogicalResourceId="SessionsTable"
+    )
+    name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
+    return name
+
+
+def delete_data(dynamodb: Any, table: str) -> None:
+    """Delete the table, which is protected against just that."""
+    dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+    dynamodb.get_waiter("table_exists").wait(TableName=table)
+    dynamodb.delete_table(TableName=table)
+    print(f"{table} is deleted.")
+
+
+def _run(stack: str, region: str, command: Sequence[str]) -> None:
+    table = table_of(boto3.client("cloudformation", region_name=region), stack)
+    print(f"With the stack its table {table} will be deleted, and every session in it.")
+    done = subprocess.run(command, check=False)  # noqa: S603 - the Makefile's own
+    if done.returncode or present(stack, region) is not None:
+        raise Refused("The stack is still there, so its data are too.")
+    delete_data(boto3.client("dynamodb", region_name=region), table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that deletes the stack; delete the data only if the stack is gone then."""
+    parser = argparse.ArgumentParser(prog="infrastructure.destroy", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options.stack, options.region, options.command)
+    except (Refused, BotoCoreError, ClientError) as error:
+        sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""`python -m infrastructure.parameters`: check the parameters before anything is changed.
+
+The gate's own settings reader judges the environment that would result: the values given, over the
+stack's present ones, over the template's defaults. What is given is written for SAM CLI, empty
+values too: a parameter that is not sent would keep its present value.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import settings
+from infrastructure.intrinsics import Values, environment
+from infrastructure.template import ROUTES, Template, parts
+
+WORDS = {"AppIds": "APPIDS=", "UpstreamUrl": "UPSTREAM_URL="}
+"""How make takes the parameters that have no default."""
+
+# A dry run does not see the stack: what it leaves out counts as there already.
+_UNSEEN = {"AppIds": "wx0000000000000000", "UpstreamUrl": "https://example.com"}
+
+
+class Refused(ValueError):
+    """The deployment would not work, and nothing was changed; the text is one line."""
+
+
+def parsed(words: Sequence[str]) -> dict[str, str]:
+    """Read `Name=value` words; `Name=` gives the empty value.
+
+    Raises:
+        Refused: if a word is something else.
+    """
+    for word in words:
+        if not word.partition("=")[0].isalnum() or "=" not in word:
+            raise Refused(f"{word!r} is not a parameter: write Name=value.")
+    return dict(word.split("=", 1) for word in words)
+
+
+def present(stack: str, region: str) -> dict[str, str] | None:
+    """Give the parameters of the stack as it is; None if there is none.
+
+    Raises:
+        Refused: if AWS cannot be asked.
+    """
+    try:
+        client = boto3.client("cloudformation", region_name=region)
+        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+    except (BotoCoreError, ClientError, ValueError) as error:
+        if f"{stack} does not exist" in str(error):
+            return None
+        raise Refused(f"AWS does not show the stack {stack} in {region}: {error}") from error
+    if found["StackStatus"] == "REVIEW_IN_PROGRESS":  # a first change set that was never run
+        return None
+    return {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
+
+
+def check(
+    template: Template, stack: str, given: Mapping[str, str], base: Mapping[str, str]
+) -> None:
+    """Check the values that would result from `given` over `base` and the template's defaults.
+
+    Raises:
+        Refused: naming what is wrong.
+    """
+    declared = template["Parameters"]
+    if unknown := sorted(given.keys() - declared.keys()):
+        raise Refused(f"There is no parameter {', '.join(unknown)}: see docs/deploy.md.")
+    values = {name: value for name, value in {**base, **given}.items() if name in declared}
+    missing = [n for n in declared if "Default" not in declared[n] and not values.get(n)]
+    if missing:
+        raise Refused(f"Missing: {' '.join(WORDS.get(name, f'{name}=') for name in missing)}")
+    known = {**values, "AWS::StackName": stack, "SessionsTable": "SessionsTable"}
+    for rule in template.get("Rules", {}).values():
+        _assert(rule, Values(template, known))
+    for function in ROUTES:
+        try:
+            settings.read(environment(template, function, known), function.lower())
+        except settings.BadEnvironment as error:
+            raise Refused(str(error)) from None
+
+
+def _assert(rule: Template, values: Values) -> None:
+    if values.of(rule.get("RuleCondition", True)):
+        for assertion in rule["Assertions"]:
+            if not values.of(assertion["Assert"]):
+                raise Refused(assertion["AssertDescription"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check, and write what SAM CLI is to send; end with status 1 and one line if it is refused."""
+    parser = argparse.ArgumentParser(prog="infrastructure.parameters", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--dry-run", action="store_true", help="ask nothing of AWS")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="for sam deploy --parameter-overrides"
+    )
+    parser.add_argument("words", nargs="*", metavar="Name=value")
+    options = parser.parse_args(arguments)
+    try:
+        given = parsed(options.words)
+        base = _UNSEEN if options.dry_run else present(options.stack, options.region) or {}
+        check(parts(), options.stack, given, base)
+    except Refused as error:
+        sys.exit(" ".join(str(error).split()))
+    options.out.parent.mkdir(exist_ok=True)
+    options.out.write_text(json.dumps(given, indent=2) + "\n")  # JSON is YAML
+
+
+if __name__ == "__main__":
+    main()

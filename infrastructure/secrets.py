@@ -1,0 +1,108 @@
+"""`python -m infrastructure.secrets`: ask for the appsecrets, make or rotate the signing key.
+
+The values go straight to Secrets Manager: no template, shell history or list of processes has them.
+"""
+
+import argparse
+import getpass
+import json
+import re
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from infrastructure.parameters import Refused, present
+
+_APPSECRET = re.compile(r"[!-~]{8,128}")
+
+
+def signing_secret() -> str:
+    """Make the value of the signing secret: `{"kid", "private_key"}`, PEM, P-256, fresh."""
+    private = generate_private_key(SECP256R1())
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return json.dumps({"kid": secrets.token_hex(8), "private_key": pem.decode()})
+
+
+def update(
+    manager: Any, stack: str, appids: Sequence[str], read: Callable[[str], str], *, rotate: bool
+) -> None:
+    """Ask for each mini-program's appsecret; make the signing key if there is none, or rotate it.
+
+    `read` asks for one secret without showing it; an empty answer leaves it as it is.
+
+    Raises:
+        Refused: if an appsecret is malformed.
+    """
+    for appid in appids:
+        appsecret = read(f"appsecret of {appid} (empty: leave it): ").strip()
+        if appsecret and not _APPSECRET.fullmatch(appsecret):
+            raise Refused(f"The appsecret of {appid} is malformed: 8 to 128 ASCII characters.")
+        if appsecret:
+            put(manager, f"{stack}/app/{appid}", json.dumps({"appsecret": appsecret}))
+    if rotate or not _has_value(manager, f"{stack}/signing"):
+        put(manager, f"{stack}/signing", signing_secret())
+
+
+def put(manager: Any, name: str, value: str) -> None:
+    """Give a secret a new current version; make the secret if it does not exist."""
+    try:
+        manager.put_secret_value(SecretId=name, SecretString=value)
+    except manager.exceptions.ResourceNotFoundException:
+        manager.create_secret(Name=name, SecretString=value)
+    print(f"{name} is set.")
+
+
+def _has_value(manager: Any, name: str) -> bool:
+    try:
+        return bool(manager.describe_secret(SecretId=name).get("VersionIdsToStages"))
+    except manager.exceptions.ResourceNotFoundException:
+        return False
+
+
+def read_secret(prompt: str) -> str:
+    """Ask for a secret without echo, or take a line of standard input if that is not a terminal."""
+    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+
+
+def _run(options: argparse.Namespace) -> None:
+    appids = options.appid
+    if options.dry_run:
+        names = [f"app/{appid}" for appid in appids or ["<appid>"]]
+        print("\n".join(f"put-secret-value {options.stack}/{name}" for name in [*names, "signing"]))
+        return
+    if not appids:
+        values = present(options.stack, options.region)
+        if values is None:
+            raise Refused(
+                f"There is no stack {options.stack} in {options.region}: make deploy first."
+            )
+        appids = [appid for appid in values["AppIds"].split(",") if appid]
+    manager = boto3.client("secretsmanager", region_name=options.region)
+    try:
+        update(manager, options.stack, appids, read_secret, rotate=options.rotate_signing_key)
+    except (BotoCoreError, ClientError) as error:
+        raise Refused(f"Secrets Manager refuses: {error}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Set the secrets of a stack; end with status 1 and one line if that cannot be."""
+    parser = argparse.ArgumentParser(prog="infrastructure.secrets", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--appid", action="append", default=[], help="of these alone")
+    parser.add_argument("--rotate-signing-key", action="store_true")
+    try:
+        _run(parser.parse_args(arguments))
+    except Refused as error:
+        sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()

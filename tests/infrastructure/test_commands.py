@@ -1,0 +1,152 @@
+"""The commands: what they would do without AWS, and what moto can play through."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from infrastructure import destroy, secrets
+from infrastructure.parameters import Refused
+from infrastructure.template import ROOT
+from simulator import aws
+
+PLACE = ("STAGE=prod", "REGION=cn-north-1")
+
+
+def make(target: str, *words: str) -> subprocess.CompletedProcess[str]:
+    line = ["make", "-s", "-o", ".venv/installed", target, "DRY_RUN=1", *words]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+# --- what would be done --------------------------------------------------------------------------
+
+
+def test_deploy_checks_and_then_has_sam_upload_and_deploy() -> None:
+    values = (
+        "APPIDS=wx1",
+        "UPSTREAM_URL=https://api.example.com",
+        "PARAMETERS=PublicPaths= TokenTtl=600",
+    )
+    done = make("deploy", *PLACE, *values)
+    assert done.returncode == 0, done.stderr
+    assert "sam deploy --stack-name wxgate-prod --region cn-north-1 " in done.stdout
+    assert "--parameter-overrides file://build/parameters.yaml " in done.stdout
+    assert done.stdout.endswith("--resolve-s3\n")
+    sent = json.loads((ROOT / "build/parameters.yaml").read_text())
+    assert sent["PublicPaths"] == ""
+    assert (sent["AppIds"], sent["UpstreamUrl"]) == ("wx1", "https://api.example.com")
+
+
+def test_deploy_takes_the_bucket_that_is_named() -> None:
+    assert make("deploy", *PLACE, "BUCKET=artifacts").stdout.endswith("--s3-bucket artifacts\n")
+
+
+def test_deploy_goes_no_further_than_a_refusal() -> None:
+    done = make("deploy", *PLACE, "PARAMETERS=TokenTtl=5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("TOKEN_TTL is malformed")
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("secrets", "put-secret-value wxgate-prod/signing"),
+        ("logs", "sam logs --stack-name wxgate-prod --region cn-north-1"),
+        ("destroy", "sam delete --stack-name wxgate-prod --region cn-north-1"),
+    ],
+)
+def test_a_dry_run_shows_what_would_be_done(target: str, shown: str) -> None:
+    done = make(target, *PLACE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown in done.stdout
+
+
+def test_the_data_are_deleted_on_request_only() -> None:
+    assert "infrastructure.destroy" not in make("destroy", *PLACE).stdout
+    assert "infrastructure.destroy" in make("destroy", *PLACE, "DATA=delete").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [(["REGION=us-east-1"], "STAGE"), (["STAGE=prod"], "REGION")]
+)
+def test_a_missing_stage_or_region_is_one_line(words: list[str], missing: str) -> None:
+    done = make("logs", *words)
+    assert done.returncode == 2
+    assert f"{missing} is missing" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_chalice_deploy_is_refused_in_one_line() -> None:
+    chalice = str(Path(sys.executable).with_name("chalice"))
+    environ = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "us-east-1"}
+    line = [chalice, "deploy", "--stage", "package"]
+    done = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "make deploy STAGE=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- secrets and data, before moto ---------------------------------------------------------------
+
+
+@pytest.fixture
+def manager(moto_url: str) -> Iterator[Any]:
+    with closing(aws.client("secretsmanager", moto_url)) as client:
+        yield client
+        for secret in client.list_secrets()["SecretList"]:
+            client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+
+
+def value(manager: Any, name: str) -> Any:
+    return json.loads(manager.get_secret_value(SecretId=f"wxgate-test/{name}")["SecretString"])
+
+
+def update(manager: Any, appsecret: str, *, rotate: bool = False) -> None:
+    secrets.update(manager, "wxgate-test", ["wx1"], lambda _: appsecret, rotate=rotate)
+
+
+def test_secrets_are_put_where_the_gate_reads_them(manager: Any) -> None:
+    for appsecret in ("an-appsecret\n", "another-appsecret"):
+        update(manager, appsecret)
+        assert value(manager, "app/wx1") == {"appsecret": appsecret.strip()}
+    key = load_pem_private_key(value(manager, "signing")["private_key"].encode(), password=None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    assert isinstance(key.curve, SECP256R1)
+
+
+def test_a_signing_key_is_replaced_only_when_asked(manager: Any) -> None:
+    kids = []
+    for rotate in (False, False, True):
+        update(manager, "", rotate=rotate)
+        kids.append(value(manager, "signing")["kid"])
+    assert kids[0] == kids[1] != kids[2]
+
+
+def test_a_malformed_appsecret_is_refused(manager: Any) -> None:
+    with pytest.raises(Refused, match="appsecret of wx1 is malformed"):
+        update(manager, "短")
+
+
+def test_secrets_never_stand_in_a_command_or_an_answer(
+    manager: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update(manager, "an-appsecret")
+    said = capsys.readouterr()
+    assert "wxgate-test/app/wx1 is set." in said.out
+    assert "an-appsecret" not in said.out + said.err
+    assert "PRIVATE" not in said.out + said.err
+
+
+def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:
+    with closing(aws.client("dynamodb", moto_url)) as dynamodb:
+        aws.make_table(dynamodb, "wxgate-test-sessions")
+        destroy.delete_data(dynamodb, "wxgate-test-sessions")
+        assert "wxgate-test-sessions" not in dynamodb.list_tables()["TableNames"]

@@ -1,0 +1,54 @@
+"""The pages say what the template says."""
+
+import re
+
+import pytest
+
+from infrastructure.template import ROOT, parts
+
+DECLARED = parts()
+PAGES = ("deploy.md", "deploy.zh-CN.md")
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def test_the_runbook_has_a_section_for_every_alarm() -> None:
+    resources = DECLARED["Resources"].items()
+    alarms = [n.removesuffix("Alarm") for n, r in resources if n.endswith("Alarm")]
+    sections = re.findall(r"^## (\w+)$", page("runbook.md"), re.MULTILINE)
+    assert sorted(sections) == sorted(alarms)
+
+
+def test_every_section_of_the_runbook_says_what_it_means_where_to_look_and_what_to_do() -> None:
+    for section in page("runbook.md").split("\n## ")[1:]:
+        assert "**Means**" in section
+        assert "do |" in section or ("**Look**" in section and "**Do**" in section)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_lists_every_parameter_with_its_default(name: str) -> None:
+    told: dict[str, str] = {}
+    for row in re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \| ([^|]*)\|", page(name), re.MULTILINE):
+        names, defaults = row[0].split(", "), row[1].strip().split(", ")
+        told.update(zip(names, defaults * (len(names) // len(defaults)), strict=True))
+    parameters = {n: str(p.get("Default", "-")) for n, p in DECLARED["Parameters"].items()}
+    assert told == parameters
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_costs_add_up(name: str) -> None:
+    table = page(name).partition("3.50")[2].partition("\n\n")[0]
+    rows = [line.split("|")[-4:-1] for line in table.splitlines()]
+    for column in zip(*rows, strict=True):
+        *parts, total = (float(re.findall(r"\d+\.\d\d", cell)[-1]) for cell in column)
+        assert round(sum(parts), 2) == total
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_alarms_are_counted_right(name: str) -> None:
+    alarms = [r for n, r in DECLARED["Resources"].items() if n.endswith("Alarm")]
+    watched = [r["Properties"].get("Metrics", [{"MetricStat": 1}]) for r in alarms]
+    count = sum("MetricStat" in metric for metrics in watched for metric in metrics)
+    assert f"0.10 × {count} " in page(name)
