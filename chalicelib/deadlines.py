@@ -36,6 +36,8 @@ IDLE = 10.0
 
 STORE_ATTEMPT = 1.0
 STORE_ATTEMPTS = 3
+"""The SDK's backoff between them is short (25 and 50 ms at most), but up to 1 and 2 s once DynamoDB
+throttles: an operation ends within 3.1 s if nothing answers, and within 3 s if all is throttled."""
 
 SECRETS_ATTEMPT = 0.5
 SECRETS_ATTEMPTS = 2

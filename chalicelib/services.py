@@ -1,9 +1,7 @@
 """The composition root: reads the environment, and builds each service once.
 
-On the desk and in tests a service is built when it is first needed. In Lambda, INIT runs at a full
-CPU and a request at a fraction of one, so INIT builds what this function's routes use, fetches
-its secrets and opens its connections. Rooms are imported where they are built: a function never
-loads a library that only another one uses.
+A service is built when it is first needed; in Lambda in INIT, which has a full CPU where a request
+has a fraction. Rooms are imported where they are built, so no function loads another one's.
 """
 
 import importlib
@@ -46,18 +44,18 @@ def now() -> float:
 class Services:
     """Every service of the gate, by the keyword under which handlers take it.
 
-    `fault` is what is wrong with the environment, or None; `function` the Lambda function whose
-    routes this process serves, or None if it serves all.
+    `fault` is what is wrong with the environment, or None.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
         self.clock = clock
         self.fault: str | None = None
-        self.function = environ.get("WXGATE_FUNCTION")
+        function = environ.get("WXGATE_FUNCTION")  # set by the template; None serves all routes
+        self._used = SERVICES.get(function or "", tuple(sorted(set().union(*SERVICES.values()))))
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
         try:
-            self._settings = settings.read(environ, self.function)
+            self._settings = settings.read(environ, function)
         except settings.BadEnvironment as error:
             self.fault = str(error)
 
@@ -148,21 +146,18 @@ class Services:
 
     @cached_property
     def _wechat_connections(self) -> "Connections":
-        from chalicelib.network.connections import Connections
-
         # WeChat's address is the operator's word: the simulator's is loopback.
-        return Connections(
-            allow_private=True, connect_timeout=deadlines.WECHAT_CONNECT, wall=self.clock
-        )
+        return self._connections(True, deadlines.WECHAT_CONNECT)
 
     @cached_property
     def _upstream_connections(self) -> "Connections":
+        return self._connections(self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT)
+
+    def _connections(self, allow_private: bool, connect_timeout: float) -> "Connections":
         from chalicelib.network.connections import Connections
 
         return Connections(
-            allow_private=self.settings.upstream_allow_private,
-            connect_timeout=deadlines.UPSTREAM_CONNECT,
-            wall=self.clock,
+            allow_private=allow_private, connect_timeout=connect_timeout, wall=self.clock
         )
 
     # --- INIT and SnapStart ---
@@ -172,7 +167,7 @@ class Services:
 
         What fails here, the request that needs it does again, and reports.
         """
-        for name in self._used():
+        for name in self._used:
             with suppress(Exception):
                 getattr(self, name)
         self.warm_up()
@@ -189,7 +184,7 @@ class Services:
         deadline = Deadline.after(deadlines.INIT)
 
         def run() -> None:
-            for name in self._used():
+            for name in self._used:
                 if deadline.remaining() > 0:
                     with suppress(Exception):
                         getattr(self, name).warm(deadline)
@@ -205,10 +200,6 @@ class Services:
                 getattr(self, name).close()
         random.seed()
         self.warm_up()  # secrets are as old as the wall clock says, so it fetches them anew
-
-    def _used(self) -> tuple[str, ...]:
-        everything = dict.fromkeys(name for names in SERVICES.values() for name in names)
-        return SERVICES.get(self.function or "", tuple(everything))
 
 
 def from_environment() -> Services:

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.parameters import Refused, present
+from infrastructure.parameters import Refused, described
 
 
 def table_of(cloudformation: Any, stack: str) -> str:
@@ -21,7 +21,18 @@ def table_of(cloudformation: Any, stack: str) -> str:
     return name
 
 
-def delete_data(dynamodb: Any, table: str) -> None:
+def delete_secrets(manager: Any, stack: str) -> None:
+    """Delete the stack's secrets; for 30 days they can be restored, as `make secrets` does."""
+    pages = manager.get_paginator("list_secrets").paginate(
+        Filters=[{"Key": "name", "Values": [f"{stack}/app/", f"{stack}/signing"]}]
+    )
+    for name in (secret["Name"] for page in pages for secret in page["SecretList"]):
+        if name.startswith(f"{stack}/"):  # the filter is no promise
+            manager.delete_secret(SecretId=name)
+            print(f"{name} is deleted.")
+
+
+def delete_table(dynamodb: Any, table: str) -> None:
     """Delete the table, which is protected against just that."""
     dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
     dynamodb.get_waiter("table_exists").wait(TableName=table)
@@ -31,11 +42,12 @@ def delete_data(dynamodb: Any, table: str) -> None:
 
 def _run(stack: str, region: str, command: Sequence[str]) -> None:
     table = table_of(boto3.client("cloudformation", region_name=region), stack)
-    print(f"With the stack its table {table} will be deleted, and every session in it.")
+    print(f"With the stack its table {table}, its sessions and its secrets will be deleted.")
     done = subprocess.run(command, check=False)  # noqa: S603 - the Makefile's own
-    if done.returncode or present(stack, region) is not None:
+    if done.returncode or described(stack, region):
         raise Refused("The stack is still there, so its data are too.")
-    delete_data(boto3.client("dynamodb", region_name=region), table)
+    delete_table(boto3.client("dynamodb", region_name=region), table)
+    delete_secrets(boto3.client("secretsmanager", region_name=region), stack)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

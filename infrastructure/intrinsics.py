@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from infrastructure.template import Template
+from infrastructure.parts import Template
 
 _TESTS: dict[str, Callable[[Any], bool]] = {
     "Fn::Equals": lambda pair: str(pair[0]) == str(pair[1]),
@@ -61,13 +61,15 @@ class Values:
         if name == "Fn::If":
             return self.of(argument[1] if self.holds(argument[0]) else argument[2])
         if name == "Fn::Sub" and isinstance(argument, str):
-            return re.sub(
-                r"\$\{([^}!]+)\}", lambda found: self._known.get(found[1], found[0]), argument
-            )
+            return self._substituted(argument)
         if name == "Condition" and argument in self._conditions:
             return self.holds(argument)
         worked_out = argument if name == "Fn::GetAtt" else self.of(argument)
         return _TESTS[name](worked_out) if name in _TESTS else {name: worked_out}
+
+    def _substituted(self, text: str) -> Any:
+        done = re.sub(r"\$\{([^}!]+)\}", lambda name: self._known.get(name[1], name[0]), text)
+        return {"Fn::Sub": done} if "${" in done else done
 
 
 def resolved(template: Template, values: Mapping[str, str]) -> Template:

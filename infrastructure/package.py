@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infrastructure import template
+from infrastructure.parts import Template, TemplateError
 from infrastructure.template import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -71,7 +72,7 @@ def build(architecture: str, out: Path) -> Path:
     """Write the template and the package into `out`; give the path of deployment.zip.
 
     Raises:
-        PackageError, template.TemplateError: and `out` holds no zip.
+        PackageError, TemplateError: and `out` holds no zip.
     """
     archive = out / "deployment.zip"
     archive.unlink(missing_ok=True)
@@ -134,13 +135,20 @@ def _without_vendored(requirements: str) -> str:
     return "\n".join(kept).replace("\0", "\\\n") + "\n"
 
 
-def _unpack_chalice_package(folder: Path) -> template.Template:
+def revise(parameters: Path, *contents: Path) -> None:
+    """Add Revision to the parameters of a deployment: it differs if they, or the package, do."""
+    values = json.loads(parameters.read_text())
+    digest = sha256(b"".join(path.read_bytes() for path in (parameters, *contents)))
+    _write(parameters, {**values, "Revision": digest.hexdigest()[:16]})
+
+
+def _unpack_chalice_package(folder: Path) -> Template:
     """Unpack app.py, chalicelib and Chalice's runtime; give the template beside them."""
     with TemporaryDirectory() as temporary:
         template.write_chalice_package(Path(temporary))
         with zipfile.ZipFile(Path(temporary) / "deployment.zip") as archive:
             archive.extractall(folder)
-        sam: template.Template = json.loads((Path(temporary) / "sam.json").read_text())
+        sam: Template = json.loads((Path(temporary) / "sam.json").read_text())
         return sam
 
 
@@ -170,7 +178,7 @@ def _compile(folder: Path) -> None:
     )
 
 
-def _write(path: Path, value: template.Template) -> None:
+def _write(path: Path, value: Template) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
@@ -189,12 +197,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="infrastructure.package", description=__doc__)
     parser.add_argument("--architecture", choices=sorted(PLATFORMS), default="arm64")
     parser.add_argument("--out", type=Path, default=ROOT / "build")
+    parser.add_argument("--revise", type=Path, help="parameters to which Revision is added")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         archive = build(options.architecture, options.out)
-    except (PackageError, template.TemplateError) as error:
+    except (PackageError, TemplateError) as error:
         sys.exit(f"No package: {error}")
+    if options.revise:
+        revise(options.revise, archive, options.out / "sam.json")
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {size:.1f} MB for {options.architecture}; sam.json, template.json beside it")
 

@@ -10,13 +10,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
 from infrastructure.intrinsics import Values, environment
-from infrastructure.template import ROUTES, Template, parts
+from infrastructure.parts import Template, parts
+from infrastructure.wiring import ROUTES
 
 WORDS = {"AppIds": "APPIDS=", "UpstreamUrl": "UPSTREAM_URL="}
 """How make takes the parameters that have no default."""
@@ -41,8 +43,8 @@ def parsed(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def present(stack: str, region: str) -> dict[str, str] | None:
-    """Give the parameters of the stack as it is; None if there is none.
+def described(stack: str, region: str) -> dict[str, Any] | None:
+    """Give CloudFormation's description of a stack; None if there is no such stack.
 
     Raises:
         Refused: if AWS cannot be asked.
@@ -56,6 +58,16 @@ def present(stack: str, region: str) -> dict[str, str] | None:
         raise Refused(f"AWS does not show the stack {stack} in {region}: {error}") from error
     if found["StackStatus"] == "REVIEW_IN_PROGRESS":  # a first change set that was never run
         return None
+    return dict(found)
+
+
+def present(stack: str, region: str) -> dict[str, str]:
+    """Give the parameters of a stack as it is; none if there is no such stack.
+
+    Raises:
+        Refused: if AWS cannot be asked.
+    """
+    found = described(stack, region) or {}
     return {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
 
 
@@ -104,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         given = parsed(options.words)
-        base = _UNSEEN if options.dry_run else present(options.stack, options.region) or {}
+        base = _UNSEEN if options.dry_run else present(options.stack, options.region)
         check(parts(), options.stack, given, base)
     except Refused as error:
         sys.exit(" ".join(str(error).split()))

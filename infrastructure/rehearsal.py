@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infrastructure import template
 from infrastructure.intrinsics import environment
+from infrastructure.parts import Template
 from simulator import aws, gateway, upstream
 from simulator.desk import DEFAULT_APP, HOST
 from simulator.runtime_api import Function
@@ -28,7 +29,7 @@ _CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
-_FUNCTION = re.compile(r"functions/\$\{(\w+)\.Arn\}")
+_FUNCTION = re.compile(r"functions/\$\{(\w+)Alias\}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def parameters(around: Surroundings) -> dict[str, str]:
     }
 
 
-def routes(sam: template.Template) -> dict[str, str]:
+def routes(sam: Template) -> dict[str, str]:
     """Give the function of each path, as the template wires it.
 
     Raises:
@@ -90,9 +91,7 @@ def routes(sam: template.Template) -> dict[str, str]:
 class Rehearsal:
     """Three function processes behind API Gateway's event shape."""
 
-    def __init__(
-        self, sam: template.Template, package: Path, client: Path, around: Surroundings
-    ) -> None:
+    def __init__(self, sam: Template, package: Path, client: Path, around: Surroundings) -> None:
         self._routes = routes(sam)
         self.functions = {
             name: start(sam, name, package, client, around) for name in template.functions(sam)
@@ -117,9 +116,7 @@ class Rehearsal:
             function.close()
 
 
-def start(
-    sam: template.Template, name: str, package: Path, client: Path, around: Surroundings
-) -> Function:
+def start(sam: Template, name: str, package: Path, client: Path, around: Surroundings) -> Function:
     """Start one function of the template with its own environment alone."""
     properties = template.functions(sam)[name]["Properties"]
     return Function(

@@ -9,7 +9,8 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -17,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infrastructure.parameters import Refused, present
+from infrastructure.parameters import Refused, described
 
 _APPSECRET = re.compile(r"[!-~]{8,128}")
 
@@ -29,8 +30,43 @@ def signing_secret() -> str:
     return json.dumps({"kid": secrets.token_hex(8), "private_key": pem.decode()})
 
 
+@dataclass(frozen=True)
+class Vault:
+    """Secrets Manager, for the secrets of one stack: each gets the stack's tags and KMS key."""
+
+    manager: Any
+    stack: str
+    tags: Sequence[Mapping[str, str]] = ()
+    key: str = ""
+
+    def put(self, name: str, value: str) -> None:
+        """Give a secret a new current version; make it, or restore it, if it is not there."""
+        name = f"{self.stack}/{name}"
+        found = self._described(name)
+        if found is None:
+            key = {"KmsKeyId": self.key} if self.key else {}
+            self.manager.create_secret(Name=name, SecretString=value, Tags=self.tags, **key)
+        else:
+            if "DeletedDate" in found:
+                self.manager.restore_secret(SecretId=name)
+            self.manager.put_secret_value(SecretId=name, SecretString=value)
+        print(f"{name} is set.")
+
+    def has(self, name: str) -> bool:
+        """Tell whether a secret has a value that can be read."""
+        found = self._described(f"{self.stack}/{name}") or {}
+        return bool(found.get("VersionIdsToStages")) and "DeletedDate" not in found
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self.manager.describe_secret(SecretId=name)
+        except self.manager.exceptions.ResourceNotFoundException:
+            return None
+        return found
+
+
 def update(
-    manager: Any, stack: str, appids: Sequence[str], read: Callable[[str], str], *, rotate: bool
+    vault: Vault, appids: Sequence[str], read: Callable[[str], str], *, rotate: bool
 ) -> None:
     """Ask for each mini-program's appsecret; make the signing key if there is none, or rotate it.
 
@@ -44,25 +80,9 @@ def update(
         if appsecret and not _APPSECRET.fullmatch(appsecret):
             raise Refused(f"The appsecret of {appid} is malformed: 8 to 128 ASCII characters.")
         if appsecret:
-            put(manager, f"{stack}/app/{appid}", json.dumps({"appsecret": appsecret}))
-    if rotate or not _has_value(manager, f"{stack}/signing"):
-        put(manager, f"{stack}/signing", signing_secret())
-
-
-def put(manager: Any, name: str, value: str) -> None:
-    """Give a secret a new current version; make the secret if it does not exist."""
-    try:
-        manager.put_secret_value(SecretId=name, SecretString=value)
-    except manager.exceptions.ResourceNotFoundException:
-        manager.create_secret(Name=name, SecretString=value)
-    print(f"{name} is set.")
-
-
-def _has_value(manager: Any, name: str) -> bool:
-    try:
-        return bool(manager.describe_secret(SecretId=name).get("VersionIdsToStages"))
-    except manager.exceptions.ResourceNotFoundException:
-        return False
+            vault.put(f"app/{appid}", json.dumps({"appsecret": appsecret}))
+    if rotate or not vault.has("signing"):
+        vault.put("signing", signing_secret())
 
 
 def read_secret(prompt: str) -> str:
@@ -76,16 +96,19 @@ def _run(options: argparse.Namespace) -> None:
         names = [f"app/{appid}" for appid in appids or ["<appid>"]]
         print("\n".join(f"put-secret-value {options.stack}/{name}" for name in [*names, "signing"]))
         return
-    if not appids:
-        values = present(options.stack, options.region)
-        if values is None:
-            raise Refused(
-                f"There is no stack {options.stack} in {options.region}: make deploy first."
-            )
-        appids = [appid for appid in values["AppIds"].split(",") if appid]
+    found = described(options.stack, options.region)
+    if found is None:
+        raise Refused(f"There is no stack {options.stack} in {options.region}: make deploy first.")
+    values = {p["ParameterKey"]: p["ParameterValue"] for p in found["Parameters"]}
     manager = boto3.client("secretsmanager", region_name=options.region)
+    vault = Vault(manager, options.stack, found.get("Tags", []), values.get("KmsKeyArn", ""))
     try:
-        update(manager, options.stack, appids, read_secret, rotate=options.rotate_signing_key)
+        update(
+            vault,
+            appids or values["AppIds"].split(","),
+            read_secret,
+            rotate=options.rotate_signing_key,
+        )
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"Secrets Manager refuses: {error}") from None
 

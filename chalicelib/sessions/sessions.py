@@ -1,7 +1,7 @@
 """Sessions: made by a login, found by their token, ended by a logout or by the clock.
 
-From the table alone neither token nor session_key can be had: tokens are stored as hashes, and
-session_keys sealed under a key that only the token gives.
+The table alone reveals neither token nor session_key: tokens are stored as hashes, and session_keys
+sealed under a key that only the token gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class Sessions:
         self._clock, self._alert = clock, alert
 
     def warm(self, _deadline: Deadline) -> None:
-        """Open the connection ahead: read a key that does not exist, as the proxy may read it."""
+        """Open the connection ahead: read what the proxy may read, of a key that does not exist."""
         self._table.get(bytes(16), bytes(32), IDENTITY)
 
     def create(
@@ -88,7 +88,7 @@ class Sessions:
             item = Item(user, token.item, **who, **keys)
             if deadline.remaining() < STORE_ATTEMPT:
                 raise DeadlineExceeded
-            # After a conflict everything is decided anew: the old session may have ended.
+            # After a conflict everything is read again: the old session may have ended.
             with suppress(Conflict):
                 self._table.put(item, old and old[0].item)
                 return token
@@ -97,8 +97,8 @@ class Sessions:
     def end(self, token: Token) -> None:
         """End a session: one write.
 
-        If an attempt's answer is lost, the SDK's next one finds nothing, and that is InvalidToken:
-        the session is dead all the same, but a success is only what was seen to be one.
+        If the answer of an attempt is lost, the SDK's next one finds nothing, and InvalidToken is
+        raised: the session is dead, but this call did not see it live.
         """
         self._session(self._table.delete(token.user, token.item), token)
 

@@ -56,7 +56,7 @@ class Item(Model):
 
 
 class Conflict(Exception):
-    """A write was refused, and not done, since another one came first."""
+    """A write was refused and not done, because another one came first."""
 
 
 class Table:
@@ -67,7 +67,7 @@ class Table:
 
     def __init__(self, name: str, region: str | None) -> None:
         self._name = name
-        # Any: PynamoDB's types know keys of text alone.
+        # Any: PynamoDB's annotations allow only text for keys.
         self._table: Any = TableConnection(
             name,
             region,
@@ -77,7 +77,7 @@ class Table:
             meta_table=MetaTable({"TableName": name, **_SCHEMA}),
         )
         with _translated():
-            # Else threads that begin together would each build a client in their first operation.
+            # PynamoDB would build it in the first operation, once per thread that starts together.
             self._table.connection.client  # noqa: B018 - read for what it builds
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Table:
     def _call(self, operation: Callable[..., Any], *args: Any, **options: Any) -> dict[str, Any]:
         with _translated():
             answer: dict[str, Any] = operation(*args, **options)
-        # PynamoDB always asks for it. To the SDK an answer that broke off is an empty one: the
+        # PynamoDB always requests it. The SDK takes a truncated answer for an empty one: the
         # session would not exist, the deletion would be done.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailable(reason="answer is incomplete")

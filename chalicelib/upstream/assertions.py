@@ -101,8 +101,8 @@ class Assertions:
         self._clock = clock
 
     def warm(self, _deadline: Deadline) -> None:
-        """Fetch the keys ahead."""
-        self._keys()
+        """Fetch the keys and sign once ahead: the first signature loads cryptography's backend."""
+        self.sign({}, DATA_LIFE)
 
     def ensure_key(self) -> None:
         """Make sure of the signing key, before what cannot be had twice is spent."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from infrastructure import package, rehearsal, template
-from infrastructure.template import Template
+from infrastructure.intrinsics import resolved
+from infrastructure.parts import Template
 from simulator.runtime_api import install_client
 from tests.support import load_fixtures
 
@@ -76,3 +77,15 @@ def strings(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for member in value:
             yield from strings(member)
+
+
+PSEUDO = {
+    "AWS::StackName": "wxgate-test",
+    "AWS::AccountId": "123456789012",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+def made(stack: Template, **values: str) -> Template:
+    """What CloudFormation makes with these parameters."""
+    return resolved(stack, {**PSEUDO, **values})

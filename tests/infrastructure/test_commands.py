@@ -13,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from infrastructure import destroy, secrets
+from infrastructure import destroy, package, rollback, secrets
 from infrastructure.parameters import Refused
+from infrastructure.secrets import Vault
 from infrastructure.template import ROOT
 from simulator import aws
 
@@ -59,6 +60,7 @@ def test_deploy_goes_no_further_than_a_refusal() -> None:
     ("target", "shown"),
     [
         ("secrets", "put-secret-value wxgate-prod/signing"),
+        ("rollback", "update-alias wxgate-prod-proxy live"),
         ("logs", "sam logs --stack-name wxgate-prod --region cn-north-1"),
         ("destroy", "sam delete --stack-name wxgate-prod --region cn-north-1"),
     ],
@@ -72,6 +74,68 @@ def test_a_dry_run_shows_what_would_be_done(target: str, shown: str) -> None:
 def test_the_data_are_deleted_on_request_only() -> None:
     assert "infrastructure.destroy" not in make("destroy", *PLACE).stdout
     assert "infrastructure.destroy" in make("destroy", *PLACE, "DATA=delete").stdout
+
+
+def test_tags_and_a_role_for_cloudformation_are_passed_on() -> None:
+    shown = make("deploy", *PLACE, "TAGS=team=a cost=b", "ROLE_ARN=arn:aws:iam::1:role/r").stdout
+    assert "--tags wxgate:stage=prod team=a cost=b " in shown
+    assert "--role-arn arn:aws:iam::1:role/r " in shown
+
+
+def test_the_revision_differs_if_the_parameters_or_the_package_do(tmp_path: Path) -> None:
+    parameters, archive = tmp_path / "parameters.yaml", tmp_path / "deployment.zip"
+    revisions = []
+    for values, content in (({}, b"1"), ({}, b"1"), ({"A": ""}, b"1"), ({}, b"2")):
+        parameters.write_text(json.dumps(values))
+        archive.write_bytes(content)
+        package.revise(parameters, archive)
+        revised = json.loads(parameters.read_text())
+        revisions.append(revised.pop("Revision"))
+        assert revised == values
+    assert revisions[0] == revisions[1]
+    assert len(set(revisions)) == 3
+
+
+# --- rollback ------------------------------------------------------------------------------------
+
+
+class Lambda:
+    """Functions with versions and an alias each, as far as a rollback sees."""
+
+    def __init__(self, live: dict[str, str]) -> None:
+        self.live = live
+
+    def get_alias(self, FunctionName: str, Name: str) -> dict[str, str]:
+        assert Name == "live"
+        return {"FunctionVersion": self.live[FunctionName]}
+
+    def get_paginator(self, operation: str) -> "Lambda":
+        assert operation == "list_versions_by_function"
+        return self
+
+    def paginate(self, FunctionName: str) -> list[dict[str, list[dict[str, str]]]]:
+        return [{"Versions": [{"Version": name} for name in names]} for names in PAGES]
+
+    def update_alias(self, *, FunctionName: str, FunctionVersion: str, **rest: Any) -> None:
+        assert rest == {"Name": "live", "RoutingConfig": {"AdditionalVersionWeights": {}}}
+        self.live[FunctionName] = FunctionVersion
+
+
+PAGES = (["$LATEST", "8", "9"], ["10", "11"])
+
+
+def test_a_rollback_goes_to_the_version_before_the_live_one() -> None:
+    functions = Lambda({f"wxgate-test-{name}": "10" for name in ("login", "decrypt", "proxy")})
+    rollback.roll_back(functions, "wxgate-test")
+    assert set(functions.live.values()) == {"9"}
+
+
+def test_a_rollback_of_all_or_none() -> None:
+    live = {"wxgate-test-login": "10", "wxgate-test-decrypt": "10", "wxgate-test-proxy": "8"}
+    functions = Lambda(dict(live))
+    with pytest.raises(Refused, match="wxgate-test-proxy has no version before 8"):
+        rollback.roll_back(functions, "wxgate-test")
+    assert functions.live == live
 
 
 @pytest.mark.parametrize(
@@ -110,7 +174,8 @@ def value(manager: Any, name: str) -> Any:
 
 
 def update(manager: Any, appsecret: str, *, rotate: bool = False) -> None:
-    secrets.update(manager, "wxgate-test", ["wx1"], lambda _: appsecret, rotate=rotate)
+    vault = Vault(manager, "wxgate-test", [{"Key": "team", "Value": "a"}])
+    secrets.update(vault, ["wx1"], lambda _: appsecret, rotate=rotate)
 
 
 def test_secrets_are_put_where_the_gate_reads_them(manager: Any) -> None:
@@ -120,6 +185,8 @@ def test_secrets_are_put_where_the_gate_reads_them(manager: Any) -> None:
     key = load_pem_private_key(value(manager, "signing")["private_key"].encode(), password=None)
     assert isinstance(key, EllipticCurvePrivateKey)
     assert isinstance(key.curve, SECP256R1)
+    tags = manager.describe_secret(SecretId="wxgate-test/app/wx1")["Tags"]
+    assert tags == [{"Key": "team", "Value": "a"}]
 
 
 def test_a_signing_key_is_replaced_only_when_asked(manager: Any) -> None:
@@ -145,8 +212,24 @@ def test_secrets_never_stand_in_a_command_or_an_answer(
     assert "PRIVATE" not in said.out + said.err
 
 
+def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
+    update(manager, "an-appsecret")
+    destroy.delete_secrets(manager, "wxgate-test")
+    with pytest.raises(manager.exceptions.InvalidRequestException):
+        value(manager, "signing")
+    update(manager, "another-appsecret")
+    assert value(manager, "app/wx1") == {"appsecret": "another-appsecret"}
+    assert value(manager, "signing")["kid"]
+
+
+def test_another_stack_s_secrets_stay(manager: Any) -> None:
+    update(manager, "an-appsecret")
+    destroy.delete_secrets(manager, "wxgate")
+    assert value(manager, "app/wx1") == {"appsecret": "an-appsecret"}
+
+
 def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:
     with closing(aws.client("dynamodb", moto_url)) as dynamodb:
         aws.make_table(dynamodb, "wxgate-test-sessions")
-        destroy.delete_data(dynamodb, "wxgate-test-sessions")
+        destroy.delete_table(dynamodb, "wxgate-test-sessions")
         assert "wxgate-test-sessions" not in dynamodb.list_tables()["TableNames"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from infrastructure import package
-from infrastructure.template import Template, functions
+from infrastructure.parts import Template
+from infrastructure.template import functions
 from tests.infrastructure.conftest import Package
 
 OURS = {"app.py", "chalicelib", "chalice", "__pycache__"}

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from infrastructure.template import ROOT, parts
+from infrastructure.parts import parts
+from infrastructure.template import ROOT
 
 DECLARED = parts()
 PAGES = ("deploy.md", "deploy.zh-CN.md")

@@ -12,7 +12,8 @@ import pytest
 
 from infrastructure import parameters
 from infrastructure.parameters import Refused
-from infrastructure.template import ROOT, Template, parts
+from infrastructure.parts import Template, parts
+from infrastructure.template import ROOT
 from simulator import aws
 
 FIRST = {"AppIds": "wx1,wx2", "UpstreamUrl": "https://api.example.com/base"}
@@ -45,6 +46,13 @@ def check(declared: Template, given: dict[str, str], base: dict[str, str] = FIRS
         ({"LogLevel": "LOUD"}, "LOG_LEVEL is malformed"),
         ({"Nonsense": "1"}, "There is no parameter Nonsense"),
         ({"AppIds": ""}, "Missing: APPIDS="),
+        ({"UpstreamAllowPrivate": "true", "UpstreamUrl": "http://a"}, "needs ProxySubnets"),
+        ({"ProxySubnets": "subnet-1"}, "needs ProxySecurityGroup"),
+        ({"ProxyVpc": "vpc-1"}, "needs ProxySubnets and ProxyRouteTables"),
+        ({"DomainName": "gate.example.com"}, "needs CertificateArn"),
+        ({"DisableExecuteApiEndpoint": "true"}, "need DomainName"),
+        ({"BasePath": "gate"}, "need DomainName"),
+        ({"SnapStart": "true", "ProxyProvisioned": "1"}, "does not do both"),
     ],
 )
 def test_what_the_gate_would_not_start_with_is_refused(
@@ -54,6 +62,20 @@ def test_what_the_gate_would_not_start_with_is_refused(
         check(declared, given)
 
 
+def test_a_snapshot_needs_python_3_12(declared: Template) -> None:
+    if sys.version_info >= (3, 12):
+        check(declared, {"SnapStart": "true"})
+    else:
+        with pytest.raises(Refused, match=r"needs a package of Python 3\.12"):
+            check(declared, {"SnapStart": "true"})
+
+
+def test_a_private_upstream_is_taken_with_its_subnets(declared: Template) -> None:
+    network = {"ProxySubnets": "subnet-1", "ProxySecurityGroup": "sg-1"}
+    private = {"UpstreamUrl": "http://10.0.1.5", "UpstreamAllowPrivate": "true"}
+    check(declared, {**private, **network})
+
+
 def test_a_first_deployment_needs_what_has_no_default(declared: Template) -> None:
     with pytest.raises(Refused, match="Missing: APPIDS= UPSTREAM_URL="):
         check(declared, {}, {})
@@ -61,10 +83,7 @@ def test_a_first_deployment_needs_what_has_no_default(declared: Template) -> Non
 
 @pytest.mark.parametrize(
     ("base", "given"),
-    [
-        ({"UpstreamAllowPrivate": "true"}, {"UpstreamAllowPrivate": "false"}),
-        ({}, {}),
-    ],
+    [({"UpstreamAllowPrivate": "true"}, {"UpstreamAllowPrivate": "false"}), ({}, {})],
 )
 def test_the_values_that_result_are_judged_and_not_the_given_ones_alone(
     declared: Template, base: dict[str, str], given: dict[str, str]
@@ -128,7 +147,7 @@ def deployed(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.usefixtures("deployed")
 def test_the_present_parameters_are_the_stack_s() -> None:
     assert parameters.present("wxgate-deployed", "us-east-1") == FIRST
-    assert parameters.present("wxgate-other", "us-east-1") is None
+    assert parameters.present("wxgate-other", "us-east-1") == {}
 
 
 def test_an_account_that_cannot_be_asked_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

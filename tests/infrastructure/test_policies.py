@@ -1,5 +1,6 @@
 """Least privilege: what the policies allow is what the code does, no more and no less."""
 
+import fnmatch
 import inspect
 import io
 import json
@@ -11,10 +12,10 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib.handlers import decrypt, login, proxy
-from infrastructure.template import Template, functions
+from infrastructure.parts import Template
 from simulator import desk
 from simulator.serving import serve_wsgi
-from tests.infrastructure.conftest import strings
+from tests.infrastructure.conftest import made, strings
 from tests.support.front_door import FrontDoor
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
@@ -23,8 +24,10 @@ TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 """A transaction has no action of its own: IAM asks for the actions of its parts."""
 
 
-def statements(stack: Template, name: str) -> list[Any]:
-    (policy,) = stack["Resources"][f"{name}Role"]["Properties"]["Policies"]
+def statements(stack: Template, name: str, **values: str) -> list[Any]:
+    """What a function may do with these parameters."""
+    role = made(stack, **values)["Resources"][f"{name}Role"]["Properties"]
+    (policy,) = role["Policies"]
     found: list[Any] = policy["PolicyDocument"]["Statement"]
     return found
 
@@ -33,24 +36,34 @@ def granted(stack: Template, name: str) -> set[str]:
     return {action for s in statements(stack, name) for action in s["Action"]}
 
 
+PREFIX = "arn:aws:secretsmanager:us-east-1:123456789012:secret:wxgate-test/"
+
+
 def granted_secrets(stack: Template, name: str) -> set[str]:
     reads = [s for s in statements(stack, name) if "secretsmanager:GetSecretValue" in s["Action"]]
-    return {text for s in reads for text in strings(s["Resource"]) if "Secret" in text}
+    return {text.removeprefix(PREFIX) for s in reads for text in strings(s["Resource"])}
 
 
 # --- what the policies say -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_policy_has_a_star(stack: Template, name: str) -> None:
-    assert not [text for text in strings(statements(stack, name)) if "*" in text]
+SECRETS = {"Login": {"app/*"}, "Proxy": {"signing-??????"}, "Decrypt": {"app/*", "signing-??????"}}
+"""The one wildcard, for any number of mini-programs; the rest is what Secrets Manager appends."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_resource_is_one_of_the_same_template(stack: Template, name: str) -> None:
-    for statement in statements(stack, name):
-        named = {text for text in strings(statement["Resource"]) if not text.startswith("HasApp")}
-        assert named - {"Arn", "AWS::NoValue"} <= set(stack["Resources"])
+def test_no_policy_has_a_star_but_for_the_secrets_of_the_stack_s_mini_programs(
+    stack: Template, name: str
+) -> None:
+    assert granted_secrets(stack, name) == SECRETS[name]
+    stars = [text for text in strings(statements(stack, name)) if "*" in text]
+    assert set(stars) <= {f"{PREFIX}app/*"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_other_resource_is_one_of_the_same_template(stack: Template, name: str) -> None:
+    named = {text for s in statements(stack, name) for text in strings(s["Resource"])}
+    assert {t for t in named if not t.startswith(PREFIX)} - {"Arn"} <= set(stack["Resources"])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -61,15 +74,67 @@ def test_a_function_writes_to_its_own_log_group_alone(stack: Template, name: str
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_aws_s_own_policies_come_with_x_ray_and_the_fixed_address_alone(
-    stack: Template, name: str
+def test_the_only_policy_of_aws_s_own_is_x_ray_s(stack: Template, name: str) -> None:
+    for partition, expected in (("aws", ["AWSXRayDaemonWriteAccess"]), ("aws-cn", [])):
+        ours = made(stack, **{"AWS::Partition": partition, "FixedEgress": "true"})
+        arns = ours["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+        assert [arn.rpartition("/")[2] for arn in arns] == expected
+
+
+INTERFACES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+"""Source: AWS, «Giving Lambda functions access to resources in an Amazon VPC»."""
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Login", {"FixedEgress": "true"}),
+        ("Decrypt", {"FixedEgress": "true"}),
+        ("Proxy", {"ProxySubnets": "subnet-1"}),
+    ],
+)
+def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itself(
+    stack: Template, name: str, values: dict[str, str]
 ) -> None:
-    attached = stack["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
-    told = {p["Fn::If"][0]: p["Fn::If"][1]["Fn::Sub"].rpartition("/")[2] for p in attached}
-    expected = {"HasXRay": "AWSXRayDaemonWriteAccess"}
-    if "VpcConfig" in functions(stack)[name]["Properties"]:
-        expected["HasFixedEgress"] = "AWSLambdaVPCAccessExecutionRole"
-    assert told == expected
+    more = statements(stack, name, **values)[len(statements(stack, name)) :]
+    allow, deny = more
+    assert set(allow["Action"]) == set(deny["Action"]) == INTERFACES
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    (function,) = deny["Condition"]["ArnEquals"].values()
+    assert function.endswith(f":function:wxgate-test-{name.lower()}")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_key_of_yours_decrypts_through_the_two_services_alone(stack: Template, name: str) -> None:
+    *_, key = statements(stack, name, KmsKeyArn="arn:aws:kms:x")
+    assert (key["Action"], key["Resource"]) == (["kms:Decrypt"], ["arn:aws:kms:x"])
+    services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
+    assert services == {"dynamodb", "secretsmanager"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> None:
+    named = set(strings(statements(stack, name, SessionsTableName="t2")))
+    assert "SessionsTable" not in named
+    assert [text for text in named if text.endswith(":table/t2")]
+
+
+def test_codedeploy_may_move_the_aliases_of_these_functions_alone(stack: Template) -> None:
+    ours = made(stack, Rollout="Canary10Percent5Minutes")
+    (policy,) = ours["Resources"]["DeploymentsRole"]["Properties"]["Policies"]
+    move, look = policy["PolicyDocument"]["Statement"]
+    assert "lambda:UpdateAlias" in move["Action"]
+    assert {t.partition(".")[0].lstrip("${") for t in strings(move["Resource"])} - {"Arn"} == set(
+        FUNCTIONS
+    )
+    assert look["Action"] == "cloudwatch:DescribeAlarms"
 
 
 def test_only_lambda_may_take_the_roles(stack: Template) -> None:
@@ -86,13 +151,14 @@ HANDLERS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Proxy": (proxy.proxy, proxy.key_set, proxy.health),
     "Decrypt": (decrypt.decrypt, decrypt.phone, decrypt.session),
 }
-RIGHTS = {"sessions": "SessionsTable", "wechat": "AppSecret", "assertions": "SigningSecret"}
+RIGHTS = {"sessions": "SessionsTable", "wechat": "app/*", "assertions": "signing-??????"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_handler_s_services_and_its_policy_agree(stack: Template, name: str) -> None:
     keywords = {k for handler in HANDLERS[name] for k in inspect.signature(handler).parameters}
-    named = {text.rstrip("12345") for s in statements(stack, name) for text in strings(s)}
+    resources = [text for s in statements(stack, name) for text in strings(s["Resource"])]
+    named = {text.removeprefix(PREFIX) for text in resources}
     assert named & set(RIGHTS.values()) == {RIGHTS[k] for k in keywords & set(RIGHTS)}
 
 
@@ -203,8 +269,11 @@ def test_the_policy_shows_the_secrets_that_the_function_reads_and_no_other(
     stack: Template, recorded: FrontDoor, recorder: Recorder, name: str
 ) -> None:
     use(name, recorded, recorder)
-    kinds = {"SigningSecret" if s.endswith("/signing") else "AppSecret" for s in recorder.secrets()}
-    assert {secret.rstrip("12345") for secret in granted_secrets(stack, name)} == kinds
+    read = {s.partition("/")[2] for s in recorder.secrets()}
+    for pattern in granted_secrets(stack, name):
+        assert any(fnmatch.fnmatchcase(f"{secret}-a1B2c3", pattern) for secret in read)
+    for secret in read:
+        assert any(fnmatch.fnmatchcase(f"{secret}-a1B2c3", p) for p in granted_secrets(stack, name))
 
 
 def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from infrastructure import rehearsal, template
+from infrastructure import rehearsal
 from infrastructure.intrinsics import environment
+from infrastructure.parts import Template
 from infrastructure.rehearsal import Rehearsal, Surroundings
 from simulator.runtime_api import Function
 from tests.infrastructure.conftest import Package
@@ -93,7 +94,7 @@ def test_a_wrong_method_is_refused_by_the_function(client: Client) -> None:
 
 @pytest.mark.parametrize("name", ["Login", "Proxy", "Decrypt"])
 def test_a_function_gets_the_variables_of_its_template_alone(
-    sam: template.Template, around: Surroundings, name: str
+    sam: Template, around: Surroundings, name: str
 ) -> None:
     variables = environment(sam, name, rehearsal.parameters(around))
     upstream = {"UPSTREAM_URL"} & set(variables)

@@ -1,0 +1,70 @@
+"""`python -m infrastructure.rollback`: let every function's alias point at the version before."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.parameters import Refused
+from infrastructure.wiring import ROUTES
+
+ALIAS = "live"
+
+
+def before(client: Any, function: str) -> str:
+    """Give the version that was published before the one that the alias points at.
+
+    Raises:
+        Refused: if there is none.
+    """
+    live = int(client.get_alias(FunctionName=function, Name=ALIAS)["FunctionVersion"])
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function)
+    names = [version["Version"] for page in pages for version in page["Versions"]]
+    earlier = [int(name) for name in names if name.isdecimal() and int(name) < live]
+    if not earlier:
+        raise Refused(f"{function} has no version before {live}; nothing was changed.")
+    return str(max(earlier))
+
+
+def roll_back(client: Any, stack: str) -> dict[str, str]:
+    """Move the aliases of all functions, or of none; give the version of each.
+
+    Raises:
+        Refused: as `before`.
+    """
+    functions = [f"{stack}-{name.lower()}" for name in ROUTES]
+    versions = {function: before(client, function) for function in functions}
+    for function, version in versions.items():
+        client.update_alias(
+            FunctionName=function,
+            Name=ALIAS,
+            FunctionVersion=version,
+            RoutingConfig={"AdditionalVersionWeights": {}},  # ends a rollout that is under way
+        )
+    return versions
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Roll back; end with status 1 and one line if that cannot be."""
+    parser = argparse.ArgumentParser(prog="infrastructure.rollback", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--dry-run", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.dry_run:
+        for name in ROUTES:
+            print(f"update-alias {options.stack}-{name.lower()} {ALIAS}: the version before")
+        return
+    try:
+        versions = roll_back(boto3.client("lambda", region_name=options.region), options.stack)
+    except (Refused, BotoCoreError, ClientError) as error:
+        sys.exit(" ".join(str(error).split()))
+    for function, version in versions.items():
+        print(f"{function} serves version {version}.")
+
+
+if __name__ == "__main__":
+    main()
