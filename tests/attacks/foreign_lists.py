@@ -3,17 +3,14 @@
 They are not part of this repository; get them from their homes, and name the files:
 
     --json FOLDER   JSONTestSuite (github.com/nst/JSONTestSuite), test_parsing: y_*, n_*, i_*.json
-    --cbc FILE      Wycheproof (github.com/C2SP/wycheproof), aes_cbc_pkcs5_test.json
     --lists FILE…   texts, one a line, as in PayloadsAllTheThings (github.com/swisskyrepo)
 
-Each JSON text is a body of /login and /decrypt, and a member of a good body; each vector goes
-through the decryption; each line is a path below /api/ and a value of a query. The invariants
-G1 to G12 of the corpus hold for every request.
+Each JSON text is a body of /login and /decrypt, and a member of a good body; each line is a path
+below /api/ and a value of a query. The invariants G1 to G12 of the corpus hold for every request.
 """
 
 import argparse
 import base64
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from chalicelib.wechat import opendata
 from simulator import aws
 from tests.attacks.corpus import Entry
 from tests.attacks.runner import Runner
@@ -59,17 +55,6 @@ def json_breaches(runner: Runner, name: str, text: bytes) -> Iterator[str]:
         yield "is not read, and is JSON"
 
 
-def vector_breaches(vector: dict[str, Any]) -> Iterator[str]:
-    """Try one vector: key, iv, ct and msg in hexadecimal; result is valid or invalid."""
-    key, iv, data, message = (bytes.fromhex(vector[name]) for name in ("key", "iv", "ct", "msg"))
-    try:
-        opened = opendata.decrypt(key, data, iv)
-    except ValueError:
-        opened = None
-    if (opened == message) != (vector["result"] == "valid"):
-        yield f"vector {vector['tcId']} is {vector['result']}, and opens to {opened!r}"
-
-
 def line_breaches(runner: Runner, line: str) -> Iterator[str]:
     """Try one line as a path below /api/, as it stands, and as a value of a query."""
     bare = {"method": "GET", "headers": [BEARER], "body": None}
@@ -90,11 +75,6 @@ def tried(runner: Runner, options: argparse.Namespace) -> Iterator[tuple[str, st
     """Try everything; give list, item and the breaches of each."""
     for file in sorted(options.json.glob("*.json")) if options.json else ():
         yield "JSON", file.name, list(json_breaches(runner, file.name, file.read_bytes()))
-    groups = json.loads(options.cbc.read_text())["testGroups"] if options.cbc else ()
-    for vector in (
-        vector for group in groups if group["keySize"] == 128 for vector in group["tests"]
-    ):
-        yield "AES-CBC", str(vector["tcId"]), list(vector_breaches(vector))
     for listed in options.lists:
         for line in dict.fromkeys(listed.read_text(errors="ignore").splitlines()):
             if line.strip():
@@ -105,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the lists that are named; give 1 if anything broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.foreign_lists")
     parser.add_argument("--json", type=Path, help="folder of JSONTestSuite's test_parsing")
-    parser.add_argument("--cbc", type=Path, help="Wycheproof's aes_cbc_pkcs5_test.json")
     parser.add_argument("--lists", type=Path, nargs="*", default=[], help="texts, one a line")
     engine = aws.start("127.0.0.1", 0)
     world = World(engine.url)

@@ -96,13 +96,13 @@ def padded(text: bytes) -> bytes:
     return text + bytes([count]) * count
 
 
-BAD_PADDINGS: dict[str, Callable[[bytes], bytes]] = {
-    "the bytes before the last differ": lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],
-    "a whole block too much": lambda text: padded(text)[:-1] + b"\x20",
-    "no padding": lambda text: text + b" " * (-len(text) % BLOCK),
-    "zeros": lambda text: text + bytes(BLOCK - len(text) % BLOCK),
-}
-"""What is no PKCS#7; whoever looks at the last byte alone opens the first."""
+BAD_PADDINGS: list[Callable[[bytes], bytes]] = [
+    lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],  # the bytes before the last differ
+    lambda text: padded(text)[:-1] + b"\x20",  # a block too much
+    lambda text: text + b" " * (-len(text) % BLOCK),  # none
+    lambda text: text + bytes(BLOCK - len(text) % BLOCK),  # zeros
+]
+"""What is no PKCS#7; a reader that looks at the last byte alone opens the first."""
 
 KEY: str = USERS["A"]["session_key"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.attacks.corpus import BOMB, Entry, filled
 from tests.attacks.events import API_HOST, GATEWAY, Mode, Tokens, event
-from tests.attacks.expectations import EXPECTATIONS
+from tests.attacks.expectations import check_of
 from tests.attacks.invariants import Case, breaches
 from tests.attacks.world import JUNK, Door, Exchange, World, echo
 from tests.support.loopback import Act, says, whole
@@ -54,7 +54,7 @@ class Runner:
     def _case(self, entry: Entry, mode: Mode, exchange: Exchange, **counts: int) -> list[str]:
         case = Case(self.world, self.tokens, entry, mode, exchange, **counts)
         found = breaches(case)
-        found += EXPECTATIONS[entry.expect["invariant"]](case)
+        found += check_of(entry.expect["invariant"])(case)
         found += self._uniform(entry, exchange)
         return found
 

@@ -1,10 +1,11 @@
-"""What each honest or worthless request costs: operations of the store and calls to WeChat."""
+"""What each honest or worthless request costs, in operations and calls; and it leaks nothing."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.attacks import watch
 from tests.attacks.oracle import PHONE, message
 from tests.attacks.world import JUNK, KEYS, Door, Exchange, World
 from tests.support.wechat import said, session_of
@@ -103,5 +104,10 @@ def test_a_request_costs_what_it_must_and_no_more(world: World, request_: str) -
     with world.wechat.scripted(said(someone)):
         _, token = world.door.login(), world.door.login()
     exchange = send(world.door, token)
+    own = {exchange.answer.json["token"]} if b'"token"' in exchange.answer.body else set()
+    secrets = {**world.secrets, "token": world.secrets["token"] - own}
+    sent = "".join(call.raw.decode("latin-1") for call in exchange.upstream)
+    assert watch.leaks(f"{exchange.answer}{sent}", secrets) == []
+    assert watch.leaks(exchange.seen.said, {**world.secrets, **world.personal}) == []
     assert [done.name for done in exchange.store] == operations
     assert [call.target.partition("?")[0].rpartition("/")[2] for call in exchange.wechat] == calls

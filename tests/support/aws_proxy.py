@@ -95,6 +95,18 @@ def breaking_off(peer: Peer, _operation: Operation, _forward: Forward) -> None:
     peer.sock.shutdown(socket.SHUT_RDWR)
 
 
+def replaying() -> Fault:
+    """No fault: the engine answers once, and every later operation gets the same answer."""
+    recorded: list[bytes] = []
+
+    def fault(peer: Peer, _operation: Operation, forward: Forward) -> None:
+        if not recorded:
+            recorded.append(forward())
+        peer.send(recorded[0])
+
+    return fault
+
+
 def page(peer: Peer, _operation: Operation, _forward: Forward) -> None:
     """Fault: a proxy in between answers, with success and a page."""
     peer.send(whole(b"<html>busy</html>", headers=[("Content-Type", "text/html")]))
