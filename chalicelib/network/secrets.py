@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from chalicelib import strict_json
 from chalicelib.errors import Misconfigured, SecretsUnavailable
@@ -117,9 +117,7 @@ class Secrets:
 
     def _read_again(self, name: str, refused: _T, parse: Parse[_T]) -> list[_T]:
         current = parse(self._fetch(name, "AWSCURRENT"))
-        if current != refused:
-            return [current]
-        previous = self._usable(name, "AWSPREVIOUS", parse)
+        previous = self._usable(name, "AWSPREVIOUS", parse) if current == refused else None
         return [current] if previous is None else [current, previous]
 
     def _cached(self, name: str, read: Callable[[], _T]) -> _T:
@@ -151,6 +149,9 @@ class Secrets:
     def _fetch(self, name: str, stage: str) -> Version:
         try:
             answer = self._client.get_secret_value(SecretId=name, VersionStage=stage)
+            if answer.keys().isdisjoint(("SecretString", "SecretBinary")):
+                # To botocore an answer that breaks off is an empty one.
+                raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
         except (BotoCoreError, ClientError) as error:
             if reason(error) in _OPERATOR_FAULTS:
                 raise Misconfigured(reason=reason(error), secret=name) from error

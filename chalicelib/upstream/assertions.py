@@ -100,9 +100,10 @@ class Assertions:
         self._audience = audience
         self._clock = clock
 
-    def warm(self, _deadline: Deadline) -> None:
-        """Fetch the keys and sign once ahead: the first signature loads cryptography's backend."""
-        self.sign({}, DATA_LIFE)
+    def warm(self, deadline: Deadline) -> None:
+        """Read the keys ahead, and sign once: the first signature loads cryptography's backend."""
+        if deadline.remaining() > 0:
+            self.sign({}, DATA_LIFE)
 
     def ensure_key(self) -> None:
         """Make sure of the signing key, before what cannot be had twice is spent."""

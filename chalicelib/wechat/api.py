@@ -20,7 +20,7 @@ _APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Login:
     """What a code stands for: who the user is, and the key of his open data."""
 
@@ -28,9 +28,6 @@ class Login:
     openid: str
     unionid: str | None
     session_key: str
-
-    def __repr__(self) -> str:
-        return "Login(…)"
 
 
 class WeChat:

@@ -21,6 +21,12 @@ from chalicelib.wechat.errcodes import meaning
 MAX_ANSWER = 65_536
 """Bytes of one answer of WeChat's; its own are under a thousand."""
 
+_ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
+    network.ConnectTimeout: errors.WeChatTimeout,
+    network.TimedOut: errors.WeChatTimeout,
+    network.TooLarge: errors.WeChatBadResponse,
+    network.Broken: errors.WeChatBadResponse,
+}
 _RID = re.compile(r"rid: ([0-9a-f-]{3,64})")
 
 
@@ -94,16 +100,9 @@ class Client:
 
 
 def _translated(error: network.TransportError) -> errors.GateError:
-    reason = type(error).__name__
-    match error:
-        case network.ConnectTimeout() | network.TimedOut():
-            return errors.WeChatTimeout(reason=reason)
-        case network.NotTrusted():
-            return errors.WeChatUnavailable(reason=reason, security=True)
-        case network.TooLarge() | network.Broken():
-            return errors.WeChatBadResponse(reason=reason)
-        case _:
-            return errors.WeChatUnavailable(reason=reason)
+    security: dict[str, Any] = {"security": True} if isinstance(error, network.NotTrusted) else {}
+    refusal = _ERRORS.get(type(error), errors.WeChatUnavailable)
+    return refusal(reason=type(error).__name__, **security)
 
 
 def _read(response: requests.Response) -> dict[str, Any]:

@@ -136,6 +136,8 @@ def test_a_store_that_accepts_no_connection_fails_fast_and_closed(
 ) -> None:
     with full_backlog() as port:
         door = world.open_door(AWS_ENDPOINT_URL_DYNAMODB=f"http://{HOST}:{port}")
+        with door.inside():
+            assert door.module.services.sessions  # the client is built before, as in INIT
         exchange = proxied(door, token)
     attempts = exchange.seen.addresses.count((HOST, port))
     assert 1 < attempts <= 3

@@ -1,1 +1,1 @@
-"""What needs a socket: our connections under the libraries that use them."""
+"""Tests that need sockets on loopback."""

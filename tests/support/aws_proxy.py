@@ -153,7 +153,7 @@ class AwsProxy(Loopback):
 
     def _exchange(self, peer: Peer) -> None:
         request = peer.read_request()
-        peer.received = b""
+        peer.received.clear()
         self.requests.clear()
         service, _, name = request.values("x-amz-target")[0].partition(".")
         operation = Operation(service.partition("_")[0], name, json.loads(request.body))

@@ -52,7 +52,7 @@ class Peer:
     def __init__(self, server: "Loopback", sock: socket.socket) -> None:
         self.sock = sock
         self.closing = server.closing
-        self.received = b""
+        self.received = bytearray()
         self._server = server
         self._pending = bytearray()
 
@@ -306,7 +306,7 @@ class Loopback:
     @property
     def received(self) -> list[bytes]:
         """What came, one entry per connection that sent anything."""
-        return [peer.received for peer, _ in self._peers if peer.received]
+        return [bytes(peer.received) for peer, _ in self._peers if peer.received]
 
     @contextmanager
     def scripted(self, *script: Act) -> Iterator[None]:

@@ -403,7 +403,8 @@ def test_the_proxy_parameter_is_what_api_gateway_decoded() -> None:
     event = event_of("GET", "/api/a%2Fb", [], None, ROUTES)
     changed = {**event, "pathParameters": {"proxy": "a/b"}}
     assert Request(changed).proxy_parameter == "a/b"
-    for odd in (None, {}, {"proxy": 7}, {"proxy": None}, []):
+    parameters: list[object] = [None, {}, {"proxy": 7}, {"proxy": None}, []]
+    for odd in parameters:
         assert Request({**event, "pathParameters": odd}).proxy_parameter is None
 
 

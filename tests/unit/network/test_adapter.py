@@ -1,5 +1,7 @@
 """requests on our connections: what it adds of its own is taken away again."""
 
+from pathlib import Path
+
 import pytest
 import requests
 
@@ -35,6 +37,19 @@ def test_a_redirect_is_an_answer_like_any_other(target: str) -> None:
     wire = Wire(Reply(302, [("Location", target)], b""))
     assert sent_to(wire).status_code == 302
     assert len(wire.exchanged) == 1
+
+
+def test_no_password_of_the_machine_is_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    passwords = tmp_path / "netrc"
+    passwords.write_text("machine api.test login canary password canary")
+    monkeypatch.setenv("NETRC", str(passwords))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    wire = Wire()
+    sent_to(wire)
+    assert "Authorization" not in dict(wire.exchanged[0].headers)
+    assert wire.exchanged[0].origin.host == "api.test"
 
 
 def test_a_failure_is_that_of_the_connections() -> None:

@@ -197,6 +197,13 @@ def test_a_clock_that_is_set_back_takes_no_stale_value_away(
     assert reader.current() == FIRST
 
 
+def test_an_answer_that_broke_off_is_a_failure_of_the_service(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    del manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")["SecretString"]
+    assert isinstance(refusal(reader.current), SecretsUnavailable)
+
+
 # --- the operator's faults -----------------------------------------------------------------------
 
 

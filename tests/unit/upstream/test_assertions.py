@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt import PyJWKSet
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured, SecretsUnavailable
 from chalicelib.handlers.proxy import KEY_SET_LIFE
 from chalicelib.network.secrets import CACHE_SECONDS, Secrets
@@ -306,6 +307,9 @@ def test_a_key_that_was_made_sure_of_is_there(
     with pytest.raises(SecretsUnavailable):
         assertions.ensure_key()
     manager.failure = None
+    assertions.warm(Deadline(0.0, lambda: 0.0))
+    assert len(manager.calls) == 1  # the one that failed
+    assertions.warm(Deadline(1.0, lambda: 0.0))
     assertions.ensure_key()
     manager.failure = client_error("ThrottlingException")
     assert signing(assertions) == "k1"
