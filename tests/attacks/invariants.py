@@ -300,8 +300,8 @@ def g8_follows_nothing(case: Case) -> Breaches:
 
 def g9_is_quick(case: Case) -> Breaches:
     """G9: an answer comes within two seconds, and takes less than 200 MB."""
-    if case.exchange.seconds > SECONDS:
-        yield f"took {case.exchange.seconds:.1f} s"
+    if case.exchange.own_seconds > SECONDS:
+        yield f"took {case.exchange.own_seconds:.1f} s"
     if case.peak > MEMORY:
         yield f"{case.peak >> 20} MiB at the peak"
 

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,13 +22,17 @@ Address = tuple[str, int]
 
 @dataclass(eq=False)
 class Seen:
-    """Addresses contacted and names looked up by the gate, its lines, its exceptions as text."""
+    """Addresses contacted and names looked up by the gate, its lines, its exceptions as text.
+
+    `stalled` is for how many seconds a busy machine let the process's threads wait to run.
+    """
 
     addresses: list[Address] = field(default_factory=list)
     lookups: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     exceptions: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    stalled: float = 0.0
 
     @property
     def names(self) -> set[str]:
@@ -43,6 +48,15 @@ class Seen:
     def events(self) -> list[dict[str, Any]]:
         """The log lines, each parsed as JSON."""
         return [json.loads(line) for line in self.lines]
+
+
+def _run_delay() -> float:
+    """Seconds that threads were ready to run and did not (proc(5), schedstat; Linux alone)."""
+    delay = 0
+    for stat in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            delay += int(stat.read_text().split()[1])
+    return delay / 1e9
 
 
 _watched: list[Seen] = []
@@ -79,6 +93,7 @@ class _Collector(logging.Handler):
 def watching() -> Iterator[Seen]:
     """Watch the process: outgoing calls, standard output, every logger, at any level."""
     seen, output, errors = Seen(), io.StringIO(), io.StringIO()
+    delay = _run_delay()
     collector = _Collector(seen.foreign)
     loggers = [logging.getLogger(), logging.getLogger("wxgate")]
     _watched.append(seen)
@@ -91,6 +106,7 @@ def watching() -> Iterator[Seen]:
         for logger in loggers:
             logger.removeHandler(collector)
         _watched.remove(seen)
+        seen.stalled = max(0.0, _run_delay() - delay)
         seen.lines += output.getvalue().splitlines()
         seen.foreign += errors.getvalue().splitlines()
 

@@ -56,6 +56,11 @@ class Exchange:
     seen: watch.Seen
 
     @property
+    def own_seconds(self) -> float:
+        """What it took, less what a busy machine withheld."""
+        return self.seconds - self.seen.stalled
+
+    @property
     def store(self) -> list[Operation]:
         """What was asked of DynamoDB."""
         return [done for done in self.operations if done.service == "DynamoDB"]

@@ -16,6 +16,7 @@ from chalicelib.sessions.failures import window
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token
 from simulator import aws
+from tests.store.store import APPID, KEY, KEY2, Store, store_on, table_at
 from tests.support import aws_proxy
 from tests.support.aws_proxy import (
     AwsProxy,
@@ -27,7 +28,6 @@ from tests.support.aws_proxy import (
 )
 from tests.support.engines import new_table
 from tests.support.fakes import NOW, Clock
-from tests.support.store import APPID, KEY, KEY2, Store, store_on, table_at
 
 BROKEN = refusing("InternalServerError", status=500)
 COLLISION = refusing("ConditionalCheckFailedException")

@@ -85,7 +85,6 @@ class FrontDoor:
         headers: list[tuple[str, str]] | None = None,
         json_body: object = None,
         body: bytes | str | None = None,
-        merciful: bool = True,
         seconds: float = LAMBDA_SECONDS,
     ) -> Answer:
         """Send one request through the adapter; give the answer.
@@ -99,7 +98,7 @@ class FrontDoor:
             sent.append(("Content-Type", "application/json"))
             body = json.dumps(json_body)
         arrived = through_api_gateway(sent, "127.0.0.1")
-        event = event_of(method, target, arrived, body, self.module.app.routes, merciful=merciful)
+        event = event_of(method, target, arrived, body, self.module.app.routes)
         status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
         self.answers.append(Answer(status, dict(answered), data))
         return self.answers[-1]

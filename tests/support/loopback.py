@@ -259,14 +259,6 @@ def reads_slowly(size: int, pause: float) -> Act:
     return act
 
 
-def echoes_the_request(peer: Peer) -> None:
-    """Send the request's own bytes in every place of an answer, the status line first."""
-    raw = peer.read_request().raw
-    line = raw.partition(b"\r\n")[0]
-    peer.send(line + b"\r\nX-Echo: " + line + b"\r\n\r\n" + raw)
-    peer.end()
-
-
 class Loopback:
     """The server: each request takes the next act of the script, the last act repeats.
 
@@ -307,6 +299,11 @@ class Loopback:
     def received(self) -> list[bytes]:
         """What came, one entry per connection that sent anything."""
         return [bytes(peer.received) for peer, _ in self._peers if peer.received]
+
+    def forget_endings(self) -> None:
+        """Let `endings` be those that are still to come."""
+        while self.endings.acquire(blocking=False):
+            pass
 
     @contextmanager
     def scripted(self, *script: Act) -> Iterator[None]:
