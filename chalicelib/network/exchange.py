@@ -61,7 +61,6 @@ class Connection(HTTPConnection):
         target: str,
         headers: Headers,
         body: bytes,
-        *,
         deadline: Deadline,
         max_bytes: int,
     ) -> Reply:

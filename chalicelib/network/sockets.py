@@ -102,7 +102,7 @@ class DeadlineSocket(socket.socket):
         self.received += count
         return count
 
-    def makefile(self, *_: Any, **__: Any) -> AnswerReader:  # type: ignore[override]
+    def makefile(self, *_: Any, **__: Any) -> AnswerReader:  # type: ignore[override]  # for http.client
         """Give the reader of the next answer."""
         self.received = 0
         self.reader = AnswerReader(super().makefile("rb", buffering=0))
