@@ -63,7 +63,9 @@ export function meaningOf(error) {
 
 function requested(response) {
   const status = response.statusCode;
-  const openid = response.data?.headers?.["X-WX-OPENID"]; // as the echo tells
+  const echoed = response.data?.headers;
+  if (!echoed) return [`${status}`, `${status}`];
+  const openid = echoed["X-WX-OPENID"];
   if (openid) return [`${status}: the upstream knows you as …${openid.slice(-4)}.`, `${status}：业务接口知道你是 …${openid.slice(-4)}。`];
   return [`${status}, without an identity.`, `${status}，没有身份。`];
 }
