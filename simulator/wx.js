@@ -321,7 +321,7 @@
         clearTimeout(timer)
         entry.status = result.statusCode
         const noted = noteEnd(entry, result)
-        if (noted) noted.then(() => tell(given, name, result))
+        if (noted && noted.then) noted.then(() => tell(given, name, result))
         else tell(given, name, result)
         if (name === 'fail') control.abort()
       }
