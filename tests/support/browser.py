@@ -14,9 +14,9 @@ SECONDS = 120
 def missing() -> str | None:
     """Name in one line what is missing; None where nothing is."""
     if not shutil.which("node") or not shutil.which("npm"):
-        return f"Node {OLDEST_NODE} or newer with npm is missing: the playground was not clicked"
+        return f"Node {OLDEST_NODE} or newer with npm is missing: the playground cannot be clicked"
     if not Path(os.environ.get("CHROMIUM", CHROMIUM)).exists():
-        return f"{CHROMIUM} is missing: the playground was not clicked"
+        return f"{CHROMIUM} is missing: the playground cannot be clicked"
     return None
 
 
