@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "simulator" / "browser"
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = ("chromium", "google-chrome")
 OLDEST_NODE = 20
 SECONDS = 120
 
@@ -15,9 +15,13 @@ def missing() -> str | None:
     """Name in one line what is missing; None where nothing is."""
     if not shutil.which("node") or not shutil.which("npm"):
         return f"Node {OLDEST_NODE} or newer with npm is missing: the playground cannot be clicked"
-    if not Path(os.environ.get("CHROMIUM", CHROMIUM)).exists():
-        return f"{CHROMIUM} is missing: the playground cannot be clicked"
+    if not _chromium():
+        return "Chromium is missing: the playground cannot be clicked"
     return None
+
+
+def _chromium() -> str | None:
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +36,7 @@ def npm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["npm", *words],
         cwd=FOLDER,
-        env={**os.environ, **environ},
+        env={**os.environ, "CHROMIUM": str(_chromium()), **environ},
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -2,7 +2,6 @@
 // Chromium before the playground, and what a test asks of it.
 const { chromium } = require('playwright-core')
 
-const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium'
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -14,7 +13,7 @@ const FLAGS = [
 ]
 const DESKTOP = { width: 1440, height: 900 }
 
-const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
+const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS })
 
 /** The playground in a tab of its own. */
 class Playground {
