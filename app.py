@@ -8,14 +8,11 @@ from chalicelib.front.response import Answer
 from chalicelib.handlers import decrypt, login, proxy
 from chalicelib.services import from_environment
 
-if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:
-    raise SystemExit(
-        "chalice deploy would route every path to one function and make no table. "
-        "Use: make deploy STAGE=… REGION=… (docs/deploy.md)"
-    )
+if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:  # it knows one function and no table
+    raise SystemExit("chalice deploy cannot deploy wxgate. Use: make deploy STAGE=… REGION=…")
 
 services = from_environment()
-app = Gate("wxgate", services)
+app = Gate("wxgate", services.fault)
 
 
 # --- login: a code becomes a token ---------------------------------------------------------------
@@ -33,12 +30,12 @@ def post_logout() -> Answer:
     return login.logout(app.request, sessions=services.sessions)
 
 
-# --- decrypt: what WeChat encrypted is opened ----------------------------------------------------
+# --- decrypt: what needs the session_key ----------------------------------------------------------
 
 
 @app.route("/decrypt", methods=["POST"])
 def post_decrypt() -> Answer:
-    """Open encrypted data."""
+    """Decrypt open data."""
     return decrypt.decrypt(
         app.request,
         sessions=services.sessions,
@@ -59,9 +56,15 @@ def post_phone() -> Answer:
     )
 
 
+@app.route("/sign", methods=["POST"])
+def post_sign() -> Answer:
+    """Sign a virtual payment."""
+    return decrypt.sign(app.request, sessions=services.sessions, clock=services.clock)
+
+
 @app.route("/session", methods=["GET"])
 def get_session() -> Answer:
-    """Ask WeChat whether the session_key still holds."""
+    """Ask WeChat whether it still accepts the session_key."""
     return decrypt.session(app.request, sessions=services.sessions, wechat=services.wechat)
 
 
@@ -81,17 +84,17 @@ def any_api() -> Answer:
 
 @app.route("/health", methods=["GET"])
 def get_health() -> Answer:
-    """Tell that the gate runs."""
+    """Show that the gate runs."""
     return proxy.health()
 
 
 @app.route("/.well-known/jwks.json", methods=["GET"])
 def get_key_set() -> Answer:
-    """Publish the keys behind the assertions."""
+    """Publish the keys that verify assertions."""
     return proxy.key_set(assertions=services.assertions)
 
 
-# --- the Lambda functions; infrastructure/template.py points each path at its own -----------
+# --- the Lambda functions; the template points each path at its own -------------------------------
 
 
 @app.lambda_function(name="login")
@@ -102,11 +105,11 @@ def login_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="proxy")
 def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /api/…, /health and the key set."""
+    """Serve /api/, /health and the key set."""
     return app(event, context)
 
 
 @app.lambda_function(name="decrypt")
 def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /decrypt, /phone and /session."""
+    """Serve /decrypt, /phone, /sign and /session."""
     return app(event, context)

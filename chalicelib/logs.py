@@ -1,4 +1,4 @@
-"""One JSON line per request on standard output, and silence from libraries that know secrets."""
+"""One JSON line per request on standard output, counts for CloudWatch, and quiet libraries."""
 
 import json
 import logging
@@ -10,29 +10,52 @@ from typing import Any, TextIO
 
 NAME = "wxgate"
 
-# At DEBUG these write whole requests: URLs with the appsecret, items, secrets in clear; urllib3
-# writes URLs at WARNING too.
+# At DEBUG these write whole requests: URLs with the appsecret, items, plain secrets. urllib3 logs
+# URLs at WARNING too.
 _TALKATIVE = ("boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3")
 
 
+Count = tuple[str, dict[str, str]]
+"""A metric that counts one, and its dimensions besides FunctionName."""
+
+
 class JsonFormatter(logging.Formatter):
-    """A record as one line of ASCII JSON, so no value can forge a line.
+    """A record as one line of ASCII JSON, so that no value can forge a line.
 
     Of an exception it shows the type and the places, never the text, which may hold a secret.
+    A record's `count` becomes a CloudWatch metric of the Lambda function, if it runs in one.
     """
 
+    def __init__(self, function_name: str | None = None) -> None:
+        super().__init__()
+        self._function_name = function_name
+
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, event, and what the record carries as `fields`."""
-        fields: dict[str, Any] = {
+        """Write time, level, event, and the record's `fields`."""
+        line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname,
             "event": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
-        fields.update(getattr(record, "fields", {}))
+        count: Count | None = getattr(record, "count", None)
+        if count and self._function_name:
+            line |= _metric(*count, self._function_name, record.created)
         if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = record.exc_info[0].__name__
-            fields["at"] = _places(record.exc_info[2])
-        return json.dumps(fields, default=lambda value: type(value).__name__)
+            line |= {"exception": record.exc_info[0].__name__, "at": _places(record.exc_info[2])}
+        return json.dumps(line, default=lambda value: type(value).__name__)
+
+
+def _metric(name: str, more: dict[str, str], function: str, created: float) -> dict[str, Any]:
+    """Give the members that CloudWatch Logs reads off a line (AWS, embedded metric format)."""
+    dimensions = {"FunctionName": function, **more}
+    declared = {
+        "Namespace": NAME,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": "Count"}],
+    }
+    embedded = {"Timestamp": int(created * 1000), "CloudWatchMetrics": [declared]}
+    return {"_aws": embedded, **dimensions, name: 1}
 
 
 def _places(trace: TracebackType | None) -> list[str]:
@@ -43,10 +66,6 @@ def _places(trace: TracebackType | None) -> list[str]:
 class _Output(logging.StreamHandler[TextIO]):
     """Writes to standard output as it is now, and never lets a failing log break a request."""
 
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
-        self.setFormatter(JsonFormatter())
-
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stdout
         super().emit(record)
@@ -55,14 +74,32 @@ class _Output(logging.StreamHandler[TextIO]):
         return
 
 
-def configure(level: str) -> logging.Logger:
-    """Set up the gate's logger, once; hold the libraries' loggers to errors."""
+def configure(level: str, function_name: str | None = None) -> None:
+    """Set up the gate's logger and silence the libraries' own; `function_name` is Lambda's."""
+    output = _Output(sys.stdout)
+    output.setFormatter(JsonFormatter(function_name))
     logger = logging.getLogger(NAME)
-    if not any(isinstance(handler, _Output) for handler in logger.handlers):
-        logger.handlers = [_Output()]
+    logger.handlers = [output]
     # Lambda's runtime has a root handler of its own: it would write each line twice.
     logger.propagate = False
     logger.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return logger
+
+
+def write(
+    level: int,
+    event: str,
+    fields: dict[str, Any],
+    *,
+    count: Count | None = None,
+    exc_info: bool = False,
+) -> None:
+    """Write one line; `fields` hold no secret and nothing that a client made up."""
+    extra = {"fields": fields, "count": count}
+    logging.getLogger(NAME).log(level, event, exc_info=exc_info, extra=extra)
+
+
+def alert(what: str, **facts: str) -> None:
+    """Alert the operator to a problem that does not fail requests; facts hold no secret."""
+    write(logging.WARNING, "alert", {"alert": what, **facts}, count=("Alerts", {}))

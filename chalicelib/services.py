@@ -1,59 +1,67 @@
-"""The composition root: reads the environment, builds each service once, when first needed.
+"""The composition root: reads the environment, and builds each service once.
 
-Modules that are slow to load are imported where they are needed, so a start pays for none of
-them, and a Lambda function only for those that its routes use.
+A service is built when it is first needed; in Lambda in INIT, which has a full CPU where a request
+has a fraction. Rooms are imported where they are built, so no function loads another one's.
 """
 
+import importlib
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import logs, metrics, settings
+from chalicelib import deadlines, logs, settings
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured
-from chalicelib.network.connections import Transport
 
 if TYPE_CHECKING:
+    from chalicelib.network.connections import Connections
     from chalicelib.network.secrets import Secrets
     from chalicelib.sessions.sessions import Sessions
+    from chalicelib.sessions.table import Table
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
 
-SECRETS_TIMEOUT = 0.8
-"""Seconds; a request waits in vain for two tries, within two seconds with all else."""
+SERVICES = {
+    "login": ("sessions", "wechat"),
+    "proxy": ("sessions", "assertions", "upstream"),
+    "decrypt": ("sessions", "assertions", "wechat"),
+}
+"""What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
 def now() -> float:
-    """Give the wall clock, looked up at each call so that one replaced clock reaches all."""
+    """Give the wall clock, looked up at each call so that replacing it reaches everyone."""
     return time.time()
 
 
 class Services:
     """Every service of the gate, by the keyword under which handlers take it.
 
-    A faulty environment is told at the start, by `fault`, and then by every request: 500.
+    `fault` is what is wrong with the environment, or None.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
         self.clock = clock
         self.fault: str | None = None
-        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        function = environ.get("WXGATE_FUNCTION")  # set by the template; None serves all routes
+        self._used = SERVICES.get(function or "", tuple(sorted(set().union(*SERVICES.values()))))
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
-        # Lambda names its handler: app.login_function.
-        function = environ.get("_HANDLER", "").removeprefix("app.").removesuffix("_function")
         try:
-            self._settings = settings.read(environ, function)
+            self._settings = settings.read(environ, environ.get("WXGATE_FUNCTION"))
         except settings.BadEnvironment as error:
             self.fault = str(error)
 
     @property
     def settings(self) -> settings.Settings:
-        """The environment.
+        """The environment as values.
 
         Raises:
             Misconfigured: if it is faulty.
@@ -62,65 +70,38 @@ class Services:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
-    def count(self, metric: str, **dimensions: str) -> dict[str, Any]:
-        """Give what makes a log line of this Lambda function count; elsewhere nobody counts."""
-        if not self.function_name:
-            return {}
-        return metrics.count(metric, self.clock(), FunctionName=self.function_name, **dimensions)
-
-    def alert(self, what: str, **facts: str) -> None:
-        """Tell the operator of what needs him though requests are served; facts hold no secret."""
-        fields = {"alert": what, **facts, **self.count("Alerts")}
-        logging.getLogger(logs.NAME).warning("alert", extra={"fields": fields})
-
     @property
     def log_level(self) -> str:
-        """The level of the log, also where the environment is faulty."""
+        """The level of the log, also if the environment is faulty."""
         return self._settings.log_level if self._settings else "INFO"
 
     @cached_property
     def sessions(self) -> "Sessions":
         """The session store."""
-        from chalicelib.sessions.sessions import Sessions, table
+        from chalicelib.sessions.sessions import Sessions
 
-        with self._lock:
-            items = table(self.settings.sessions_table, self.settings.region)
-            return Sessions(
-                items,
-                self.settings.appids,
-                self.settings.token_ttl,
-                self.clock,
-                alert=self.alert,
-            )
+        known = self.settings
+        return Sessions(self._table, known.appids, known.token_ttl, self.clock, alert=logs.alert)
 
     @cached_property
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.network.secrets import AppSecrets
+        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
+        from chalicelib.wechat.appsecrets import AppSecrets
+        from chalicelib.wechat.client import Client
 
-        return WeChat(
-            # WeChat's address is the operator's word: the simulator's is loopback.
-            Transport(allow_private=True),
-            self.settings.wechat_api_url,
-            self.settings.appids,
-            AppSecrets(self._secrets, self.settings.secret_prefix),
-            self.clock,
-        )
+        client = Client(self._wechat_connections, self.settings.wechat_api_url)
+        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
+        tokens = AccessTokens(client, secrets, self.clock)
+        return WeChat(client, self.settings.appids, secrets, tokens)
 
     @cached_property
     def upstream(self) -> "Upstream":
         """The business API."""
-        from chalicelib.upstream.upstream import CONNECT_TIMEOUT, Upstream
+        from chalicelib.upstream.upstream import Upstream
 
-        return Upstream(
-            Transport(
-                allow_private=self.settings.upstream_allow_private, connect_timeout=CONNECT_TIMEOUT
-            ),
-            self.settings.upstream_url,
-            self.settings.upstream_timeout,
-            self.settings.public_paths,
-        )
+        return Upstream(self._upstream_connections, self.settings)
 
     @cached_property
     def assertions(self) -> "Assertions":
@@ -131,32 +112,106 @@ class Services:
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
     @cached_property
+    def _table(self) -> "Table":
+        from chalicelib.sessions.table import Table
+
+        with self._lock:
+            return Table(self.settings.sessions_table, self.settings.region)
+
+    @cached_property
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
-        return Secrets(lambda: self._secrets_client, self.clock, self.alert)
+        return Secrets(self._secrets_client, self.clock, logs.alert)
 
     @cached_property
     def _secrets_client(self) -> Any:
-        import botocore.session
+        import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
-        from chalicelib.network.aws import held
+        from chalicelib.network.aws_errors import reason
 
-        # botocore's client creation is not thread-safe.
-        with self._lock:
-            client = botocore.session.get_session().create_client(
-                "secretsmanager",
-                self.settings.region,
-                config=Config(
-                    connect_timeout=SECRETS_TIMEOUT,
-                    read_timeout=SECRETS_TIMEOUT,
-                    retries={"total_max_attempts": 1, "mode": "standard"},
-                ),
-            )
-        return held(client, SECRETS_TIMEOUT)
+        config = Config(
+            connect_timeout=deadlines.SECRETS_ATTEMPT,
+            read_timeout=deadlines.SECRETS_ATTEMPT,
+            retries={"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"},
+        )
+        with self._lock:  # sessions of boto3 are not thread-safe, nor is the making of a client
+            try:
+                session = boto3.session.Session(region_name=self.settings.region)
+                return session.client("secretsmanager", config=config)
+            except BotoCoreError as error:
+                raise Misconfigured(reason=reason(error)) from error
+
+    @cached_property
+    def _wechat_connections(self) -> "Connections":
+        # WeChat's address is the operator's word: the simulator's is loopback.
+        return self._connections(True, deadlines.WECHAT_CONNECT)
+
+    @cached_property
+    def _upstream_connections(self) -> "Connections":
+        return self._connections(self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT)
+
+    def _connections(self, allow_private: bool, connect_timeout: float) -> "Connections":
+        from chalicelib.network.connections import Connections
+
+        return Connections(
+            allow_private=allow_private, connect_timeout=connect_timeout, wall=self.clock
+        )
+
+    # --- INIT and SnapStart ---
+
+    def init(self) -> None:
+        """Build what this function uses, then warm it up; never raises.
+
+        What fails here, the request that needs it does again, and reports.
+        """
+        for name in self._used:
+            with suppress(Exception):
+                getattr(self, name)
+        self.warm_up()
+        with suppress(ImportError):  # the runtime has it if it supports SnapStart
+            hooks = importlib.import_module("snapshot_restore_py")
+            hooks.register_after_restore(self.after_restore)
+
+    def warm_up(self) -> None:
+        """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
+
+        The AWS SDK bounds attempts, not calls, so a thread makes them and is not waited for any
+        longer. None begins after the deadline; the last one ends by the SDK's own timeouts.
+        """
+        deadline = Deadline.after(deadlines.INIT)
+
+        def run() -> None:
+            for name in self._used:
+                if deadline.remaining() > 0:
+                    with suppress(Exception):
+                        getattr(self, name).warm(deadline)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(deadlines.INIT)
+
+    def after_restore(self) -> None:
+        """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""
+        for name in ("_table", "_secrets_client", "_wechat_connections", "_upstream_connections"):
+            if name in vars(self):
+                getattr(self, name).close()
+        random.seed()
+        self.warm_up()  # secrets are as old as the wall clock says, so it fetches them anew
 
 
 def from_environment() -> Services:
-    """Build the services of this process: the only reader of os.environ."""
-    return Services(os.environ)
+    """Build the services of this process; never raises.
+
+    If the environment is faulty, the log says so once, and every request is Misconfigured.
+    """
+    services = Services(os.environ)
+    function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    logs.configure(services.log_level, function_name)
+    if services.fault:
+        logs.write(logging.ERROR, "misconfigured", {"reason": services.fault})
+    elif function_name:
+        services.init()
+    return services

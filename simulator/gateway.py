@@ -1,19 +1,22 @@
 """API Gateway on the desk: HTTP becomes a REST proxy event, the Lambda answer becomes HTTP.
 
-Source of the event's shape: AWS, «Input format of a Lambda function for proxy integration», and
-recorded events: the path stays percent-encoded, query values are decoded once, header case is
-kept. Chalice's own development server fails on greedy paths, HEAD, chunked bodies and keep-alive.
+Sources: AWS, «Input format of a Lambda function for proxy integration» and «Amazon API Gateway
+important notes», and recorded events. The path stays percent-encoded; query values and path
+parameters are decoded once. Chalice's own development server fails on greedy paths, HEAD, chunked
+bodies and keep-alive.
 """
 
 import base64
 import json
+import re
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from chalicelib.errors import InternalError, InvalidPath, InvalidRequest, RequestTooLarge
 from chalicelib.front.response import refusal
@@ -42,6 +45,12 @@ DROPPED = frozenset(
     )
 )
 """Request headers that API Gateway does not hand to a Lambda function."""
+
+RENAMED = frozenset(("connection", "content-length", "date", "server", "www-authenticate"))
+"""Answer headers that reach the client as x-amzn-Remapped-…; API Gateway has its own of these."""
+
+UNSENT = frozenset(("proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"))
+"""Answer headers that never reach the client."""
 
 Headers = list[tuple[str, str]]
 Application = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -86,7 +95,9 @@ def event_of(
     A text body goes in as text, bytes as base64. `merciful` drops the hop-by-hop headers as API
     Gateway does; a function URL or a load balancer would not.
     """
-    path, _, query = target.partition("?")
+    raw_path, _, query = target.partition("?")
+    # Extra slashes after the stage route nothing; only the context still shows them.
+    path = "/" + raw_path.lstrip("/")
     resource = resource_of(path, routes)
     sent = [(k, v) for k, v in headers if not (merciful and k.lower() in DROPPED)]
     parameters = _query(query)
@@ -100,12 +111,12 @@ def event_of(
         "multiValueHeaders": _multi(sent) or None,
         "queryStringParameters": dict(parameters) or None,
         "multiValueQueryStringParameters": _multi(parameters) or None,
-        "pathParameters": {"proxy": below} if greedy else None,
+        "pathParameters": {"proxy": unquote(below)} if greedy else None,
         "stageVariables": None,
         "requestContext": {
             "resourcePath": resource or path,
             "httpMethod": method,
-            "path": f"/{STAGE}{path}",
+            "path": f"/{STAGE}{raw_path}",
             "stage": STAGE,
             "requestId": str(uuid.uuid4()),
             "protocol": "HTTP/1.1",
@@ -123,8 +134,34 @@ def _base64(body: bytes | None) -> str | None:
 
 
 def _query(query: str) -> Headers:
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
+    """Decode, split at semicolons too, and sort by name: API Gateway keeps no order of names."""
+    pairs = (part.partition("=") for part in re.split("[&;]", query) if part)
+    decoded = [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
+    return sorted(decoded, key=lambda pair: pair[0])
+
+
+def through_api_gateway(headers: Headers, source_ip: str) -> Headers:
+    """Add what API Gateway adds: the address that it saw, and a trace id if there is none."""
+    client = ", ".join(value for name, value in headers if name.lower() == "x-forwarded-for")
+    added = {
+        "X-Forwarded-For": f"{client}, {source_ip}" if client else source_ip,
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Proto": "https",
+        "X-Amzn-Trace-Id": f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}",
+    }
+    if any(name.lower() == "x-amzn-trace-id" for name, _ in headers):
+        del added["X-Amzn-Trace-Id"]
+    replaced = {name.lower() for name in added}
+    return [pair for pair in headers if pair[0].lower() not in replaced] + list(added.items())
+
+
+def renamed(headers: Headers) -> Headers:
+    """Give the headers of an answer as API Gateway sends them on."""
+    return [
+        (f"x-amzn-Remapped-{name}" if name.lower() in RENAMED else name, value)
+        for name, value in headers
+        if name.lower() not in UNSENT
+    ]
 
 
 def _multi(pairs: Headers) -> dict[str, list[str]]:
@@ -186,9 +223,10 @@ class Gateway:
         """Serve one request; waitress gives REQUEST_URI raw and de-chunks bodies."""
         method = environ["REQUEST_METHOD"]
         status, headers, body = self._serve(method, environ)
-        sent = [(k, v) for k, v in headers if k.lower() not in ("connection", "content-length")]
+        sent = renamed(headers)
         if status not in (204, 304):
-            sent.append(("Content-Length", str(len(body))))
+            # API Gateway answers HEAD with a length of 0, whatever GET would have.
+            sent.append(("Content-Length", "0" if method == "HEAD" else str(len(body))))
         phrase = HTTPStatus(status).phrase if status in _STATUSES else "Status"
         # WSGI's headers are bytes in the shape of Latin-1 (PEP 3333).
         wire = [(k, v.encode().decode("latin-1")) for k, v in sent]
@@ -198,13 +236,14 @@ class Gateway:
     def _serve(self, method: str, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
         if int(environ.get("CONTENT_LENGTH") or 0) > MAX_REQUEST:
             return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
+        source_ip = environ.get("REMOTE_ADDR", "127.0.0.1")
         event = event_of(
             method,
             _target(environ),
-            _headers(environ),
+            through_api_gateway(_headers(environ), source_ip),
             environ["wsgi.input"].read(),
             self._routes,
-            source_ip=environ.get("REMOTE_ADDR", "127.0.0.1"),
+            source_ip=source_ip,
             merciful=self._merciful,
         )
         return answer_of(self._application(event, Context()))

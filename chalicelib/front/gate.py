@@ -1,5 +1,6 @@
 """The gate as a Chalice app: an event comes in, an answer in the contract's shape goes out."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -18,36 +19,33 @@ from chalicelib.errors import (
 )
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, refusal
-from chalicelib.services import Services
 
 _REQUEST: ContextVar[Request] = ContextVar("request")
 
 
 class Gate(Chalice):
-    """Chalice routes; what it would answer in its own words is answered in ours.
+    """Chalice's routes, with every error answered in the contract's shape.
 
-    Every answer carries X-Request-Id, every refusal X-Wxgate-Error, and each request is one log
-    line. Nothing that a request holds is kept on the object: threads of the desk share it.
-    `monotonic` is the clock by which requests are timed, in seconds.
+    Every answer carries X-Request-Id, every error X-Wxgate-Error, and each request is one log
+    line. Nothing of a request is stored on the object, which the threads of the desk share.
+    `fault` is what is wrong with the environment: then every request is Misconfigured.
+    `monotonic` is the clock that times requests, in seconds.
     """
 
     def __init__(
         self,
         name: str,
-        services: Services,
+        fault: str | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         super().__init__(name, configure_logs=False)
-        self.api.binary_types = ["*/*"]  # API Gateway hands every body over as it came
-        self.register_middleware(self._shape, "http")
-        self._services = services
+        self.api.binary_types = ["*/*"]  # API Gateway passes every body through as it came
+        self.register_middleware(self._translate, "http")
+        self._fault = fault
         self._monotonic = monotonic
-        self.log = logs.configure(services.log_level)
-        if services.fault:
-            self._line("error", "misconfigured", {"reason": services.fault})
 
     def route(self, path: str, **options: Any) -> Callable[..., Any]:
-        """Bind a view; the media type is the view's own affair (Chalice would answer 415)."""
+        """Bind a view to any media type: handlers check it themselves."""
         decorator: Callable[..., Any] = super().route(path, content_types=["*/*"], **options)
         return decorator
 
@@ -56,10 +54,10 @@ class Gate(Chalice):
         """The request of this thread."""
         return _REQUEST.get()
 
-    # Chalice writes these at each request; one attribute for all threads would mix users.
+    # Chalice sets this at each request; one attribute for all threads would mix users.
     @property
     def current_request(self) -> None:
-        """Not kept: `request` is ours."""
+        """Unused: see `request`."""
 
     @current_request.setter
     def current_request(self, value: object) -> None:
@@ -71,77 +69,69 @@ class Gate(Chalice):
         request = Request.from_event(event, context)
         token = _REQUEST.set(request)
         try:
-            answer = self._answer(request)
+            answer = self._dispatch(request)
         except Exception:  # noqa: BLE001 - the last resort of the process
-            # Not one line of what failed may reach the client, nor its text the log.
-            self._line("error", "unhandled", {}, exc_info=True)
-            answer = self._refused(request, InternalError())
+            # Never show the traceback to the client or the exception message to the log.
+            logs.write(logging.ERROR, "unhandled", {}, exc_info=True)
+            answer = _refuse(request, InternalError()).to_dict()
         finally:
             _REQUEST.reset(token)
         answer["headers"]["X-Request-Id"] = request.id
-        self._report(request, answer["statusCode"], started)
+        self._log(request, answer["statusCode"], self._monotonic() - started)
         return answer
 
-    def _answer(self, request: Request) -> dict[str, Any]:
+    def _dispatch(self, request: Request) -> dict[str, Any]:
         if request.resource not in self.routes:
-            # API Gateway names a resource; an event without one was made by another hand.
-            return self._refused(request, NotFound() if request.resource else InvalidRequest())
-        # Lambda's context is Request's to read; Chalice would keep it for all threads.
-        answer: dict[str, Any] = super().__call__(_complete(request), None)
+            # API Gateway always names a resource; an event without one came from elsewhere.
+            return _refuse(request, NotFound() if request.resource else InvalidRequest()).to_dict()
+        # Request has read Lambda's context; Chalice would store it for all threads.
+        answer: dict[str, Any] = super().__call__(_event_for_chalice(request), None)
         return answer
 
-    def _shape(self, _request: object, get_response: Callable[[Any], Any]) -> Answer:
-        """Chalice middleware: refusals and Chalice's own errors become answers of ours."""
+    def _translate(self, _request: object, get_response: Callable[[Any], Any]) -> Answer:
+        """Chalice middleware: turn its own errors and ours into answers of the gate."""
         request = self.request
         try:
-            if self._services.fault:
+            if self._fault:
                 raise Misconfigured(reason="environment")
             response = get_response(_request)
         except GateError as error:
-            return self._refusal(request, error)
+            return _refuse(request, error)
         if isinstance(response, Answer):
             return response
-        return self._refusal(request, _framework_error(response))
+        return _refuse(request, _framework_error(response))
 
-    def _refused(self, request: Request, error: GateError) -> dict[str, Any]:
-        return self._refusal(request, error).to_dict()
-
-    @staticmethod
-    def _refusal(request: Request, error: GateError) -> Answer:
-        request.notes["code"] = error.code
-        request.notes.update({k: v for k, v in error.evidence.items() if v is not None})
-        return refusal(error)
-
-    def _report(self, request: Request, status: int, started: float) -> None:
-        level = "error" if status == 500 else "info"
-        method = request.method if request.method.isalpha() and len(request.method) < 9 else None
+    def _log(self, request: Request, status: int, seconds: float) -> None:
+        method, code = request.method, request.log_fields.get("code")
         fields = {
             "request_id": request.id,
             "route": request.resource if request.resource in self.routes else None,
-            "method": method,
+            "method": method if method.isalpha() and len(method) < 9 else None,
             "status": status,
-            "ms": round((self._monotonic() - started) * 1000, 1),
+            "ms": round(seconds * 1000, 1),
         }
-        code = request.notes.get("code")
-        counted = self._services.count("Refusals", Code=code) if code else {}
-        self._line(level, "request", request.notes | fields | counted)
-
-    def _line(
-        self, level: str, event: str, fields: dict[str, Any], *, exc_info: bool = False
-    ) -> None:
-        getattr(self.log, level)(event, exc_info=exc_info, extra={"fields": fields})
+        level = logging.ERROR if status == 500 else logging.INFO
+        count = ("Refusals", {"Code": str(code)}) if code else None
+        logs.write(level, "request", request.log_fields | fields, count=count)
 
 
-def _complete(request: Request) -> dict[str, Any]:
-    """Give Chalice an event with all that it indexes without asking."""
+def _refuse(request: Request, error: GateError) -> Answer:
+    """Answer an error, and add its code and evidence to the request's log line."""
+    evidence = {name: value for name, value in error.evidence.items() if value is not None}
+    request.log_fields |= {**evidence, "code": error.code}
+    return refusal(error)
+
+
+def _event_for_chalice(request: Request) -> dict[str, Any]:
+    """Give Chalice the event with every member that it reads, and nothing to act on."""
     return {
         **request.event,
         "requestContext": {**request.context, "httpMethod": request.method},
         "multiValueQueryStringParameters": None,
         "pathParameters": None,
         "stageVariables": None,
-        "body": None,  # read by Request alone
-        # Without Accept, Chalice refuses a binary answer after the view has run.
+        "body": None,
+        # Without Accept, Chalice rejects a binary answer after the view has run.
         "headers": {"accept": "*/*"},
     }
 

@@ -1,4 +1,4 @@
-"""Answers in API Gateway's shape: JSON, refusals, and bytes that must arrive as they are."""
+"""Answers in API Gateway's shape: JSON, errors, and bytes that must arrive unchanged."""
 
 import base64
 import json
@@ -18,9 +18,8 @@ OWN_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-
 _HEADROOM = 16_384
-"""Bytes kept free for the headers and the frame of an answer."""
+"""Bytes left for the headers and the envelope of an answer."""
 
 
 class AnswerTooLarge(ValueError):
@@ -28,9 +27,9 @@ class AnswerTooLarge(ValueError):
 
 
 class Answer(Response):
-    """A Chalice response that writes itself, so that no Accept header can change it.
+    """A Chalice response that serialises itself, so that no Accept header can change it.
 
-    Bytes go out as text where they are UTF-8 that fits, else as base64.
+    Bytes go out as text if they are UTF-8 that fits, else as base64.
 
     Raises:
         AnswerTooLarge: if Lambda cannot carry the body.
@@ -41,7 +40,7 @@ class Answer(Response):
         super().__init__(text, dict(headers), status)
 
     def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002 - Chalice's
-        """Give the Lambda proxy answer; binary_types is Chalice's, and is not asked."""
+        """Give the Lambda proxy answer; Chalice's binary_types have no effect."""
         return {
             "statusCode": self.status_code,
             "headers": self.headers,
@@ -59,7 +58,7 @@ def _encoded(body: bytes) -> tuple[str, bool]:
         if len(body) * 6 < room or len(json.dumps(text)) <= room:
             return text, False
     except UnicodeDecodeError:
-        pass  # not text: base64 carries any bytes
+        pass  # base64 carries any bytes
     encoded = base64.b64encode(body).decode()
     if len(encoded) > room:
         raise AnswerTooLarge
@@ -69,7 +68,7 @@ def _encoded(body: bytes) -> tuple[str, bool]:
 def json_answer(
     value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """Answer a JSON value, with the headers that every answer of the gate's own carries."""
+    """Answer a JSON value, with the headers of every answer that the gate makes itself."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Answer(text, {**OWN_HEADERS, **(headers or {})}, status)
 

@@ -1,49 +1,38 @@
 """Login: a one-time code becomes a session and its token; logout ends it."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chalicelib.errors import InvalidRequest
-from chalicelib.front.request import Request, code_of
+from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT
+from chalicelib.errors import DeadlineExceeded, InvalidRequest
+from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, empty_answer, json_answer
+from chalicelib.wechat.codes import code_of
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Sessions
     from chalicelib.wechat.api import WeChat
-
-ASKING = 6.0
-"""Seconds for the secret and WeChat, a second try included."""
-
-TOTAL = 8.0
-"""Seconds of a login in all: what is left when WeChat has answered is the store's."""
 
 
 def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer:
     """Trade `{"code", "appid"?, "replaces"?}` for `{"token", "expires_in"}` (seconds).
 
     Raises:
-        InvalidRequest, UnknownApp: before WeChat is asked.
-        InvalidCode and what else WeChat.code2session raises.
-        DeadlineExceeded, StoreUnavailable: the code is spent, and no token was given.
+        InvalidRequest, UnknownApp: before WeChat is called.
+        DeadlineExceeded: before WeChat is called if the login could not finish in time; later, the
+            code is spent, as it is with StoreUnavailable.
+        What WeChat.code2session raises.
     """
     body = request.json()
     code = code_of(body)
-    began = time.monotonic()
-
-    def left_of(seconds: float) -> Callable[[], float]:
-        return lambda: min(request.remaining(), began + seconds - time.monotonic())
-
-    who = wechat.code2session(wechat.app(body.get("appid")), code, left_of(ASKING))
+    appid = wechat.app(body.get("appid"))
+    deadline = request.deadline.sooner(LOGIN_TOTAL)
+    if deadline.remaining() < LOGIN_MINIMUM:
+        raise DeadlineExceeded
+    who = wechat.code2session(appid, code, deadline.sooner(LOGIN_WECHAT))
     token = sessions.create(
-        who.appid,
-        who.openid,
-        who.unionid,
-        who.session_key,
-        body.get("replaces"),
-        left_of(TOTAL),
+        who.appid, who.openid, who.unionid, who.session_key, body.get("replaces"), deadline
     )
-    request.note_user(token)
+    request.log_fields["user"] = token.alias
     return json_answer({"token": token.text, "expires_in": sessions.ttl})
 
 
@@ -52,7 +41,7 @@ def logout(request: Request, *, sessions: "Sessions") -> Answer:
 
     Raises:
         InvalidToken: if the bearer is not a live token.
-        InvalidRequest: if `everywhere` is no boolean.
+        InvalidRequest: if `everywhere` is not a boolean.
     """
     token = request.token()
     everywhere = request.json().get("everywhere", False) if request.body else False

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from chalicelib import __version__
-from chalicelib.errors import InvalidToken
+from chalicelib.errors import InvalidToken, UpstreamTooLarge
 from chalicelib.front.request import Request
-from chalicelib.front.response import Answer, json_answer
-from chalicelib.upstream.paths import checked_path
-from chalicelib.upstream.upstream import Identity, Upstream
+from chalicelib.front.response import MAX_ANSWER, Answer, AnswerTooLarge, json_answer
+from chalicelib.upstream.headers import Identity
+from chalicelib.upstream.paths import checked_path, prefix_of
+from chalicelib.upstream.upstream import Outgoing, Upstream
 
 if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Session, Sessions
@@ -28,17 +29,59 @@ def proxy(
     Raises:
         InvalidPath: before anything else.
         InvalidToken: without a live token, unless the path is public.
+        UpstreamTooLarge: the answer does not fit into Lambda's.
         What Sessions.find, Assertions.sign and Upstream.forward raise.
     """
-    below = checked_path(request.path)
+    subpath = checked_path(request.path, request.proxy_parameter)
+    method = _method(request)
+    identity, marks = None, {}
     try:
         session = sessions.find(request.token())
     except InvalidToken:
-        if not upstream.is_public(below):
+        if not upstream.is_public(subpath):
             raise
-        return upstream.forward(request, below, None)
-    identity = _identity(session, request.method, upstream.url(below), assertions)
-    return upstream.forward(request, below, identity)
+        if _has_bearer(request):
+            marks = {"X-Wxgate-Token": "dead"}
+    else:
+        identity = _identity(session, method, upstream.url(subpath), assertions)
+    outgoing = _outgoing(request, method, subpath, identity)
+    reply = upstream.forward(outgoing, request.deadline, max_bytes=MAX_ANSWER)
+    try:
+        return Answer(reply.body, dict(reply.headers) | marks, reply.status)
+    except AnswerTooLarge:
+        raise UpstreamTooLarge(reason="encoded") from None
+
+
+def _outgoing(request: Request, method: str, subpath: str, identity: Identity | None) -> Outgoing:
+    return Outgoing(
+        method=method,
+        subpath=subpath,
+        query=request.query,
+        headers=request.headers,
+        body=request.body,
+        request_id=request.id,
+        trace_id=request.trace_id,
+        forwarded_for=request.forwarded_for,
+        source_ip=request.source_ip,
+        identity=identity,
+        prefix=prefix_of(str(request.context.get("path", "")), subpath),
+    )
+
+
+def _method(request: Request) -> str:
+    """Give the method for the upstream: wx.request has no PATCH, so a POST may stand for one.
+
+    Methods are case-sensitive (RFC 9110, 9.1), so only PATCH, written so and once, is one.
+    """
+    override = request.values("x-http-method-override")
+    return "PATCH" if (request.method, override) == ("POST", ["PATCH"]) else request.method
+
+
+def _has_bearer(request: Request) -> bool:
+    try:
+        return request.bearer() is not None
+    except InvalidToken:
+        return True
 
 
 def _identity(session: "Session", method: str, url: str, assertions: "Assertions") -> Identity:

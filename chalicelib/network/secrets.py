@@ -1,269 +1,161 @@
-"""Secrets Manager: the appsecrets and the signing key, kept for minutes, fetched afresh on doubt.
+"""Secrets Manager: cached for minutes, stale while it is down, read again if WeChat doubts it.
 
-Secrets: `<prefix>app/<appid>` = `{"appsecret": "…"}`, `<prefix>signing` = `{"kid",
-"private_key"}` (PEM, P-256). No value, and no error that may carry one, reaches a log line.
+No value, and no error that may carry one, reaches a log line.
 """
 
-import re
+import math
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from chalicelib import strict_json
-from chalicelib.errors import AWS_OPERATORS_FAULTS, Misconfigured, SecretsUnavailable
+from chalicelib.errors import Misconfigured, SecretsUnavailable
+from chalicelib.network.aws_errors import OPERATOR_FAULTS, reason
 
-KEEP = 300.0
+CACHE_SECONDS = 300.0
 """Seconds that a value is used without asking again."""
 
-STALE = 3600.0
-"""Seconds that a value is used while Secrets Manager does not answer: stale beats down."""
+STALE_IF_ERROR = 3600.0
+"""Seconds that a value is used while Secrets Manager does not answer (as in RFC 5861)."""
 
-REREAD = 30.0
-"""Seconds between two fresh reads of one secret: a wrong secret must not become a bill."""
+REFRESH_INTERVAL = 30.0
+"""Seconds between two reads that a refused secret causes: each read costs money."""
 
-PAUSE = 10.0
-"""Seconds that a service in trouble is spared: no second try, no new one where a value is kept."""
+COOL_DOWN = 10.0
+"""Seconds after a failure in which a stale value is used at once, without asking."""
 
-_OPERATORS_FAULTS = AWS_OPERATORS_FAULTS | {
-    "DecryptionFailure",
-    "InvalidParameterException",
-    "InvalidRequestException",
-}
-# The last six: the SDK stumbles over an answer of another shape (CreatedDate a text, say).
-_FAILURES = (
-    *(BotoCoreError, ClientError),
-    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-)
-
-_NO_OBJECT = "secret is not a JSON object"
-_APPSECRET = re.compile(r"[!-~]{1,128}")
+_T = TypeVar("_T")
 
 
-class SecretsClient(Protocol):
-    """What we use of botocore's Secrets Manager client."""
-
-    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> Any:  # noqa: N803 - AWS's names
-        """Give `{"SecretString", "CreatedDate", …}` of one version."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Version:
-    """One version of a secret: its JSON members and the epoch second of its making."""
+    """One version of a secret: its name, its JSON members, the epoch second of its creation."""
 
+    name: str
     fields: dict[str, Any]
     created_at: float
 
-    def __repr__(self) -> str:
-        return "Version(…)"
+    def text(self, member: str) -> str:
+        """Give one text member.
+
+        Raises:
+            Misconfigured: if it is missing, empty or no text; the member is named, never its value.
+        """
+        value = self.fields.get(member)
+        if not isinstance(value, str) or not value:
+            raise Misconfigured(reason=f"{member} is missing or malformed", secret=self.name)
+        return value
 
 
-@dataclass
-class _Kept:
-    """A version, when it was read, when it was last asked for, and how long that is enough."""
-
-    version: Version
-    read_at: float
-    asked_at: float
-    enough: float = KEEP
+Parse = Callable[[Version], _T]
+"""Makes a value of a version; raises Misconfigured if that is malformed."""
 
 
 class Secrets:
-    """Reads secrets and keeps them in this container; safe to share among threads.
+    """Reads secrets and caches what they are parsed to; safe to share among threads.
 
-    `alert` tells the operator that a stale value is used.
+    `client` is boto3's; `alert` tells the operator that a stale value is used. What is malformed is
+    not cached, so a repaired secret works at once. Misconfigured is raised if a secret is missing,
+    forbidden or malformed, SecretsUnavailable if the service fails and no value is young enough.
     """
 
-    def __init__(
-        self,
-        client: Callable[[], SecretsClient],
-        clock: Callable[[], float],
-        alert: Callable[..., None],
-    ) -> None:
+    def __init__(self, client: Any, clock: Callable[[], float], alert: Callable[..., None]) -> None:
         self._client = client
         self._clock = clock
         self._alert = alert
-        self._kept: dict[str, _Kept] = {}
-        self._fresh: dict[str, tuple[list[Version], float]] = {}
-        self._retried_at: float | None = None
+        self._cache: dict[str, tuple[Any, float]] = {}
+        self._candidates: dict[str, tuple[list[Any], float]] = {}
+        self._failed_at = -math.inf
         self._lock = threading.Lock()
 
-    def current(self, name: str) -> Version:
-        """Give the current version, at most KEEP seconds old where the service answers.
+    def current(self, name: str, parse: Parse[_T]) -> _T:
+        """Give the current version, at most CACHE_SECONDS old while the service answers."""
+        return self._cached(name, lambda: parse(self._fetch(name, "AWSCURRENT")))
 
-        Raises:
-            Misconfigured: if the secret is missing, forbidden or no JSON object.
-            SecretsUnavailable: if the service does not answer and no value is younger than STALE.
+    def stages(self, name: str, parse: Parse[_T]) -> tuple[_T | None, _T, _T | None]:
+        """Give AWSPENDING, AWSCURRENT and AWSPREVIOUS, read in this order and cached together.
+
+        Of the outer two, what is missing, forbidden or malformed is None.
+        """
+        return self._cached(
+            name,
+            lambda: (
+                self._usable(name, "AWSPENDING", parse),
+                parse(self._fetch(name, "AWSCURRENT")),
+                self._usable(name, "AWSPREVIOUS", parse),
+            ),
+        )
+
+    def alternative_to(self, name: str, refused: _T, parse: Parse[_T]) -> _T | None:
+        """Give, and cache, a value other than a refused one; None if there is none.
+
+        It is the version that is current by now, or else the one before the last rotation. The
+        service is asked once in REFRESH_INTERVAL; no stale value is used if it fails.
         """
         with self._lock:
             now = self._clock()
-            kept = self._kept.get(name)
-            if kept and 0 <= now - kept.asked_at < kept.enough:
-                return kept.version
+            cached: tuple[_T, float] = self._cache.pop(name, (refused, now))
+            if cached[0] != refused:  # another thread has found it
+                self._cache[name] = cached
+                return cached[0]
+            values, read_at = self._candidates.get(name, ([], -math.inf))
+            if not 0 <= now - read_at < REFRESH_INTERVAL:
+                values = self._read_again(name, refused, parse)
+                self._candidates[name] = values, now
+            found: _T | None = next((value for value in values if value != refused), None)
+            self._cache[name] = refused if found is None else found, now
+            return found
+
+    def _read_again(self, name: str, refused: _T, parse: Parse[_T]) -> list[_T]:
+        current = parse(self._fetch(name, "AWSCURRENT"))
+        previous = self._usable(name, "AWSPREVIOUS", parse) if current == refused else None
+        return [current] if previous is None else [current, previous]
+
+    def _cached(self, name: str, read: Callable[[], _T]) -> _T:
+        with self._lock:
+            now = self._clock()
+            value: _T
+            value, read_at = self._cache.get(name, (None, -math.inf))
+            stale = now - read_at < STALE_IF_ERROR
+            cooling = stale and 0 <= now - self._failed_at < COOL_DOWN
+            # A clock that was set back makes no value young.
+            if cooling or 0 <= now - read_at < CACHE_SECONDS:
+                return value
             try:
-                return self._keep(name, self._fetch(name, "AWSCURRENT"), now)
+                value = read()
             except SecretsUnavailable as error:
-                if kept is None or now - kept.read_at >= STALE:
+                if not stale:
                     raise
                 self._alert("StaleSecret", secret=name, reason=error.evidence["reason"])
-                kept.asked_at, kept.enough = now, min(PAUSE, kept.read_at + STALE - now)
-                return kept.version
+                return value
+            self._cache[name] = value, now
+            return value
 
-    def instead(self, name: str, is_refused: Callable[[Version], bool]) -> Version | None:
-        """Keep, and give, a version other than a refused one; None where there is none.
-
-        First what the service now calls current, then what it called so before the last
-        rotation. What it said is used for REREAD seconds before it is asked again.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: as `current`, but without a fallback; then the
-                next refusal asks again.
-        """
-        with self._lock:
-            now = self._clock()
-            fresh = self._fresh.get(name)
-            if fresh is None or not 0 <= now - fresh[1] < REREAD:
-                fresh = self._fresh[name] = self._reread(name, is_refused), now
-            found = next((each for each in fresh[0] if not is_refused(each)), None)
-            return found and self._keep(name, found, now)
-
-    def previous(self, name: str) -> Version | None:
-        """Give the version before the last rotation (AWSPREVIOUS), None where there is none.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: if the service does not tell.
-        """
+    def _usable(self, name: str, stage: str, parse: Parse[_T]) -> _T | None:
         try:
-            return self._fetch(name, "AWSPREVIOUS")
-        except Misconfigured as error:
-            if error.evidence["reason"] in ("ResourceNotFoundException", _NO_OBJECT):
-                return None
-            raise
-
-    def forget(self, name: str) -> None:
-        """Read a secret anew when it is next asked for: a repaired one works at once."""
-        with self._lock:
-            self._kept.pop(name, None)
-
-    def _keep(self, name: str, version: Version, now: float) -> Version:
-        self._kept[name] = _Kept(version, read_at=now, asked_at=now)
-        return version
-
-    def _reread(self, name: str, is_refused: Callable[[Version], bool]) -> list[Version]:
-        current = self._fetch(name, "AWSCURRENT")
-        if not is_refused(current):
-            return [current]
-        previous = self.previous(name)
-        # A previous version that never was a usable secret is none to try.
-        with suppress(Misconfigured):
-            if previous is not None and not is_refused(previous):
-                return [current, previous]
-        return [current]
+            return parse(self._fetch(name, stage))
+        except Misconfigured:
+            return None
 
     def _fetch(self, name: str, stage: str) -> Version:
-        answer = self._ask(name, stage)
         try:
-            # Half a surrogate pair is for the parser to refuse: the codec's error quotes the text.
+            answer = self._client.get_secret_value(SecretId=name, VersionStage=stage)
+            if answer.keys().isdisjoint(("SecretString", "SecretBinary")):
+                # To botocore an answer that breaks off is an empty one.
+                raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+        except (BotoCoreError, ClientError) as error:
+            if reason(error) in OPERATOR_FAULTS:
+                raise Misconfigured(reason=reason(error), secret=name) from error
+            self._failed_at = self._clock()
+            raise SecretsUnavailable(reason=reason(error), secret=name) from error
+        try:
+            # A lone surrogate is for the parser to refuse: the codec's error quotes the text.
             document = answer["SecretString"].encode(errors="surrogatepass")
             fields = strict_json.load_object(document)
-        except (strict_json.NotStrictJson, KeyError, AttributeError):
-            raise Misconfigured(reason=_NO_OBJECT, secret=name) from None
+        except (strict_json.NotStrictJson, KeyError):
+            raise Misconfigured(reason="secret is not a JSON object", secret=name) from None
         created = answer.get("CreatedDate")
-        return Version(fields, created.timestamp() if created else 0.0)
-
-    def _ask(self, name: str, stage: str) -> Any:
-        try:
-            return self._try(name, stage)
-        except SecretsUnavailable:
-            # A request may need several secrets: it waits in vain for two tries, not for all.
-            now = self._clock()
-            if self._retried_at is not None and 0 <= now - self._retried_at < PAUSE:
-                raise
-            self._retried_at = now
-            return self._try(name, stage)
-
-    def _try(self, name: str, stage: str) -> Any:
-        try:
-            return self._client().get_secret_value(SecretId=name, VersionStage=stage)
-        except _FAILURES as error:
-            reason = _reason(error)
-            fault = Misconfigured if reason in _OPERATORS_FAULTS else SecretsUnavailable
-            raise fault(reason=reason, secret=name) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response["Error"]["Code"])
-    return type(error).__name__
-
-
-def text(version: Version, member: str, name: str) -> str:
-    """Give one text member of a secret.
-
-    Raises:
-        Misconfigured: if it is missing, empty or no text; the member is named, never its value.
-    """
-    value = version.fields.get(member)
-    if not isinstance(value, str) or not value:
-        raise Misconfigured(reason=f"{member} is missing or malformed", secret=name)
-    return value
-
-
-class AppSecrets:
-    """The appsecret of each mini-program."""
-
-    def __init__(self, secrets: Secrets, prefix: str) -> None:
-        self._secrets = secrets
-        self._prefix = prefix
-
-    def _name(self, appid: str) -> str:
-        return f"{self._prefix}app/{appid}"
-
-    def _appsecret(self, appid: str, version: Version) -> str:
-        # A secret may say whose it is; then it must be right: never a call with a mixed pair.
-        if version.fields.get("appid", appid) != appid:
-            raise Misconfigured(reason="appid differs", secret=self._name(appid))
-        appsecret = text(version, "appsecret", self._name(appid))
-        if not _APPSECRET.fullmatch(appsecret):
-            raise Misconfigured(reason="appsecret is malformed", secret=self._name(appid))
-        return appsecret
-
-    def current(self, appid: str) -> str:
-        """Give the appsecret in use.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: as Secrets.current.
-        """
-        name = self._name(appid)
-        try:
-            return self._appsecret(appid, self._secrets.current(name))
-        except Misconfigured:
-            self._secrets.forget(name)
-            raise
-
-    def after_refusal(self, appid: str, refused: str) -> str | None:
-        """Give another appsecret after WeChat refused one (errcode 40125), or None.
-
-        WeChat and Secrets Manager never change in the same instant, so it may be a newer one or
-        the one before.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: as Secrets.instead.
-        """
-        kept = self.current(appid)
-        if kept != refused:  # another thread has found it meanwhile
-            return kept
-        name = self._name(appid)
-
-        def is_refused(version: Version) -> bool:
-            return self._appsecret(appid, version) == refused
-
-        try:
-            found = self._secrets.instead(name, is_refused)
-        except Misconfigured:
-            self._secrets.forget(name)
-            raise
-        return self._appsecret(appid, found) if found else None
+        return Version(name, fields, created.timestamp() if created else 0.0)

@@ -1,4 +1,4 @@
-"""Our bearer token: its format, its checksum, its hash at rest, and the key that it carries."""
+"""The bearer token: its format, its checksum, its hash at rest, and the key that it carries."""
 
 import base64
 import hashlib
@@ -20,10 +20,6 @@ SECRET_BYTES = 32
 CHECKSUM_BYTES = 6
 NONCE_BYTES = 12
 
-MIN_TTL = 300
-MAX_TTL = 2_592_000
-"""Seconds that a token may live: five minutes to thirty days."""
-
 _BODY_BYTES = USER_BYTES + SECRET_BYTES + CHECKSUM_BYTES
 # 54 bytes are 72 characters without padding or spare bits, so each token has one spelling.
 _TEXT = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{{_BODY_BYTES * 4 // 3}}}")
@@ -40,10 +36,7 @@ def _checksum(body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Token:
-    """A bearer credential: 16 bytes of user reference, 32 random bytes.
-
-    `repr` tells nothing of it, so that no log line or traceback can.
-    """
+    """A bearer credential: 16 bytes of user reference, 32 random bytes; `repr` hides both."""
 
     user: bytes
     secret: bytes
@@ -53,15 +46,15 @@ class Token:
 
     @classmethod
     def new(cls, user: bytes) -> "Token":
-        """Make a fresh token for a user reference, 256 bits from the system's generator."""
+        """Make a token for a user reference: 256 bits of the system's generator."""
         return cls(user, secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> "Token":
-        """Read a token's text; junk is told from a token without any I/O.
+        """Read a token's text; junk is refused without I/O.
 
         Raises:
-            InvalidToken: unless format and checksum hold.
+            InvalidToken: unless format and checksum are right.
         """
         if not _TEXT.fullmatch(text):
             raise InvalidToken
@@ -79,12 +72,12 @@ class Token:
 
     @cached_property
     def item(self) -> bytes:
-        """The sort key at rest: SHA-256 of the token (ASVS 6.5.2: enough above 112 bits)."""
+        """The sort key at rest: SHA-256 of the token, enough above 112 bits (ASVS 6.5.2)."""
         return hashlib.sha256(self.text.encode()).digest()
 
     @property
     def alias(self) -> str:
-        """Who it is in the log: a hash of the user, so that lines of one user can be joined."""
+        """The user in the log: a hash, by which the lines of one user can be joined."""
         return hashlib.sha256(self.user).hexdigest()[:12]
 
     @cached_property
@@ -101,7 +94,7 @@ class Token:
         """Open what `seal` made.
 
         Raises:
-            InvalidToken: if it is missing, was made by another token, for another slot, or changed.
+            InvalidToken: if it is missing, changed, or of another token or slot.
         """
         if sealed is None:
             raise InvalidToken

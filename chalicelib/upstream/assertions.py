@@ -1,12 +1,15 @@
 """What the upstream may trust: ES256 JWTs (RFC 7519, RFC 7518) and the keys that prove them.
 
-A rotation must fail no verification. A key is published before it signs: for OVERLAP seconds
-after a rotation the previous key goes on signing while the key set already shows the new one.
-The old public key then stays in the set for RETIRE seconds.
+A rotation fails no verification, whoever promotes the new key and however long it waited. Every
+container publishes all three versions of the secret and reads them at least every CACHE_SECONDS,
+AWSPENDING first, so that no promotion in between hides one. Under whichever label, a key is thus in
+every key set CACHE_SECONDS after it was created, and in every verifier's copy KEY_SET_LIFE later.
+The current key signs once it is OVERLAP old, which is longer; before that AWSPREVIOUS signs.
+AWSPREVIOUS stays published until the next rotation, since nothing tells when the last one was.
+(Rotations must be OVERLAP apart: Secrets Manager keeps no version before AWSPREVIOUS.)
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,27 +19,45 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
 
-from chalicelib.errors import Misconfigured, SecretsUnavailable
-from chalicelib.network.secrets import Secrets, Version, text
+from chalicelib.deadlines import Deadline
+from chalicelib.errors import Misconfigured
+from chalicelib.network.secrets import Secrets, Version
 
 ISSUER = "wxgate"
 
 DATA_LIFE = 300
-"""Seconds that the assertion of opened data holds."""
+"""Seconds for which the assertion of opened data is valid."""
 
 OVERLAP = 900.0
-"""Seconds: longer than a container keeps its secrets (300) and a client the key set (300)."""
-
-RETIRE = 86_400.0
-"""Seconds that an old public key stays in the key set."""
+"""Seconds from a key's creation to its first signature, if there is a key before it."""
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A P-256 private key and its name."""
+    """A P-256 private key, its name, and the epoch second of its creation."""
 
     kid: str
     private: EllipticCurvePrivateKey
+    created_at: float
+
+    @classmethod
+    def parse(cls, version: Version) -> "SigningKey":
+        """Read `{"kid", "private_key"}` (PEM).
+
+        Raises:
+            Misconfigured: if it is anything else.
+        """
+        pem = version.text("private_key")
+        try:
+            private = load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # from None: the cause may quote the key.
+            raise Misconfigured(reason="private_key is not PEM", secret=version.name) from None
+        if not (
+            isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1)
+        ):
+            raise Misconfigured(reason="private_key is not P-256", secret=version.name)
+        return cls(version.text("kid"), private, version.created_at)
 
     @property
     def jwk(self) -> dict[str, str]:
@@ -45,8 +66,31 @@ class SigningKey:
         return {**public, "kid": self.kid, "use": "sig", "alg": "ES256"}
 
 
+@dataclass(frozen=True)
+class KeyRing:
+    """The keys of the three versions; a previous or pending one that cannot be read is None."""
+
+    pending: SigningKey | None
+    current: SigningKey
+    previous: SigningKey | None
+
+    def signing(self, now: float) -> SigningKey:
+        """Give the key that signs now."""
+        if self.previous and now - self.current.created_at < OVERLAP:
+            return self.previous
+        return self.current
+
+    def published(self) -> list[dict[str, str]]:
+        """Give each public key once."""
+        jwks = [key.jwk for key in (self.current, self.previous, self.pending) if key]
+        return [jwk for place, jwk in enumerate(jwks) if jwk not in jwks[:place]]
+
+
 class Assertions:
-    """Signs assertions for one audience and gives the key set."""
+    """Signs assertions for one audience and gives the key set.
+
+    Every method raises Misconfigured or SecretsUnavailable if there is no usable signing key.
+    """
 
     def __init__(
         self, secrets: Secrets, name: str, audience: str, clock: Callable[[], float]
@@ -55,31 +99,22 @@ class Assertions:
         self._name = name
         self._audience = audience
         self._clock = clock
-        self._loaded: tuple[Version, list[SigningKey]] | None = None
+
+    def warm(self, deadline: Deadline) -> None:
+        """Read the keys ahead, and sign once: the first signature loads cryptography's backend."""
+        if deadline.remaining() > 0:
+            self.sign({}, DATA_LIFE)
 
     def ensure_key(self) -> None:
-        """Make sure of the signing key, before what cannot be had twice is spent.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: if there is no usable signing key.
-        """
-        self._signing_key()
+        """Make sure of the signing key, before what cannot be had twice is spent."""
+        self._keys()
 
     def sign(self, claims: Mapping[str, Any], life: int) -> str:
-        """Sign claims for `life` seconds; iss, aud, iat and exp are ours.
-
-        Raises:
-            Misconfigured, SecretsUnavailable: if there is no usable signing key.
-        """
-        now = int(self._clock())
-        key = self._signing_key()
-        everything = {
-            **claims,
-            "iss": ISSUER,
-            "aud": self._audience,
-            "iat": now,
-            "exp": now + life,
-        }
+        """Sign claims for `life` seconds; iss, aud, iat and exp are ours."""
+        now = self._clock()
+        key = self._keys().signing(now)
+        times = {"iat": int(now), "exp": int(now) + life}
+        everything = {**claims, "iss": ISSUER, "aud": self._audience, **times}
         return jwt.encode(everything, key.private, algorithm="ES256", headers={"kid": key.kid})
 
     def for_data(self, *, openid: str, appid: str, kind: str, data: Mapping[str, Any]) -> str:
@@ -88,62 +123,8 @@ class Assertions:
         return self.sign(claims, DATA_LIFE)
 
     def key_set(self) -> dict[str, Any]:
-        """Give the public keys that verifiers need now (RFC 7517 section 5)."""
-        _, keys = self._keys(OVERLAP + DATA_LIFE)
-        return {"keys": [key.jwk for key in keys]}
+        """Give the public keys that verifiers need (RFC 7517 section 5)."""
+        return {"keys": self._keys().published()}
 
-    def _signing_key(self) -> SigningKey:
-        version, keys = self._keys(OVERLAP)
-        return keys[-1] if self._age(version) < OVERLAP else keys[0]
-
-    def _age(self, version: Version) -> float:
-        return self._clock() - version.created_at
-
-    def _keys(self, needed: float) -> tuple[Version, list[SigningKey]]:
-        """The current version, its key first, and the previous key until RETIRE.
-
-        `needed` seconds after a rotation the previous key can be done without, if must be.
-        """
-        version = self._secrets.current(self._name)
-        if self._loaded is None or self._loaded[0] is not version:
-            keys = [self._current_key(version)]
-            try:
-                keys += self._previous_keys(version)
-            except (Misconfigured, SecretsUnavailable):
-                if self._loaded is None or self._loaded[0] != version:
-                    if self._age(version) < needed:
-                        raise
-                    return version, keys  # not kept: the next request asks again
-                keys = self._loaded[1]  # the same version, read anew: what was told still holds
-            self._loaded = (version, keys)
-        return self._loaded
-
-    def _current_key(self, version: Version) -> SigningKey:
-        try:
-            return self._key(version)
-        except Misconfigured:
-            self._secrets.forget(self._name)
-            raise
-
-    def _previous_keys(self, current: Version) -> list[SigningKey]:
-        if self._age(current) >= RETIRE:
-            return []
-        previous = self._secrets.previous(self._name)
-        # A previous version that never was a key must not stop the current one.
-        with suppress(Misconfigured):
-            if previous is not None and previous.fields != current.fields:
-                return [self._key(previous)]
-        return []
-
-    def _key(self, version: Version) -> SigningKey:
-        pem = text(version, "private_key", self._name)
-        try:
-            private = load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            # from None: the cause may quote the key.
-            raise Misconfigured(reason="private_key is not PEM", secret=self._name) from None
-        if not (
-            isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1)
-        ):
-            raise Misconfigured(reason="private_key is not P-256", secret=self._name)
-        return SigningKey(text(version, "kid", self._name), private)
+    def _keys(self) -> KeyRing:
+        return KeyRing(*self._secrets.stages(self._name, SigningKey.parse))

@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from urllib.parse import unquote, unquote_to_bytes
 
 from chalicelib.errors import InvalidPath
 
@@ -11,72 +13,98 @@ ROUTE = "/api/"
 MAX_PATH = 2048
 """Bytes of a path below /api/."""
 
-DECODE_ROUNDS = 4
+DECODE_ROUNDS = 3
 
 # RFC 3986: pchar without the percent sign, and the slash.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _MAPPING = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_DELIMITERS = re.compile(r"[/\\;?#]")
-
-_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
-"""Unicode categories of characters that show nothing: blanks, joiners, soft hyphens."""
-
-# 嘊 and 嘍, U+560A and U+560D: cut to eight bits they are LF and CR, and attack lists use them so.
-# Other characters end in 0A or 0D too, 上 among them; those are words that people write.
-_NARROW_CRLF = re.compile("[\u560a\u560d]")
+_INVISIBLE = ("Cf", "Zs")
+"""Unicode categories of joiners, soft hyphens and blanks: some servers drop them from names."""
 
 
-def checked_path(path: str) -> str:
-    """Give the canonical path below /api/, still percent-encoded, exactly as it came.
+def checked_path(path: str, proxy: str | None = None) -> str:
+    """Give what stands below /api/ in a raw path: percent-encoded, exactly as it came.
+
+    `proxy` is API Gateway's pathParameters.proxy. What stands before /api/ and that is a custom
+    domain's base path mapping, which may itself contain /api/.
 
     Raises:
-        InvalidPath: for dot segments and delimiters in any encoding, controls, empty segments,
-            bad escapes, characters that fold into one of these (NFKC), or more than MAX_PATH.
+        InvalidPath: if the path is not canonical, or not in every reading: decoded up to three
+            times, and each of these folded.
     """
-    mapping, found, below = path.partition(ROUTE)
-    # A custom domain's base path mapping stands before our own route.
-    if not found or not _MAPPING.fullmatch(mapping):
+    mapping, subpath = _split(path, proxy)
+    if len(subpath) > MAX_PATH or not (_MAPPING.fullmatch(mapping) and _PLAIN.fullmatch(subpath)):
         raise InvalidPath
-    if len(below) > MAX_PATH or not _PLAIN.fullmatch(below):
+    if "" in subpath.removesuffix("/").split("/"):
         raise InvalidPath
-    for segment in [*mapping.split("/")[1:], *below.removesuffix("/").split("/")]:
-        _check_segment(segment)
-    return below
-
-
-def _check_segment(segment: str) -> None:
-    """Check a segment in each form that somebody behind us may decode it to."""
-    _refuse_dots(segment)
-    texts = {segment}
-    for _ in range(DECODE_ROUNDS):
-        texts = {form for text in texts if "%" in text for form in _decoded(text)}
-        if not texts:
-            return
-    raise InvalidPath
-
-
-def _decoded(text: str) -> set[str]:
-    """Decode once: the text as it is and folded, since what folds together hides an escape."""
     try:
-        plain = unquote_to_bytes(text).decode()
+        decoded = _decoded(subpath, "strict")
     except UnicodeDecodeError:
         raise InvalidPath from None
-    if plain == text:  # a percent sign that stands for itself
-        return set()
-    forms = {plain, unicodedata.normalize("NFKC", plain)}
-    for form in forms:
-        # A plain ; is the client's to send; one that decoding or folding made is a disguise.
-        delimiters = len(_DELIMITERS.findall(form)) - text.count(";")
-        if delimiters > 0 or _CONTROL.search(form) or _NARROW_CRLF.search(form):
+    for reading in decoded:
+        if reading.count("/") > subpath.count("/") or "\\" in reading or _CONTROL.search(reading):
             raise InvalidPath
-        _refuse_dots(form)
-    return forms
-
-
-def _refuse_dots(segment: str) -> None:
-    # Some servers cut a segment at its matrix parameters, or drop what nobody sees, before they
-    # resolve dots and drop what is empty.
-    name = segment.partition(";")[0]
-    if "".join(c for c in name if unicodedata.category(c) not in _UNSEEN) in ("", ".", ".."):
+    if any(map(_has_dot_segment, [mapping, *decoded, *map(_folded, decoded)])):
         raise InvalidPath
+    return subpath
+
+
+def matches_a_glob(subpath: str, globs: Iterable[str]) -> bool:
+    """Tell whether a checked path matches one of the globs in every reading; case counts.
+
+    A reading ends at a question mark or hash. `*` spans slashes. The globs are percent-encoded, as
+    the path is, so they are decoded and folded with it.
+    """
+    return all(
+        any(fnmatchcase(re.split(r"[?#]", reading)[0], glob) for glob in same_reading_of_globs)
+        for reading, *same_reading_of_globs in zip(
+            _readings(subpath), *map(_readings, globs), strict=True
+        )
+    )
+
+
+def prefix_of(path: str, subpath: str) -> str:
+    """Give what stands before /api/ and a subpath: the stage, or a base path mapping."""
+    prefix = path.removesuffix(ROUTE + subpath)
+    return path.partition(ROUTE)[0] if prefix == path else prefix
+
+
+def _split(path: str, proxy: str | None) -> tuple[str, str]:
+    """Cut a path at the /api/ that stands before `proxy`, or at the first without it.
+
+    API Gateway leaves `path` as it was sent; `proxy` has no slash at its ends and may be decoded.
+    """
+    cuts = [found.start() for found in re.finditer(f"(?={ROUTE})", path[: 2 * MAX_PATH])]
+    for cut in cuts:
+        subpath = path[cut + len(ROUTE) :]
+        if proxy is None or proxy in (subpath.strip("/"), unquote(subpath).strip("/")):
+            return path[:cut], subpath
+    if len(cuts) != 1:
+        raise InvalidPath
+    return path[: cuts[0]], path[cuts[0] + len(ROUTE) :]
+
+
+def _decoded(text: str, errors: str) -> list[str]:
+    decoded = [text]
+    for _ in range(DECODE_ROUNDS):
+        decoded.append(unquote_to_bytes(decoded[-1]).decode(errors=errors))
+    return decoded
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _readings(text: str) -> list[str]:
+    decoded = _decoded(text, "replace")
+    return [*decoded, *map(_folded, decoded)]
+
+
+def _has_dot_segment(reading: str) -> bool:
+    # Some servers cut parameters off a segment before they resolve dots.
+    names = (re.split(r"[;?#]", segment)[0] for segment in re.split(r"[/\\]", reading))
+    visible = (
+        "".join(c for c in name if unicodedata.category(c) not in _INVISIBLE) for name in names
+    )
+    return any(name in (".", "..") for name in visible)

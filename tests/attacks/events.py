@@ -145,7 +145,6 @@ ODDITIES: dict[str, dict[str, Any]] = {
     "openid is a number": {"openid": {"N": "7"}},
     "openid with CRLF": {"openid": {"S": "o\r\nX-WX-OPENID: oB7zyQ2mXk8sVtRwLp5cNdHgJf3A"}},
     "openid of B": {"openid": {"S": USERS["B"]["openid"]}},
-    "unionid with CRLF": {"unionid": {"S": "u\r\nX: y"}},
     "appid missing": {"appid": None},
     "schema version 0": {"version": {"N": "0"}},
     "schema version 99": {"version": {"N": "99"}},

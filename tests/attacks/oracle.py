@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.failures import Failures
+from chalicelib.sessions.sessions import Session
 from chalicelib.sessions.tokens import Token, user_reference
 from tests.attacks.wechat import USERS
 from tests.attacks.world import APPID
@@ -231,7 +232,7 @@ class CountedSessions:
         self.done.append("find_with_keys")
         return self._session, Failures()
 
-    def count_failure(self, session: Session, _failures: Failures) -> None:
+    def count_failure(self, session: Session) -> None:
         """Count a failure."""
         assert session is self._session
         self.done.append("count_failure")

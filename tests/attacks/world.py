@@ -184,9 +184,9 @@ class World:
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
         counted = [op for op in self.aws.operations[self._remembered :] if op.name == "UpdateItem"]
-        for user in {op.parameters["Key"]["user"]["B"] for op in counted}:
-            key = {"user": {"B": base64.b64decode(user)}, "item": {"B": b"decrypt-failures"}}
-            self.dynamodb.delete_item(TableName=self.table, Key=key)
+        for key in (op.parameters["Key"] for op in counted):
+            raw = {name: {"B": base64.b64decode(value["B"])} for name, value in key.items()}
+            self.dynamodb.delete_item(TableName=self.table, Key=raw)
         self._remembered = len(self.aws.operations)
 
     def change_item(self, token: str, **attributes: Any) -> None:

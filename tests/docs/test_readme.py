@@ -14,7 +14,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from chalicelib import errors, settings
-from chalicelib.upstream import upstream
+from chalicelib.upstream import headers
 from simulator import desk
 from simulator.serving import serve
 from tests.conftest import FrontDoor
@@ -104,26 +104,6 @@ def test_the_ports_are_those_of_make_run() -> None:
 # --- the tables ---
 
 
-class Recording(dict[str, str]):
-    """An environment that remembers what was asked for."""
-
-    def __init__(self, *arguments: dict[str, str]) -> None:
-        super().__init__(*arguments)
-        self.asked: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.asked.add(key)
-        return super().get(key, default)
-
-
-REQUIRED = {
-    "WX_APPIDS": "wx4f4bc4dec97d474b",
-    "SESSIONS_TABLE": "wxgate-sessions",
-    "SECRET_PREFIX": "wxgate/",
-    "UPSTREAM_URL": "https://api.example.com/base",
-}
-
-
 def variables(readme: Path) -> dict[str, str]:
     """Name → cell of its default."""
     first = "name" if readme == ENGLISH else "名称"
@@ -132,25 +112,12 @@ def variables(readme: Path) -> dict[str, str]:
 
 
 @both
-def test_the_environment_table_names_what_settings_reads(readme: Path) -> None:
-    environ = Recording(REQUIRED)
-    settings.read(environ)
-    assert set(variables(readme)) == environ.asked
-
-
-@both
-def test_the_environment_table_says_what_is_required(readme: Path) -> None:
-    required = {n for n, default in variables(readme).items() if default in ("required", "必填")}
-    with pytest.raises(settings.BadEnvironment) as caught:
-        settings.read({})
-    assert required == set(re.findall(r"([A-Z_]+) is missing", str(caught.value)))
-
-
-@both
-def test_the_environment_table_gives_the_defaults(readme: Path) -> None:
-    defaults = {n: quoted(cell)[0] for n, cell in variables(readme).items() if quoted(cell)}
-    assert len(defaults) == 6
-    assert settings.read({**REQUIRED, **defaults}) == settings.read(REQUIRED)
+def test_the_environment_table_is_that_of_the_settings(readme: Path) -> None:
+    table = variables(readme)
+    assert set(table) == set(settings.VARIABLES)
+    for name, variable in settings.VARIABLES.items():
+        assert (table[name] in ("required", "必填")) is bool(variable.functions), name
+        assert (quoted(table[name]) or [""])[0] == (variable.default or ""), name
 
 
 @both
@@ -296,4 +263,4 @@ def test_the_example_of_a_log_line_has_the_fields_of_a_real_one(
 def test_the_lists_of_headers_are_those_of_the_proxy() -> None:
     quotes = re.findall(r"(?:^> .*\n)+", ARCHITECTURE.read_text(), re.MULTILINE)
     lists = [set(re.findall(r"[\w-]+", quote.lower())) for quote in quotes]
-    assert lists == [upstream.REQUEST_HEADERS, upstream.ANSWER_HEADERS]
+    assert lists == [headers.REQUEST_HEADERS, headers.ANSWER_HEADERS]

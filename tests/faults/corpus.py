@@ -251,8 +251,8 @@ def sessions_in(world: World) -> int:
     pages = world.dynamodb.get_paginator("scan").paginate(
         TableName=world.table,
         Select="COUNT",
-        FilterExpression="#item <> :counter",
+        FilterExpression="NOT begins_with(#item, :counter)",
         ExpressionAttributeNames={"#item": "item"},
-        ExpressionAttributeValues={":counter": {"B": b"decrypt-failures"}},
+        ExpressionAttributeValues={":counter": {"B": b"decrypt-failures-"}},
     )
     return sum(page["Count"] for page in pages)

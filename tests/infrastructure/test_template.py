@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import errors, metrics, settings
+from chalicelib import errors, logs, settings
 from infrastructure import template
 from infrastructure.parts import Template, TemplateError, merge
 from infrastructure.rehearsal import routes
@@ -156,6 +156,8 @@ def test_every_role_has_the_boundary(stack: Template) -> None:
         ("BasePath", "gate", True),
         ("BasePath", "api", False),  # what stands before /api/ would be read as the path
         ("BasePath", "a/b", False),
+        ("WeChatApiUrl", "https://api2.weixin.qq.com", True),
+        ("WeChatApiUrl", "http://api.weixin.qq.com", False),  # would show the appsecret
     ],
 )
 def test_a_value_is_taken_or_not(stack: Template, name: str, value: str, taken: bool) -> None:
@@ -188,7 +190,8 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert at(ours, f"{name}Logs/LogGroupName") == f"/aws/lambda/{function['FunctionName']}"
     assert stack["Resources"][name]["DependsOn"] == [f"{name}Logs"]
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
-    assert set(settings.NEEDS[low]) <= set(function["Environment"]["Variables"])
+    needed = {n for n, variable in settings.VARIABLES.items() if low in variable.functions}
+    assert needed <= set(function["Environment"]["Variables"])
 
 
 def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) -> None:
@@ -429,7 +432,7 @@ def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template
     watched = own_metrics(stack)
     assert {metric["MetricName"] for metric in watched} == set(counted)
     for metric in watched:
-        assert metric["Namespace"] == metrics.NAMESPACE
+        assert metric["Namespace"] == logs.NAME
         assert {d["Name"] for d in metric["Dimensions"]} == counted[metric["MetricName"]]
 
 

@@ -3,11 +3,12 @@
 import base64
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -22,6 +23,7 @@ from simulator.gateway import (
     event_of,
     refuse,
     resource_of,
+    through_api_gateway,
 )
 from simulator.serving import serve_wsgi
 
@@ -75,7 +77,14 @@ def test_the_path_stays_as_it_was_sent(path: str) -> None:
     made = event(path)
     assert made["path"] == path
     assert made["requestContext"]["path"] == f"/v1{path}"
-    assert made["pathParameters"] == {"proxy": path.removeprefix("/api/")}
+    assert made["pathParameters"] == {"proxy": unquote(path.removeprefix("/api/"))}
+
+
+@pytest.mark.parametrize("slashes", ["//", "////"])
+def test_slashes_after_the_stage_route_nothing(slashes: str) -> None:
+    made = event(f"{slashes}api/a//b")
+    assert (made["path"], made["resource"]) == ("/api/a//b", "/api/{proxy+}")
+    assert made["requestContext"]["path"] == f"/v1{slashes}api/a//b"
 
 
 def test_query_values_are_decoded_once_and_all_kept() -> None:
@@ -87,6 +96,27 @@ def test_query_values_are_decoded_once_and_all_kept() -> None:
         "c": [" "],
         "d": [""],
     }
+
+
+def test_a_query_is_sorted_and_split_at_semicolons_and_its_broken_bytes_replaced() -> None:
+    made = event("/api/x?b=1&a=3;a=2&flag&x=%FF")["multiValueQueryStringParameters"]
+    assert list(made.items()) == [("a", ["3", "2"]), ("b", ["1"]), ("flag", [""]), ("x", ["�"])]
+
+
+def test_the_address_that_was_seen_is_the_last_of_those_that_were_sent() -> None:
+    sent = [("x-forwarded-for", "1.1.1.1"), ("X-Forwarded-For", "2.2.2.2"), ("A", "b")]
+    made = through_api_gateway(sent, "203.0.113.9")
+    assert ("X-Forwarded-For", "1.1.1.1, 2.2.2.2, 203.0.113.9") in made
+    assert [name.lower() for name, _ in made].count("x-forwarded-for") == 1
+    assert ("A", "b") in made
+
+
+def test_a_trace_id_is_made_if_there_is_none() -> None:
+    traces = [dict(through_api_gateway([], "::1"))["X-Amzn-Trace-Id"] for _ in range(2)]
+    assert all(re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24}", trace) for trace in traces)
+    assert traces[0] != traces[1]
+    sent = [("x-amzn-trace-id", "Root=1-2-3")]
+    assert "X-Amzn-Trace-Id" not in dict(through_api_gateway(sent, "::1"))
 
 
 def test_headers_keep_their_case_and_all_their_values() -> None:
@@ -375,10 +405,23 @@ def test_idle_connections_do_not_keep_others_out(address: tuple[str, int]) -> No
             assert asked(late, "GET", "/health")[0] == 200
 
 
-def test_head_has_the_length_but_no_body(connection: http.client.HTTPConnection) -> None:
+def test_head_has_no_body_and_a_length_of_zero(connection: http.client.HTTPConnection) -> None:
     status, headers, body = asked(connection, "HEAD", "/health")
-    assert (status, headers["Content-Length"], body) == (200, "5", b"")
+    assert (status, headers["Content-Length"], body) == (200, "0", b"")
     assert asked(connection, "GET", "/health")[2] == b"hello"
+
+
+def test_headers_that_api_gateway_has_of_its_own_are_renamed_or_dropped(
+    connection: http.client.HTTPConnection, function: Lambda
+) -> None:
+    names = ["WWW-Authenticate", "Date", "Server", "Connection", "Content-Length"]
+    sent = {**dict.fromkeys(names, "1"), "TE": "x", "Upgrade": "x", "X-A": "y"}
+    function.answer = {**result(), "headers": sent}
+    answered = asked(connection, "GET", "/login")[1]
+    headers = {name.lower(): value for name, value in answered.items()}
+    assert {f"x-amzn-remapped-{name.lower()}": "1" for name in names}.items() <= headers.items()
+    assert (headers["x-a"], headers["content-length"]) == ("y", "0")
+    assert not {"www-authenticate", "te", "upgrade"} & headers.keys()
 
 
 @pytest.mark.parametrize("status", [204, 304])

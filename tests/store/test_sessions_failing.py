@@ -1,828 +1,416 @@
-"""The session store when DynamoDB fails it, loses its answers, or is asked by others meanwhile."""
+"""The session store when DynamoDB fails, loses its answers, or serves others meanwhile."""
 
 import base64
 import json
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from chalicelib.errors import DeadlineExceeded, GateError, InvalidToken, StoreUnavailable
-from chalicelib.sessions import sessions
-from chalicelib.sessions.sessions import MARGIN, PAUSE, TIMEOUT, Item, Sessions
-from chalicelib.sessions.tokens import Token, user_reference
+from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
+from chalicelib.errors import DeadlineExceeded, InvalidToken, Misconfigured, StoreUnavailable
+from chalicelib.sessions.failures import window
+from chalicelib.sessions.table import Table
+from chalicelib.sessions.tokens import Token
 from simulator import aws
 from tests.conftest import new_table
 from tests.support import faulty_engine
 from tests.support.fakes import NOW, Clock
-from tests.support.faulty_engine import FaultyEngine
-from tests.support.misbehaving import full_backlog
-from tests.support.store import APPID, KEY, KEY2, TTL, Store, bound, store_on
+from tests.support.faulty_engine import FaultyEngine, cancel, let_through, lose_answer, refuse, say
+from tests.support.store import APPID, KEY, KEY2, Store, store_on, table_at
+
+BROKEN = refuse("InternalServerError", 500)
+COLLISION = refuse("ConditionalCheckFailedException")
+CONFLICT = cancel("None", "TransactionConflict")
+READS = {"GetItem", "BatchGetItem", "Query"}
 
 
 @pytest.fixture(scope="module")
-def failing(moto_url: str) -> Iterator[tuple[FaultyEngine, type[Item], Any]]:
-    engine = FaultyEngine(moto_url)
+def failing(moto_url: str) -> Iterator[tuple[FaultyEngine, Table, str, Any]]:
+    """An engine that fails on demand, a table behind it, its name, and a client beside it."""
+    engine, name = FaultyEngine(moto_url), new_table(moto_url)
     with closing(aws.client("dynamodb", moto_url)) as dynamodb:
-        yield engine, bound(engine.url, new_table(moto_url)), dynamodb
+        yield engine, table_at(engine.url, name), name, dynamodb
     engine.close()
 
 
 @pytest.fixture
-def faulty(failing: tuple[FaultyEngine, type[Item], Any]) -> FaultyEngine:
-    """The engine that fails on cue, with no cue given yet."""
-    engine = failing[0]
-    engine.acts.clear()
-    engine.calls.clear()
-    return engine
+def engine(failing: tuple[FaultyEngine, Table, str, Any]) -> FaultyEngine:
+    """The engine that fails on demand, without a demand yet."""
+    failing[0].acts.clear()
+    failing[0].calls.clear()
+    return failing[0]
 
 
 @pytest.fixture
-def shaky(
-    faulty: FaultyEngine, failing: tuple[FaultyEngine, type[Item], Any], clock: Clock
+def store(
+    engine: FaultyEngine, failing: tuple[FaultyEngine, Table, str, Any], clock: Clock
 ) -> Store:
-    """A store on that engine."""
     return store_on(*failing[1:], clock)
 
 
-def test_every_read_is_consistent(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    shaky.sessions.find(token)
-    shaky.keys(token)
-    shaky.login(replaces=token.text)
-    shaky.sessions.end_all(shaky.login())
-    faulty.then(faulty_engine.lose_answer)
-    shaky.login()
-    calls = [json.dumps(members) for name, members in faulty.calls if name in READS]
-    assert len(calls) == 5
-    assert all('"ConsistentRead": true' in call for call in calls)
-
-
-READS = {"GetItem", "BatchGetItem", "Query"}
-
-
-def test_a_login_never_writes_over_an_item(shaky: Store, faulty: FaultyEngine) -> None:
-    shaky.login()
-    [(_, members)] = faulty.calls
-    assert members["ConditionExpression"] == "attribute_not_exists (#0)"
-    assert members["ExpressionAttributeNames"] == {"#0": "item"}
-
-
-def test_finding_who_it_is_asks_for_no_sealed_key(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    faulty.operations()
-    shaky.sessions.find(token)
-    shaky.sessions.end_all(token)
-    asked = [set(m["ExpressionAttributeNames"].values()) for n, m in faulty.calls if n in READS]
-    identity = {"user", "item", "version", "appid", "openid", "unionid", "expires_at"}
-    assert asked == [identity, identity]
-
-
-def test_the_operations_are_as_few_as_promised(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    assert faulty.operations() == ["PutItem"]
-    shaky.sessions.find(token)
-    assert faulty.operations() == ["GetItem"]
-    session, failures = shaky.sessions.find_with_keys(token)
-    assert faulty.operations() == ["BatchGetItem"]
-    shaky.sessions.count_failure(session, failures)
-    assert faulty.operations() == ["UpdateItem"]
-    token = shaky.login(replaces=token.text)
-    assert faulty.operations() == ["GetItem", "TransactWriteItems"]
-    shaky.sessions.end(token)
-    assert faulty.operations() == ["DeleteItem"]
-
-
-def test_junk_that_is_replaced_costs_no_read(shaky: Store, faulty: FaultyEngine) -> None:
-    shaky.login(replaces="wxg_junk")
-    shaky.login(replaces=Token.new(b"x" * 16).text)
-    assert faulty.operations() == ["PutItem", "PutItem"]
-
-
-PAGE = faulty_engine.page
-BROKEN = faulty_engine.refuse("InternalServerError", 500)
-COLLISION = faulty_engine.refuse("ConditionalCheckFailedException")
-
-
-def test_a_broken_answer_to_a_read_ends_no_session(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    faulty.then(PAGE, PAGE, PAGE)
-    with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.find(token)
-    assert caught.value.evidence == {"reason": "BrokenAnswer", "tries": 3}
-    faulty.then(PAGE, PAGE, PAGE)
-    with pytest.raises(StoreUnavailable):
-        shaky.sessions.find_with_keys(token)
-    assert shaky.is_live(token)
-
-
-def test_a_broken_answer_to_a_write_gives_no_token(shaky: Store, faulty: FaultyEngine) -> None:
-    faulty.then(PAGE, PAGE, PAGE)
-    with pytest.raises(StoreUnavailable):
-        shaky.login()
-    assert shaky.partition() == []
-
-
-def test_a_read_whose_first_answer_breaks_is_made_again(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    faulty.operations()
-    faulty.then(PAGE)
-    assert shaky.sessions.find(token).openid == shaky.openid
-    assert faulty.operations() == ["GetItem", "GetItem"]
-
-
-ANOTHER: dict[str, Any] = {"user": {"B": "dQ=="}, "item": {"B": "aQ=="}}
-
-
-def _found(item: Any) -> dict[str, Any]:
-    return {"Responses": {"TABLE": [item]}, "UnprocessedKeys": {}}
-
-
-def _left(left: Any) -> dict[str, Any]:
-    return {"Responses": {"TABLE": []}, "UnprocessedKeys": {"TABLE": left}}
-
-
-def _page(items: Any, **members: Any) -> dict[str, Any]:
-    return {"Items": items, "Count": 1, "ScannedCount": 1, **members}
-
-
-MISSHAPEN: dict[str, list[Any]] = {
-    "find": [
-        {"Item": []},
-        {"Item": "x"},
-        {"Item": {}},
-        {"Item": {"openid": {"S": "o"}}},
-        {"Item": ANOTHER},
-        {"Item": {**ANOTHER, "openid": "x"}},
-        {"Item": {**ANOTHER, "user": {"S": "x"}}},
-    ],
-    "find_with_keys": [
-        {},
-        {"Responses": {"TABLE": "x"}, "UnprocessedKeys": {}},
-        {"Responses": {}, "UnprocessedKeys": {}},
-        {"Responses": {"TABLE": []}},
-        *map(_found, (None, 5, {}, {**ANOTHER, "item": {"N": "1"}})),
-        *map(_left, ([], {"Keys": [5]}, {})),
-    ],
-    "end_all": [
-        {},
-        {"Count": 0, "ScannedCount": 0},
-        *map(_page, ("x", [5], [None], [{}])),
-        _page([], LastEvaluatedKey=5),
-    ],
-    "end": [{}, {"Attributes": []}, {"Attributes": {}}, {"Attributes": ANOTHER}],
-    "count_failure": [
-        {},
-        {"Attributes": []},
-        {"Attributes": {}},
-        {"Attributes": {**ANOTHER, "failures": {"S": "x"}}},
-        {"Attributes": {**ANOTHER, "failures": {"N": "1E999"}, "expires_at": {"N": "1"}}},
-    ],
-    "create": [{"Attributes": []}],
-}
-CASES = [(act, body) for act, bodies in MISSHAPEN.items() for body in bodies]
-
-
-@pytest.mark.parametrize(("act", "body"), CASES)
-def test_a_misshapen_answer_is_a_store_fault_and_nothing_is_done_by_half(
-    shaky: Store, faulty: FaultyEngine, act: str, body: Any
-) -> None:
-    token = shaky.login()
-    acts = _acts(shaky, token)
-    answer = json.loads(json.dumps(body).replace("TABLE", shaky.table))
-    faulty.then(*[faulty_engine.say(answer)] * 3)
-    with pytest.raises(StoreUnavailable) as caught:
-        acts[act]()
-    assert caught.value.evidence["tries"] == 3
-    assert shaky.is_live(token)
-    assert shaky.alerts == []
-
-
-def _acts(store: Store, token: Token) -> dict[str, Callable[[], object]]:
-    seen = store.sessions.find_with_keys(token)
+def acts(store: Store) -> dict[str, Callable[[], object]]:
+    """Every operation of the table, by the session operation that needs it."""
+    token, ended, other = store.login(), store.login(), store.login()
+    session = store.sessions.find(token)
     return {
-        "find": lambda: store.sessions.find(token),
-        "find_with_keys": lambda: store.sessions.find_with_keys(token),
-        "count_failure": lambda: store.sessions.count_failure(*seen),
-        "end": lambda: store.sessions.end(token),
-        "end_all": lambda: store.sessions.end_all(token),
-        "create": store.login,
-        "replace": lambda: store.login(KEY2, replaces=token.text),
+        "PutItem": store.login,
+        "GetItem": lambda: store.sessions.find(token),
+        "BatchGetItem": lambda: store.sessions.find_with_keys(token),
+        "UpdateItem": lambda: store.sessions.count_failure(session),
+        "DeleteItem": lambda: store.sessions.end(ended),
+        "Query": lambda: store.sessions.end_all(other),
     }
 
 
-def _odd_error(status: int, **members: object) -> faulty_engine.Act:
-    return faulty_engine.say({"__type": "x#TransactionCanceledException", **members}, status)
+OPERATIONS = ["PutItem", "GetItem", "BatchGetItem", "UpdateItem", "DeleteItem", "Query"]
 
 
-ODD_ERRORS: dict[str, faulty_engine.Act] = {
-    "a number": _odd_error(400, __type=5),
-    "an object": _odd_error(400, __type={"S": "x"}),
-    "a list": _odd_error(500, __type=["x"]),
-    "a redirection": _odd_error(300, __type=5),
-    "no reasons": _odd_error(400, CancellationReasons=[{}, {}]),
-    "text for reasons": _odd_error(400, CancellationReasons="x"),
-    "texts for reasons": _odd_error(400, CancellationReasons=["x"]),
-    "null for a reason": _odd_error(400, CancellationReasons=[None]),
-    "a list for a code": _odd_error(400, CancellationReasons=[{"Code": []}]),
-}
+# --- what is sent --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ODD_ERRORS)
-def test_an_odd_error_is_a_store_fault_whatever_was_asked(
-    shaky: Store, faulty: FaultyEngine, kind: str
+def test_every_read_is_consistent(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    store.sessions.find(token)
+    store.keys(token)
+    store.login(replaces=token.text)
+    store.sessions.end_all(store.login())
+    reads = [json.dumps(members) for name, members in engine.calls if name in READS]
+    assert len(reads) == 4
+    assert all('"ConsistentRead": true' in read for read in reads)
+
+
+def test_finding_who_it_is_reads_no_sealed_key(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    engine.calls.clear()
+    store.sessions.warm(NO_DEADLINE)
+    store.sessions.find(token)
+    store.sessions.end_all(token)
+    read = [set(m["ExpressionAttributeNames"].values()) for n, m in engine.calls if n in READS]
+    identity = {"user", "item", "version", "appid", "openid", "unionid", "expires_at"}
+    assert read == [identity] * 3
+
+
+def test_only_a_token_of_this_user_is_looked_up_when_it_is_replaced(
+    store: Store, engine: FaultyEngine
 ) -> None:
-    token = shaky.login()
-    for act in _acts(shaky, token).values():
-        faulty.then(*[ODD_ERRORS[kind]] * 3)
-        with pytest.raises(StoreUnavailable):
-            act()
-        faulty.acts.clear()
-    assert shaky.is_live(token)
+    store.login(replaces="wxg_junk")
+    store.login(replaces=Token.new(b"x" * 16).text)
+    assert engine.operations() == ["PutItem", "PutItem"]
 
 
-@pytest.mark.parametrize("kind", ODD_ERRORS)
-def test_an_odd_error_swaps_no_session(shaky: Store, faulty: FaultyEngine, kind: str) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, *[ODD_ERRORS[kind]] * 3)
-    with pytest.raises(StoreUnavailable):
-        shaky.login(KEY2, replaces=old.text)
-    faulty.acts.clear()
-    assert (shaky.is_live(old), len(shaky.partition())) == (True, 1)
+# --- faults are translated -----------------------------------------------------------------------
 
 
-def test_the_log_learns_what_a_misshapen_answer_broke(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    faulty.then(*[faulty_engine.say({})] * 3)
-    with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.find_with_keys(token)
-    told = {"reason": "answer is malformed", "error": "KeyError", "tries": 3}
-    assert caught.value.evidence == told
-
-
-def test_an_answer_in_drips_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
-    token = shaky.login()
-    faulty.then(faulty_engine.drips, faulty_engine.drips)
-    with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.find(token)
-    assert caught.value.evidence == {"reason": "ReadTimeoutError", "tries": 2}
-
-
-CONFLICT = faulty_engine.cancel("None", "TransactionConflict")
-
-
-def test_a_transaction_that_meets_another_is_tried_again(
-    shaky: Store, faulty: FaultyEngine
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_fault_that_lasts_is_given_up_after_three_attempts(
+    store: Store, engine: FaultyEngine, operation: str
 ) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, CONFLICT, CONFLICT)
-    assert shaky.keys(shaky.login(KEY2, replaces=old.text)) == (KEY2, KEY)
-    assert len(shaky.pauses) == 2
-
-
-def test_a_transaction_that_meets_others_three_times_is_given_up(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, CONFLICT, CONFLICT, CONFLICT)
+    act = acts(store)[operation]
+    engine.calls.clear()
+    engine.then(*[BROKEN] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
-        shaky.login(KEY2, replaces=old.text)
-    assert caught.value.evidence == {"reason": "TransactionConflict", "tries": 3}
-    assert shaky.is_live(old)
-    assert len(shaky.partition()) == 1
+        act()
+    assert caught.value.evidence == {"reason": "InternalServerError"}
+    assert engine.operations() == [operation] * STORE_ATTEMPTS
 
 
-def test_a_transaction_that_fails_otherwise_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, faulty_engine.cancel("ThrottlingError", "None"))
-    with pytest.raises(StoreUnavailable):
-        shaky.login(KEY2, replaces=old.text)
-    assert shaky.pauses == []
+def test_a_fault_that_passes_is_not_noticed(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    engine.then(BROKEN, lambda exchange: exchange.cut())
+    assert store.is_live(token)
 
 
-def test_a_swap_is_tried_again_as_the_same_swap(shaky: Store, faulty: FaultyEngine) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, CONFLICT, BROKEN)
-    shaky.login(KEY2, replaces=old.text)
-    again = shaky.login(KEY)
-    shaky.login(KEY2, replaces=again.text)
-    swaps = [members for name, members in faulty.calls if name == "TransactWriteItems"]
-    first, *others, last = swaps
-    assert others == [first, first]
-    assert first["ClientRequestToken"] != last["ClientRequestToken"]
+def test_a_connection_that_is_cut_each_time_is_named(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    engine.then(*[faulty_engine.Exchange.cut] * STORE_ATTEMPTS)
+    with pytest.raises(StoreUnavailable) as caught:
+        store.sessions.find(token)
+    assert caught.value.evidence == {"reason": "ConnectionClosedError"}
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "KMSAccessDeniedException", "ResourceNotFoundException"]
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_only_the_operator_can_repair_is_not_tried_again(
+    store: Store, engine: FaultyEngine, operation: str, code: str
+) -> None:
+    act = acts(store)[operation]
+    engine.calls.clear()
+    engine.then(refuse(code))
+    with pytest.raises(Misconfigured) as caught:
+        act()
+    assert caught.value.evidence == {"reason": code}
+    assert engine.operations() == [operation]
+
+
+def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        Table("any", "no region")
+    assert caught.value.evidence == {"reason": "InvalidRegionError"}
+
+
+def breaks_off(exchange: faulty_engine.Exchange) -> None:
+    """Send the first half of a body."""
+    exchange.send_response(200)
+    exchange.send_header("Content-Length", "100")
+    exchange.end_headers()
+    exchange.wfile.write(b'{"Item":{"user":')
+    exchange.cut()
+
+
+@pytest.mark.parametrize("answer", [faulty_engine.page, breaks_off])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
+    store: Store, engine: FaultyEngine, operation: str, answer: faulty_engine.Act
+) -> None:
+    act = acts(store)[operation]
+    engine.then(answer)
+    with pytest.raises(StoreUnavailable) as caught:
+        act()
+    assert caught.value.evidence == {"reason": "answer is incomplete"}
+
+
+# --- a login whose write fails -------------------------------------------------------------------
+
+
+def test_a_put_whose_answer_was_lost_is_repeated_and_made_once(
+    store: Store, engine: FaultyEngine
+) -> None:
+    engine.then(lose_answer)
+    assert store.keys(store.login(KEY)) == (KEY,)
+    assert [name for name, _ in engine.calls] == ["PutItem", "PutItem", "BatchGetItem"]
+    assert len(store.partition()) == 1
 
 
 @pytest.mark.dynamodb_local
-def test_a_swap_whose_answer_was_lost_is_found_to_be_done(
+def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
     dynamodb_local_url: str, clock: Clock
 ) -> None:
-    with closing(FaultyEngine(dynamodb_local_url)) as engine:
-        items = bound(engine.url, new_table(dynamodb_local_url))
-        with closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb:
-            store = store_on(items, dynamodb, clock)
-            old = store.login(KEY)
-            engine.then(faulty_engine.let_through, faulty_engine.lose_answer)
-            assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
-            assert len(store.partition()) == 1
+    with (
+        closing(FaultyEngine(dynamodb_local_url)) as engine,
+        closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb,
+    ):
+        name = new_table(dynamodb_local_url)
+        store = store_on(table_at(engine.url, name), name, dynamodb, clock)
+        old = store.login(KEY)
+        engine.then(let_through, lose_answer)
+        assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
+        assert len(store.partition()) == 1
 
 
-def test_a_transaction_that_lost_to_a_logout_stores_a_plain_session(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    old = shaky.login(KEY)
-    faulty.then(faulty_engine.let_through, faulty_engine.first(lambda: shaky.delete(old)))
-    token = shaky.login(KEY2, replaces=old.text)
-    assert not shaky.is_live(old)
-    assert shaky.keys(token) == (KEY2,)
+def test_a_token_whose_item_exists_is_never_given(store: Store, engine: FaultyEngine) -> None:
+    engine.then(COLLISION)
+    token = store.login()
+    first, second = (members["Item"]["item"] for _, members in engine.calls)
+    assert first != second
+    assert [item["item"]["B"] for item in store.partition()] == [token.item]
 
 
-def test_keys_that_dynamodb_left_out_are_asked_for_again(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token = shaky.login()
-    shaky.fail(token)
-    faulty.operations()
-    faulty.then(_left_out(shaky, token))
-    assert shaky.failures(token).count == 1
-    assert faulty.operations() == ["BatchGetItem", "BatchGetItem"]
-    assert len(shaky.pauses) == 1
-
-
-def test_keys_that_dynamodb_leaves_out_again_and_again_are_a_store_fault(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token = shaky.login()
-    faulty.operations()
-    faulty.then(*[_left_out(shaky, token)] * 5)
+def test_tokens_that_always_collide_are_given_up(store: Store, engine: FaultyEngine) -> None:
+    engine.then(*[COLLISION] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.find_with_keys(token)
-    assert caught.value.evidence == {"reason": "UnprocessedKeys", "tries": 3}
-    assert len(faulty.operations()) == 3
+        store.login()
+    assert caught.value.evidence == {"reason": "conflict"}
+    assert engine.operations() == ["PutItem"] * STORE_ATTEMPTS
 
 
-def _left_out(store: Store, token: Token) -> faulty_engine.Act:
-    keys = [
-        {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in store.key_of(item).items()}
-        for item in (token.item, sessions.FAILURES_ITEM)
-    ]
-    unprocessed = {store.table: {"Keys": keys, "ConsistentRead": True}}
-    return faulty_engine.say({"Responses": {store.table: []}, "UnprocessedKeys": unprocessed})
+def test_after_a_conflict_the_old_session_is_read_again(store: Store, engine: FaultyEngine) -> None:
+    old = store.login(KEY)
+    engine.calls.clear()
+    engine.then(let_through, CONFLICT)
+    assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
+    assert engine.operations()[:4] == ["GetItem", "TransactWriteItems"] * 2
+
+
+def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(
+    store: Store, engine: FaultyEngine
+) -> None:
+    old = store.login(KEY)
+    engine.then(let_through, faulty_engine.first(lambda: store.delete(old)))
+    token = store.login(KEY2, replaces=old.text)
+    assert (store.keys(token), store.is_live(old)) == ((KEY2,), False)
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "times", "reason"),
     [
-        faulty_engine.refuse("InternalServerError", 500),
-        faulty_engine.lose_answer,
+        (CONFLICT, STORE_ATTEMPTS, "conflict"),
+        (cancel("None", "ThrottlingError"), 1, "TransactionCanceledException"),
     ],
 )
-def test_a_logout_everywhere_that_failed_can_be_repeated(
-    shaky: Store, faulty: FaultyEngine, fault: faulty_engine.Act
+def test_a_replacement_that_fails_changes_nothing(
+    store: Store, engine: FaultyEngine, fault: faulty_engine.Act, times: int, reason: str
 ) -> None:
-    token, other = shaky.login(), shaky.login()
-    faulty.then(faulty_engine.let_through, fault, fault, fault)
-    with pytest.raises(StoreUnavailable):
-        shaky.sessions.end_all(token)
-    shaky.sessions.end_all(token)
-    assert (shaky.is_live(token), shaky.is_live(other)) == (False, False)
-
-
-def test_a_logout_that_the_store_did_not_take_is_no_logout(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token = shaky.login()
-    faulty.then(BROKEN, BROKEN, BROKEN)
-    with pytest.raises(StoreUnavailable):
-        shaky.sessions.end(token)
-    assert shaky.is_live(token)
-
-
-def _not_deleted(store: Store, *tokens: Token) -> faulty_engine.Act:
-    """Say that a batch was done, but for these."""
-    keys = [
-        {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in store.key_of(token.item).items()}
-        for token in tokens
-    ]
-    left = {store.table: [{"DeleteRequest": {"Key": key}} for key in keys]}
-    return faulty_engine.say({"UnprocessedItems": left})
-
-
-def test_what_a_batch_left_over_is_deleted_by_the_next(shaky: Store, faulty: FaultyEngine) -> None:
-    token, other = shaky.login(), shaky.login()
-    faulty.operations()
-    faulty.then(faulty_engine.let_through, _not_deleted(shaky, other))
-    shaky.sessions.end_all(token)
-    assert faulty.operations() == ["Query", "BatchWriteItem", "BatchWriteItem", "DeleteItem"]
-    assert shaky.partition() == []
-
-
-def test_a_batch_that_is_never_done_ends_the_token_no_more_than_the_others(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token, other = shaky.login(), shaky.login()
-    faulty.then(faulty_engine.let_through, *[_not_deleted(shaky, other)] * 3)
+    old = store.login(KEY)
+    engine.then(*[let_through, fault] * times)
     with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.end_all(token)
-    assert caught.value.evidence == {"reason": "UnprocessedItems", "tries": 3}
-    assert (shaky.is_live(token), shaky.is_live(other)) == (True, True)
+        store.login(KEY2, replaces=old.text)
+    assert caught.value.evidence == {"reason": reason}
+    assert (store.is_live(old), len(store.partition())) == (True, 1)
 
 
-@pytest.mark.parametrize("answer", [{}, {"UnprocessedItems": None}, {"UnprocessedItems": "x"}])
-def test_a_batch_that_does_not_say_what_is_left_is_not_believed(
-    shaky: Store, faulty: FaultyEngine, answer: object
+def left(seconds: float) -> Deadline:
+    return Deadline(seconds, clock=lambda: 0.0)
+
+
+def test_a_login_without_time_for_an_attempt_writes_nothing(
+    store: Store, engine: FaultyEngine
 ) -> None:
-    token, other = shaky.login(), shaky.login()
-    faulty.then(faulty_engine.let_through, *[faulty_engine.say(answer)] * 3)
+    deadline = left(STORE_ATTEMPT - 0.01)
+    with pytest.raises(DeadlineExceeded):
+        store.sessions.create(APPID, store.openid, None, KEY, None, deadline)
+    assert engine.operations() == []
+
+
+def test_time_for_one_attempt_is_enough(store: Store) -> None:
+    deadline = left(STORE_ATTEMPT)
+    assert store.is_live(store.sessions.create(APPID, store.openid, None, KEY, None, deadline))
+
+
+# --- logouts that fail ---------------------------------------------------------------------------
+
+
+def test_a_logout_that_the_store_refused_is_no_logout(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    engine.then(*[BROKEN] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable):
-        shaky.sessions.end_all(token)
-    assert (shaky.is_live(token), shaky.is_live(other)) == (True, True)
+        store.sessions.end(token)
+    assert store.is_live(token)
 
 
-def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(
-    shaky: Store, faulty: FaultyEngine
+def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(
+    store: Store, engine: FaultyEngine
 ) -> None:
-    tokens = [shaky.login() for _ in range(52)]
-    faulty.calls.clear()
-    shaky.sessions.end_all(tokens[0])
-    batches = [m["RequestItems"][shaky.table] for n, m in faulty.calls if n == "BatchWriteItem"]
-    assert [len(batch) for batch in batches] == [25, 25, 1]
-    assert shaky.partition() == []
+    token = store.login()
+    engine.then(lose_answer)
+    with pytest.raises(InvalidToken):
+        store.sessions.end(token)
+    assert not store.is_live(token)
 
 
-def test_a_user_of_many_pages_is_ended_whole(shaky: Store, faulty: FaultyEngine) -> None:
-    token, other = shaky.login(), shaky.login()
-    key = {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in shaky.key_of(b"\0").items()}
-    empty = {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key}
-    faulty.calls.clear()
-    faulty.then(faulty_engine.say(empty))
-    shaky.sessions.end_all(token)
-    assert [m.get("ExclusiveStartKey") for n, m in faulty.calls if n == "Query"] == [None, key]
-    assert not shaky.is_live(other)
+@pytest.mark.parametrize("fault", [BROKEN, lose_answer])
+def test_a_logout_everywhere_that_failed_can_be_repeated(
+    store: Store, engine: FaultyEngine, fault: faulty_engine.Act
+) -> None:
+    token, other = store.login(), store.login()
+    engine.then(let_through, *[fault] * STORE_ATTEMPTS)
+    with pytest.raises(StoreUnavailable):
+        store.sessions.end_all(token)
+    store.sessions.end_all(token)
+    assert (store.is_live(token), store.is_live(other)) == (False, False)
 
 
 def test_a_logout_everywhere_that_lost_to_a_logout_is_done(
-    shaky: Store, faulty: FaultyEngine
+    store: Store, engine: FaultyEngine
 ) -> None:
-    token = shaky.login()
-    faulty.then(faulty_engine.let_through, faulty_engine.first(lambda: shaky.delete(token)))
-    shaky.sessions.end_all(token)
-    assert shaky.partition() == []
+    token = store.login()
+    engine.then(let_through, faulty_engine.first(lambda: store.delete(token)))
+    store.sessions.end_all(token)
+    assert store.partition() == []
 
 
-def test_a_window_that_opens_between_two_tries_is_counted_in(
-    shaky: Store, faulty: FaultyEngine
+def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(
+    store: Store, engine: FaultyEngine
 ) -> None:
-    token = shaky.login()
-    shaky.fail(token)
-    session, seen = shaky.sessions.find_with_keys(token)
-    shaky.clock.advance(600)
-    faulty.then(faulty_engine.let_through, faulty_engine.first(lambda: _open_window(shaky)))
-    shaky.sessions.count_failure(session, seen)
-    assert shaky.failures(token).count == 6
+    tokens = [store.login() for _ in range(52)]
+    engine.calls.clear()
+    store.sessions.end_all(tokens[0])
+    batches = [m["RequestItems"][store.table] for n, m in engine.calls if n == "BatchWriteItem"]
+    assert [len(batch) for batch in batches] == [25, 25, 1]
+    assert store.partition() == []
 
 
-def test_a_count_that_meets_no_condition_is_given_up(shaky: Store, faulty: FaultyEngine) -> None:
-    session, none_yet = shaky.sessions.find_with_keys(shaky.login())
-    faulty.then(COLLISION, COLLISION, COLLISION)
+def capacity(**members: object) -> faulty_engine.Act:
+    """Answer a batch as DynamoDB does, with the capacity that was consumed."""
+    return say({"ConsumedCapacity": [], **members})
+
+
+def key_in_json(store: Store, item: bytes) -> dict[str, Any]:
+    key = store.key_of(item)
+    return {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in key.items()}
+
+
+def not_deleted(store: Store, token: Token) -> faulty_engine.Act:
+    request = {"DeleteRequest": {"Key": key_in_json(store, token.item)}}
+    return capacity(UnprocessedItems={store.table: [request]})
+
+
+def test_what_a_batch_left_over_is_deleted_by_the_next(store: Store, engine: FaultyEngine) -> None:
+    token, other = store.login(), store.login()
+    engine.calls.clear()
+    engine.then(let_through, not_deleted(store, other), not_deleted(store, other))
+    store.sessions.end_all(token)
+    assert engine.operations() == ["Query", *["BatchWriteItem"] * 3, "DeleteItem"]
+    assert store.partition() == []
+
+
+def test_a_batch_that_is_never_done_ends_neither_the_token(
+    store: Store, engine: FaultyEngine
+) -> None:
+    token, other = store.login(), store.login()
+    engine.then(let_through, *[not_deleted(store, other)] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
-        shaky.sessions.count_failure(session, none_yet)
-    assert caught.value.evidence == {"reason": "failure counter changes", "tries": 3}
+        store.sessions.end_all(token)
+    assert caught.value.evidence == {"reason": "UnprocessedItems"}
+    assert (store.is_live(token), store.is_live(other)) == (True, True)
 
 
-@pytest.mark.parametrize("fault", [BROKEN, faulty_engine.refuse("ThrottlingException")])
-def test_a_count_that_failed_is_tried_again_as_it_was(
-    shaky: Store, faulty: FaultyEngine, fault: faulty_engine.Act
-) -> None:
-    seen = shaky.sessions.find_with_keys(shaky.login())
-    faulty.calls.clear()
-    faulty.then(fault)
-    shaky.sessions.count_failure(*seen)
-    (_, first), (_, second) = faulty.calls
-    assert first == second
+def test_sessions_on_a_second_page_are_ended_too(store: Store, engine: FaultyEngine) -> None:
+    token, other = store.login(), store.login()
+    key = key_in_json(store, b"\0")
+    engine.calls.clear()
+    empty = {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key}
+    engine.then(say({"ConsumedCapacity": {}, **empty}))
+    store.sessions.end_all(token)
+    assert [m.get("ExclusiveStartKey") for n, m in engine.calls if n == "Query"] == [None, key]
+    assert not store.is_live(other)
 
 
-def test_a_count_whose_answer_was_lost_never_counts_too_little(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token = shaky.login()
-    shaky.fail(token)
-    seen = shaky.sessions.find_with_keys(token)
-    faulty.then(faulty_engine.lose_answer)
-    shaky.sessions.count_failure(*seen)
-    assert shaky.failures(token).count == 3
+# --- failures of decryption ----------------------------------------------------------------------
 
 
-def _open_window(store: Store) -> None:
-    store.counter(expires_at={"N": str(NOW + 1200)}, failures={"N": "5"})
-
-
-# --- how often, and for how long -----------------------------------------------------------------
-
-
-@dataclass
-class Patience:
-    """A clock of deadlines; each operation of the store takes what a test says."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def taking(self, seconds: float, act: faulty_engine.Act) -> faulty_engine.Act:
-        """Let time pass before an act."""
-
-        def later(exchange: faulty_engine.Exchange) -> None:
-            self.now += seconds
-            act(exchange)
-
-        return later
-
-
-@pytest.fixture
-def patience() -> Patience:
-    return Patience()
-
-
-@pytest.fixture
-def timed(
-    patience: Patience,
-    faulty: FaultyEngine,
-    failing: tuple[FaultyEngine, type[Item], Any],
-    clock: Clock,
-) -> Store:
-    """A store on the failing engine, whose deadlines go by `patience`."""
-    return store_on(*failing[1:], clock, patience)
-
-
-FAULTS_THAT_PASS: dict[str, Callable[[Store, Token], faulty_engine.Act]] = {
-    "cut": lambda *_: lambda exchange: exchange.cut(),
-    "a page": lambda *_: PAGE,
-    "throttled": lambda *_: faulty_engine.refuse("ThrottlingException"),
-    "unprocessed": _left_out,
-}
-
-
-@pytest.mark.parametrize("second", FAULTS_THAT_PASS)
-@pytest.mark.parametrize("first", FAULTS_THAT_PASS)
-def test_three_tries_are_all_whatever_failed(
-    timed: Store, faulty: FaultyEngine, first: str, second: str
-) -> None:
-    token = timed.login()
-    faulty.operations()
-    alternating = [FAULTS_THAT_PASS[kind](timed, token) for kind in (first, second)] * 3
-    faulty.then(*alternating)
-    with pytest.raises(StoreUnavailable):
-        timed.sessions.find_with_keys(token)
-    assert faulty.operations() == ["BatchGetItem"] * 3
-    waits = timed.pauses
-    assert len(waits) == 2
-    assert PAUSE / 2 <= waits[0] <= PAUSE * 1.5
-    assert PAUSE <= waits[1] <= PAUSE * 3
-
-
-def test_a_swap_has_three_tries_in_all(timed: Store, faulty: FaultyEngine) -> None:
-    old = timed.login()
-    faulty.operations()
-    faulty.then(faulty_engine.let_through, *[CONFLICT, PAGE] * 3)
-    with pytest.raises(StoreUnavailable):
-        timed.login(replaces=old.text)
-    assert faulty.operations() == ["GetItem"] + ["TransactWriteItems"] * 3
-
-
-def test_no_two_wait_alike(timed: Store, faulty: FaultyEngine) -> None:
-    token = timed.login()
-    for _ in range(5):
-        faulty.then(faulty_engine.refuse("ThrottlingException"))
-        timed.sessions.find(token)
-    assert len(set(timed.pauses)) == 5
-
-
-@pytest.mark.parametrize(("took", "tries"), [(0.94, 3), (0.96, 2), (1.89, 2), (1.91, 1)])
-def test_no_try_is_begun_that_might_end_after_the_operations_time(
-    timed: Store, faulty: FaultyEngine, patience: Patience, took: float, tries: int
-) -> None:
-    token = timed.login()
-    faulty.operations()
-    faulty.then(*[patience.taking(took, BROKEN)] * 3)
+def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: FaultyEngine) -> None:
+    token = store.login()
+    keys = [key_in_json(store, item) for item in (token.item, window(NOW)[0])]
+    unprocessed = {store.table: {"Keys": keys, "ConsistentRead": True}}
+    engine.then(capacity(Responses={store.table: []}, UnprocessedKeys=unprocessed))
     with pytest.raises(StoreUnavailable) as caught:
-        timed.sessions.find(token)
-    assert caught.value.evidence == {"reason": "InternalServerError", "tries": tries}
-    assert len(faulty.operations()) == tries
+        store.sessions.find_with_keys(token)
+    assert caught.value.evidence == {"reason": "UnprocessedKeys"}
 
 
-@pytest.mark.parametrize("left", [1.09, 0.0, -1.0])
-def test_without_time_for_a_try_nothing_is_asked(
-    timed: Store, faulty: FaultyEngine, left: float
-) -> None:
-    for replaces in (None, Token.new(timed.user).text):
-        with pytest.raises(DeadlineExceeded):
-            timed.sessions.create(APPID, timed.openid, None, KEY, replaces, lambda: left)
-    assert faulty.operations() == []
+def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store, engine: FaultyEngine) -> None:
+    session = store.sessions.find(token := store.login())
+    engine.then(lose_answer)
+    store.sessions.count_failure(session)
+    assert store.failures(token).count == 2
 
 
-def test_time_for_one_try_is_enough(timed: Store) -> None:
-    enough = TIMEOUT + MARGIN
-    token = timed.sessions.create(APPID, timed.openid, None, KEY, None, lambda: enough)
-    assert timed.is_live(token)
+# --- the client ----------------------------------------------------------------------------------
 
 
-def test_a_login_ends_in_its_time_however_slow_the_store_is(
-    timed: Store, faulty: FaultyEngine, patience: Patience
-) -> None:
-    old = timed.login(KEY)
-    faulty.operations()
-    slow = patience.taking(0.9, faulty_engine.let_through)
-    faulty.then(patience.taking(0.5, BROKEN), slow, slow)
-    with pytest.raises(DeadlineExceeded):
-        timed.sessions.create(APPID, timed.openid, None, KEY2, old.text, lambda: 2.4 - patience.now)
-    assert faulty.operations() == ["GetItem", "GetItem"]
-    assert timed.is_live(old)
+def client_of(table: Table) -> Any:
+    return vars(table)["_table"].connection.client
 
 
-@pytest.mark.parametrize(
-    ("acts", "asked"),
-    [
-        ([BROKEN], ["PutItem"]),
-        ([COLLISION], ["PutItem"]),
-        ([faulty_engine.let_through, BROKEN], ["GetItem", "TransactWriteItems"]),
-    ],
-)
-def test_every_operation_of_a_login_minds_the_time_that_is_left(
-    timed: Store,
-    faulty: FaultyEngine,
-    patience: Patience,
-    acts: list[faulty_engine.Act],
-    asked: list[str],
-) -> None:
-    old = timed.login(KEY) if len(acts) > 1 else None
-    faulty.operations()
-    faulty.then(*[patience.taking(0.5, act) for act in acts])
-    left, replaces = 1.1 + 0.5 * len(acts) - 0.01, old and old.text
-    with pytest.raises((StoreUnavailable, DeadlineExceeded)):
-        timed.sessions.create(
-            APPID, timed.openid, None, KEY2, replaces, lambda: left - patience.now
-        )
-    assert faulty.operations() == asked
+def test_the_sdk_has_our_region_timeouts_and_attempts() -> None:
+    meta = client_of(Table("any", "eu-central-1")).meta
+    assert meta.region_name == "eu-central-1"
+    assert (meta.config.connect_timeout, meta.config.read_timeout) == (STORE_ATTEMPT, STORE_ATTEMPT)
+    assert meta.config.retries == {"total_max_attempts": STORE_ATTEMPTS, "mode": "standard"}
 
 
-# --- the corpus of faults ------------------------------------------------------------------------
+def test_threads_that_begin_together_share_one_client() -> None:
+    table, begun = Table("any", "us-east-1"), Barrier(8)
 
-CORPUS = json.loads((Path(__file__).parents[1] / "corpus/faults.json").read_text())["faults"]
-OUTCOMES = {fault["id"]: fault["outcome"] for fault in CORPUS if fault["area"] == "dynamodb"}
+    def client(_: int) -> int:
+        begun.wait(10)
+        return id(client_of(table))
 
-BUDGET = 3.5
-"""Seconds: what an operation may take, and what a busy machine takes."""
-
-
-@dataclass
-class Case:
-    """A store with a live session, and the engine that will fail it."""
-
-    store: Store
-    engine: FaultyEngine
-    token: Token
-
-    def find(self, *acts: faulty_engine.Act) -> object:
-        self.engine.then(*acts)
-        return self.store.sessions.find(self.token)
-
-    def login(self, *acts: faulty_engine.Act) -> object:
-        self.engine.then(*acts)
-        return self.store.login(KEY2)
-
-    def replace(self, *acts: faulty_engine.Act) -> object:
-        self.engine.then(faulty_engine.let_through, *acts)
-        return self.store.login(KEY2, replaces=self.token.text)
-
-    def read_odd(self, **attributes: Any) -> object:
-        self.store.change(self.token, **attributes)
-        return self.store.sessions.find(self.token)
-
-    def stored(self) -> int:
-        return len(self.store.partition())
-
-
-THROTTLED = faulty_engine.refuse("ProvisionedThroughputExceededException")
-MISSING = faulty_engine.refuse("ResourceNotFoundException")
-DENIED = faulty_engine.refuse("AccessDeniedException")
-
-
-def _gone_before_count(case: Case) -> object:
-    seen = case.store.sessions.find_with_keys(case.token)
-    case.store.delete(case.token)
-    case.store.sessions.count_failure(*seen)
-    return case.store.sessions.find(case.token)
-
-
-def _count_lost(case: Case) -> object:
-    seen = case.store.sessions.find_with_keys(case.token)
-    case.engine.then(*[BROKEN] * 5)
-    case.store.sessions.count_failure(*seen)
-    return None
-
-
-FAULTS: dict[str, tuple[Callable[[Case], object], int]] = {
-    "DDB-01": (lambda c: c.login(*[THROTTLED] * 5), 1),
-    "DDB-02": (lambda c: c.find(*[faulty_engine.refuse("ThrottlingException")] * 5), 1),
-    "DDB-03": (lambda c: c.find(*[BROKEN] * 5), 1),
-    "DDB-04": (lambda c: c.find(*[faulty_engine.silence] * 5), 1),
-    "DDB-05": (lambda c: c.login(faulty_engine.lose_answer), 2),
-    "DDB-07": (lambda c: c.login(COLLISION), 2),
-    "DDB-08": (lambda c: c.replace(*[CONFLICT] * 5), 1),
-    "DDB-09": (lambda c: c.replace(faulty_engine.cancel("None", "ProvisionedThroughput")), 1),
-    "DDB-11": (lambda c: c.find(*[MISSING] * 5), 1),
-    "DDB-12": (lambda c: c.login(*[DENIED] * 5), 1),
-    "DDB-16": (lambda c: (c.find(faulty_engine.die_after), c.find()), 1),
-    "DDB-17": (lambda c: c.read_odd(expires_at=None), 1),
-    "DDB-18": (lambda c: c.read_odd(openid=None), 1),
-    "DDB-19": (lambda c: c.read_odd(version={"N": "0"}), 1),
-    "DDB-23": (_gone_before_count, 1),
-    "DDB-27": (_count_lost, 1),
-}
-"""What happens, and how many items the user then has."""
-
-ELSEWHERE = {
-    "DDB-15": "test_a_store_that_cannot_be_reached_is_given_up_in_time",
-    "DDB-25": "test_every_read_is_consistent",
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_store_ends_as_the_corpus_says(
-    shaky: Store, faulty: FaultyEngine, name: str
-) -> None:
-    happens, items = FAULTS[name]
-    case = Case(shaky, faulty, shaky.login())
-    started = time.monotonic()
-    assert _outcome(lambda: happens(case)) in _allowed(name)
-    assert time.monotonic() - started < BUDGET
-    faulty.acts.clear()
-    assert case.stored() == items
-
-
-def _outcome(happens: Callable[[], object]) -> tuple[int, str | None]:
-    try:
-        happens()
-    except GateError as error:
-        return error.status, error.code
-    return 200, None
-
-
-def _allowed(name: str) -> set[tuple[int, str | None]]:
-    # Two entries leave it to us: an old schema is refused, and a count that is lost fails closed.
-    own: dict[str, tuple[int, str | None]]
-    own = {"DDB-19": (401, "InvalidToken"), "DDB-27": (503, "StoreUnavailable")}
-    if name in own:
-        return {own[name]}
-    refusal = OUTCOMES[name]["code"] or "InvalidToken"
-    return {(s, None if s == 200 else refusal) for s in OUTCOMES[name]["status"]}
-
-
-def test_every_fault_of_the_store_in_the_corpus_is_tried() -> None:
-    # DDB-24, the logout that races, is in test_sessions.py.
-    assert set(OUTCOMES) == set(FAULTS) | set(ELSEWHERE) | {"DDB-24"}
-    assert all(callable(globals()[test]) for test in ELSEWHERE.values())
-
-
-def test_a_store_that_cannot_be_reached_is_given_up_in_time(clock: Clock) -> None:
-    with pytest.MonkeyPatch.context() as patch, full_backlog() as port:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-        started = time.monotonic()
-        with pytest.raises(StoreUnavailable):
-            Sessions(sessions.table("nowhere", "us-east-1"), [APPID], TTL, clock).find(
-                Token.new(user_reference(APPID, "o1"))
-            )
-    assert time.monotonic() - started < BUDGET
-
-
-def test_a_put_whose_answer_was_lost_is_found_to_be_done(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    faulty.then(faulty_engine.lose_answer)
-    assert shaky.keys(shaky.login(KEY)) == (KEY,)
-
-
-def test_a_logout_whose_answer_was_lost_is_found_to_be_done(
-    shaky: Store, faulty: FaultyEngine
-) -> None:
-    token = shaky.login()
-    faulty.operations()
-    faulty.then(faulty_engine.lose_answer)
-    shaky.sessions.end(token)
-    assert faulty.operations() == ["DeleteItem", "DeleteItem"]
-    assert not shaky.is_live(token)
-    with pytest.raises(InvalidToken):
-        shaky.sessions.end(token)
-
-
-def test_two_sessions_never_share_an_item(shaky: Store, faulty: FaultyEngine) -> None:
-    faulty.then(COLLISION, faulty_engine.let_through, COLLISION)
-    with pytest.raises(StoreUnavailable) as caught:
-        shaky.login()
-    assert caught.value.evidence == {"reason": "tokens collide"}
-    assert shaky.partition() == []
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(client, range(8)))) == 1

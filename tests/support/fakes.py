@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from chalicelib.network.connections import Origin, Reply, Transport, TransportError
+from chalicelib.deadlines import Deadline
+from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.exchange_errors import TransportError
 
 NOW = 1_900_000_000
 
@@ -41,21 +43,20 @@ def client_error(code: str) -> ClientError:
 
 
 class SecretsManager:
-    """Secrets Manager in memory, in place of botocore's client.
+    """Secrets Manager in memory, in place of boto3's client.
 
-    `put` rotates: the new version is AWSCURRENT, the one before it AWSPREVIOUS. While `failure`
-    is set, every call raises it; `previous_failure` those for AWSPREVIOUS. `calls` lists (name,
-    stage).
+    `put` and `promote` move the labels as the service does. While `failure` is set, every call
+    raises it; those for one stage raise what `failing` says. `calls` lists (name, stage).
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._versions: dict[str, list[dict[str, object]]] = {}
+        self._stages: dict[str, dict[str, dict[str, object]]] = {}
         self.failure: Exception | None = None
-        self.previous_failure: Exception | None = None
+        self.failing: dict[str, Exception] = {}
         self.calls: list[tuple[str, str]] = []
 
-    def put(self, name: str, value: object) -> None:
+    def put(self, name: str, value: object, stage: str = "AWSCURRENT") -> None:
         """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
         made = datetime.fromtimestamp(self._clock(), UTC)
         version: dict[str, object] = {"CreatedDate": made}
@@ -63,20 +64,27 @@ class SecretsManager:
             version["SecretBinary"] = value
         else:
             version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
-        self._versions.setdefault(name, []).append(version)
+        self._stages.setdefault(name, {})["AWSPENDING"] = version
+        if stage == "AWSCURRENT":
+            self.promote(name)
+
+    def promote(self, name: str) -> None:
+        """Make the pending version AWSCURRENT, and the current one AWSPREVIOUS."""
+        stages = self._stages[name]
+        if "AWSCURRENT" in stages:
+            stages["AWSPREVIOUS"] = stages["AWSCURRENT"]
+        stages["AWSCURRENT"] = stages.pop("AWSPENDING")
 
     def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:
         """Give one version as the service does."""
         self.calls.append((SecretId, VersionStage))
-        if self.failure is not None:
-            raise self.failure
-        if self.previous_failure is not None and VersionStage == "AWSPREVIOUS":
-            raise self.previous_failure
-        age = {"AWSCURRENT": 1, "AWSPREVIOUS": 2}[VersionStage]
-        versions = self._versions.get(SecretId, [])
-        if len(versions) < age:
+        failure = self.failure or self.failing.get(VersionStage)
+        if failure is not None:
+            raise failure
+        version = self._stages.get(SecretId, {}).get(VersionStage)
+        if version is None:
             raise client_error("ResourceNotFoundException")
-        return versions[-age]
+        return version
 
     def count(self, stage: str = "AWSCURRENT") -> int:
         """How many calls asked for a stage."""
@@ -100,7 +108,7 @@ def told_by(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Exchanged:
-    """What a transport was given."""
+    """What the connections were given."""
 
     origin: Origin
     method: str
@@ -108,17 +116,18 @@ class Exchanged:
     headers: list[tuple[str, str]]
     body: bytes
     seconds: float
-    cap: int
+    max_bytes: int
+    retry_on: tuple[type[TransportError], ...]
 
 
-class Wire(Transport):
-    """A transport without a network: writes down what it is given, and replies or fails as told.
+class Wire(Connections):
+    """Connections without a network: records what it is given, and replies or fails as scripted.
 
-    The last outcome repeats.
+    The last outcome repeats. A failure in `retry_on` takes the next outcome at once.
     """
 
     def __init__(self, *outcomes: Reply | TransportError) -> None:
-        super().__init__(allow_private=False)
+        super().__init__(allow_private=False, connect_timeout=1.0)
         self._outcomes = list(outcomes) or [Reply(200, [], b"")]
         self.exchanged: list[Exchanged] = []
 
@@ -130,12 +139,21 @@ class Wire(Transport):
         headers: list[tuple[str, str]],
         body: bytes,
         *,
-        seconds: float,
-        cap: int,
+        deadline: Deadline,
+        max_bytes: int,
+        retry_on: tuple[type[TransportError], ...] = (),
     ) -> Reply:
         """Give the next outcome."""
-        self.exchanged.append(Exchanged(origin, method, target, headers, body, seconds, cap))
-        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        seconds = deadline.remaining()
+        self.exchanged.append(
+            Exchanged(origin, method, target, headers, body, seconds, max_bytes, retry_on)
+        )
+        outcome = self._next()
+        if isinstance(outcome, retry_on):
+            outcome = self._next()
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
+
+    def _next(self) -> Reply | TransportError:
+        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]

@@ -2,16 +2,15 @@
 
 import base64
 import itertools
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from chalicelib.errors import InvalidToken
-from chalicelib.sessions import sessions
-from chalicelib.sessions.sessions import FAILURES_ITEM, Failures, Item, Sessions
+from chalicelib.sessions.failures import Failures
+from chalicelib.sessions.sessions import Sessions
+from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token, user_reference
 from tests.support.fakes import Clock
 
@@ -33,7 +32,6 @@ class Store:
     dynamodb: Any
     table: str
     openid: str
-    pauses: list[float]
     alerts: list[dict[str, str]]
 
     @property
@@ -58,29 +56,26 @@ class Store:
     def failures(self, token: Token) -> Failures:
         return self.sessions.find_with_keys(token)[1]
 
-    def fail(self, token: Token) -> None:
-        self.sessions.count_failure(*self.sessions.find_with_keys(token))
+    def fail(self, token: Token, times: int = 1) -> None:
+        for _ in range(times):
+            self.sessions.count_failure(self.sessions.find(token))
 
     def key_of(self, item: bytes) -> dict[str, Any]:
         return {"user": {"B": self.user}, "item": {"B": item}}
 
     def raw(self, item: bytes) -> dict[str, Any]:
-        """Read an item as it lies in the table; empty where there is none."""
+        """Read an item as it is in the table; empty if there is none."""
         answer = self.dynamodb.get_item(
             TableName=self.table, Key=self.key_of(item), ConsistentRead=True
         )
         found: dict[str, Any] = answer.get("Item", {})
         return found
 
-    def counter(self, **attributes: Any) -> None:
-        """Put a failure counter there by a foreign hand."""
-        self.put(**self.key_of(FAILURES_ITEM), **attributes)
-
     def put(self, **attributes: Any) -> None:
         self.dynamodb.put_item(TableName=self.table, Item=attributes)
 
     def change(self, token: Token, **attributes: Any) -> None:
-        """Change attributes of a session by a foreign hand; None removes one."""
+        """Change attributes of a session behind wxgate's back; None removes one."""
         changed = {**self.raw(token.item), **attributes}
         self.put(**{name: value for name, value in changed.items() if value is not None})
 
@@ -99,24 +94,19 @@ class Store:
         return list(answer["Items"])
 
 
-def bound(url: str, name: str) -> type[Item]:
+def table_at(url: str, name: str) -> Table:
+    """Build a Table, whose client reads from the environment where DynamoDB is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", url)
         patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-        items = sessions.table(name, "us-east-1")
-        items.exists()  # the client is made while the environment says where
-    return items
+        return Table(name, "us-east-1")
 
 
-def store_on(
-    items: type[Item], dynamodb: Any, clock: Clock, monotonic: Callable[[], float] = time.monotonic
-) -> Store:
-    pauses: list[float] = []
+def store_on(table: Table, name: str, dynamodb: Any, clock: Clock) -> Store:
     alerts: list[dict[str, str]] = []
 
     def alert(what: str, **facts: str) -> None:
         alerts.append({"what": what, **facts})
 
-    made = Sessions(items, [APPID, OTHER_APPID], TTL, clock, pauses.append, monotonic, alert)
-    table, openid = items.Meta.table_name, f"o-user{next(_numbers)}"
-    return Store(made, clock, dynamodb, table, openid, pauses, alerts)
+    made = Sessions(table, [APPID, OTHER_APPID], TTL, clock, alert)
+    return Store(made, clock, dynamodb, name, f"o-user{next(_numbers)}", alerts)

@@ -1,4 +1,4 @@
-"""The log: one JSON line each, nothing forged, nothing secret, and silence from the libraries."""
+"""The log: JSON lines that nothing can forge, metrics, and silent libraries."""
 
 import io
 import json
@@ -9,7 +9,6 @@ from contextlib import redirect_stdout
 import pytest
 
 from chalicelib import logs
-from tests.conftest import FrontDoor
 
 TALKATIVE = ["boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3"]
 SECRET = "appsecret-canary"
@@ -20,6 +19,7 @@ def _levels() -> Iterator[None]:
     """Put the loggers' levels back."""
     loggers = [logging.getLogger(name) for name in [logs.NAME, *TALKATIVE]]
     before = [logger.level for logger in loggers]
+    logs.configure("INFO")
     yield
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
@@ -60,7 +60,7 @@ def line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 
 
 def test_a_line_has_time_level_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("INFO").info("request", extra={"fields": {"status": 200, "route": "/login"}})
+    logs.write(logging.INFO, "request", {"status": 200, "route": "/login"})
     found = line(capsys)
     assert str(found.pop("time")).endswith("Z")
     assert found == {"level": "INFO", "event": "request", "status": 200, "route": "/login"}
@@ -68,7 +68,8 @@ def test_a_line_has_time_level_event_and_fields(capsys: pytest.CaptureFixture[st
 
 def test_the_first_line_of_a_process_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger(logs.NAME).handlers.clear()
-    logs.configure("INFO").info("x")
+    logs.configure("INFO")
+    logs.write(logging.INFO, "x", {})
     assert line(capsys)["event"] == "x"
 
 
@@ -90,7 +91,7 @@ FORGED = {
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
 def test_no_value_can_forge_a_line(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    logs.configure("INFO").info(text, extra={"fields": {"value": text}})
+    logs.write(logging.INFO, text, {"value": text})
     output = capsys.readouterr().out
     assert output.isascii()
     assert output.count("\n") == 1
@@ -102,11 +103,11 @@ def test_half_a_surrogate_pair_is_written_as_an_escape() -> None:
     assert '"event": "\\ud800"' in logs.JsonFormatter().format(record)
 
 
-def test_a_value_that_json_does_not_know_shows_its_type_alone(
+def test_a_value_that_json_cannot_express_shows_its_type_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fields = {"value": SECRET.encode(), "error": ValueError(SECRET)}
-    logs.configure("INFO").info("x", extra={"fields": fields})
+    logs.write(logging.INFO, "x", fields)
     found = line(capsys)
     assert (found["value"], found["error"]) == ("bytes", "ValueError")
 
@@ -118,7 +119,7 @@ def test_an_exception_shows_its_type_and_places_but_never_its_text(
     try:
         empty[SECRET]
     except KeyError:
-        logs.configure("INFO").exception("unhandled")
+        logs.write(logging.ERROR, "unhandled", {}, exc_info=True)
     output = capsys.readouterr().out
     (found,) = lines(output)
     assert found["exception"] == "KeyError"
@@ -138,13 +139,13 @@ def test_an_exception_shows_the_last_four_places(capsys: pytest.CaptureFixture[s
     try:
         deep(9)
     except ValueError:
-        logs.configure("INFO").exception("x")
+        logs.write(logging.ERROR, "x", {}, exc_info=True)
     raised, called = deep.__code__.co_firstlineno + 3, deep.__code__.co_firstlineno + 4
     assert line(capsys)["at"] == [f"test_logs.py:{n}" for n in (called, called, called, raised)]
 
 
 def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("INFO").error("x", exc_info=True)
+    logs.write(logging.ERROR, "x", {}, exc_info=True)
     assert "exception" not in line(capsys)
 
 
@@ -154,26 +155,22 @@ def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("level", "seen"), [("DEBUG", 4), ("INFO", 3), ("ERROR", 2), ("CRITICAL", 1)]
 )
-def test_the_level_is_the_environments(
-    capsys: pytest.CaptureFixture[str], level: str, seen: int
-) -> None:
-    logger = logs.configure(level)
-    logger.debug("d")
-    logger.info("i")
-    logger.error("e")
-    logger.critical("c")
+def test_the_level_is_configured(capsys: pytest.CaptureFixture[str], level: str, seen: int) -> None:
+    logs.configure(level)
+    for severity in (logging.DEBUG, logging.INFO, logging.ERROR, logging.CRITICAL):
+        logs.write(severity, "x", {})
     assert len(lines(capsys.readouterr().out)) == seen
 
 
 def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("INFO")
-    logs.configure("INFO").info("once")
+    logs.write(logging.INFO, "once", {})
     assert line(capsys)["event"] == "once"
 
 
 def test_lambdas_own_root_handler_does_not_see_our_lines(ear: Ear) -> None:
     logging.getLogger("other").debug("theirs")
-    logs.configure("DEBUG").error("ours")
+    logs.write(logging.ERROR, "ours", {})
     assert [record.msg for record in ear.heard] == ["theirs"]
 
 
@@ -197,11 +194,10 @@ def closed() -> io.StringIO:
 def test_a_failing_output_raises_nothing(
     output: io.StringIO | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logger = logs.configure("INFO")
     with redirect_stdout(output):
-        logger.error("lost")
+        logs.write(logging.ERROR, "lost", {})
     assert capsys.readouterr().err == ""
-    logger.info("after")
+    logs.write(logging.INFO, "after", {})
     assert line(capsys)["event"] == "after"
 
 
@@ -210,7 +206,7 @@ def test_a_line_that_cannot_be_written_as_json_raises_nothing(
 ) -> None:
     circle: list[object] = []
     circle.append(circle)
-    logs.configure("INFO").info("x", extra={"fields": {"circle": circle}})
+    logs.write(logging.INFO, "x", {"circle": circle})
     assert capsys.readouterr() == ("", "")
 
 
@@ -218,10 +214,11 @@ def test_a_line_that_cannot_be_written_as_json_raises_nothing(
 
 
 @pytest.mark.parametrize("name", TALKATIVE)
-def test_a_library_says_nothing_below_critical(
+def test_a_library_logs_nothing_below_critical(
     name: str, ear: Ear, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure("DEBUG").debug("ours")
+    logs.configure("DEBUG")
+    logs.write(logging.DEBUG, "ours", {})
     for child in ("", ".connectionpool", ".retryhandler.deep"):
         logger = logging.getLogger(name + child)
         logger.debug(SECRET)
@@ -231,15 +228,33 @@ def test_a_library_says_nothing_below_critical(
     assert line(capsys)["event"] == "ours"
 
 
-def test_a_whole_login_at_debug_tells_no_secret(
-    front_door: FrontDoor, ear: Ear, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = front_door.phone().code()
-    front_door.module.app.log.setLevel("DEBUG")
-    token = front_door.send("POST", "/login", json_body={"code": code}).json["token"]
-    assert front_door.send("GET", "/session", token=token).json == {"valid": True}
-    assert not [r for r in ear.heard if r.name.partition(".")[0] in TALKATIVE]
-    output = capsys.readouterr().out
-    assert [found["status"] for found in lines(output)] == [200, 200]
-    assert code not in output
-    assert token[4:] not in output
+# --- metrics ---
+
+
+def test_an_alert_is_a_warning_that_cloudwatch_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "wxgate-prod-Login")
+    logs.alert("StaleSecret", secret="wxgate/signing")
+    found = line(capsys)
+    shown = {"level": "WARNING", "event": "alert", "alert": "StaleSecret", "Alerts": 1}
+    assert shown.items() <= found.items()
+    assert (found["secret"], found["FunctionName"]) == ("wxgate/signing", "wxgate-prod-Login")
+
+
+def test_every_declared_dimension_and_metric_is_a_member_of_the_line() -> None:
+    record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "created": 1_900_000_000.25})
+    record.count = ("Refusals", {"Code": "InvalidCode"})
+    found = json.loads(logs.JsonFormatter("Login").format(record))
+    assert found["_aws"]["Timestamp"] == 1_900_000_000_250
+    assert found["_aws"]["CloudWatchMetrics"] == [
+        {
+            "Namespace": "wxgate",
+            "Dimensions": [["FunctionName", "Code"]],
+            "Metrics": [{"Name": "Refusals", "Unit": "Count"}],
+        }
+    ]
+    assert (found["FunctionName"], found["Code"], found["Refusals"]) == ("Login", "InvalidCode", 1)
+
+
+def test_outside_lambda_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.alert("StaleSecret")
+    assert not {"_aws", "Alerts", "FunctionName"} & line(capsys).keys()

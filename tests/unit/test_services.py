@@ -1,30 +1,23 @@
-"""The composition root: one reader of the environment, each service built once and when needed."""
+"""The composition root: one reader of the environment, services built once, a safe INIT."""
 
-import json
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import snapshot_restore_py  # type: ignore[import-untyped]  # has no types
 
-from chalicelib import logs
+from chalicelib import deadlines, logs
 from chalicelib import services as root
-from chalicelib.errors import Misconfigured, SecretsUnavailable, UpstreamUnreachable
-from chalicelib.front.request import Request
-from chalicelib.front.response import Answer
-from chalicelib.network.secrets import KEEP
-from chalicelib.services import Services
-from chalicelib.settings import NEEDS
-from simulator import aws, desk
-from simulator.gateway import event_of
+from chalicelib.deadlines import Deadline
+from chalicelib.errors import Misconfigured
+from chalicelib.services import SERVICES, Services
+from chalicelib.settings import FUNCTIONS, VARIABLES
+from simulator import desk
 from tests.support.fakes import Clock
-from tests.support.misbehaving import HOST, Misbehaving, answers
 
 APPID = "wx4f4bc4dec97d474b"
 GOOD = {
@@ -52,45 +45,45 @@ def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     assert root.from_environment().settings.decrypt_max_age == 77
 
 
-def test_a_faulty_environment_is_told_and_builds_nothing() -> None:
-    services = Services({**GOOD, "WX_APPIDS": "", "LOG_LEVEL": "DEBUG"})
-    assert services.fault == "WX_APPIDS is missing."
-    assert services.log_level == "INFO"
+def test_a_faulty_environment_is_logged_once_and_builds_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**GOOD, "WX_APPIDS": "", "AWS_LAMBDA_FUNCTION_NAME": "x"}.items():
+        monkeypatch.setenv(name, value)
+    services = root.from_environment()
+    assert capsys.readouterr().out.count("WX_APPIDS is missing.") == 1
+    assert (services.fault, services.log_level) == ("WX_APPIDS is missing.", "INFO")
     for name in NAMES:
         with pytest.raises(Misconfigured) as caught:
             getattr(services, name)
         assert caught.value.evidence == {"reason": "WX_APPIDS is missing."}
 
 
-def test_a_good_environment_has_no_fault(services: Services) -> None:
-    assert services.fault is None
-    assert Services({**GOOD, "LOG_LEVEL": "debug"}).log_level == "DEBUG"
+def test_a_good_environment_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**GOOD, "LOG_LEVEL": "debug"}.items():
+        monkeypatch.setenv(name, value)
+    services = root.from_environment()
+    assert (services.fault, services.log_level) == (None, "DEBUG")
+    assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("function", NEEDS)
-def test_each_lambda_function_starts_with_its_own_variables_alone(function: str) -> None:
-    needed = {name: GOOD[name] for name in NEEDS[function]}
-    handler = {"_HANDLER": f"app.{function}_function"}
-    assert Services({**needed, **handler}).fault is None
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_lambda_function_needs_its_own_variables_alone(function: str) -> None:
+    needed = {name: GOOD[name] for name in GOOD if name in VARIABLES}
+    needed = {n: v for n, v in needed.items() if function in VARIABLES[n].functions}
+    assert Services({**needed, "WXGATE_FUNCTION": function}).fault is None
     for name in needed:
-        assert Services({**needed, **handler, name: ""}).fault == f"{name} is missing."
+        fault = Services({**needed, "WXGATE_FUNCTION": function, name: ""}).fault
+        assert fault == f"{name} is missing."
 
 
-@pytest.mark.parametrize("handler", ["", "app.app", "app", "other.handler"])
-def test_a_process_that_serves_all_routes_needs_all_variables(handler: str) -> None:
-    assert Services({**GOOD, "_HANDLER": handler, "UPSTREAM_URL": ""}).fault is not None
-
-
-@pytest.fixture
-def front_door_module(monkeypatch: pytest.MonkeyPatch) -> Any:
+def test_the_functions_are_those_of_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
-    return desk.load_app()
-
-
-def test_lambdas_handlers_are_those_that_the_needs_are_known_of(front_door_module: Any) -> None:
-    handlers = {f.handler_string for f in front_door_module.app.pure_lambda_functions}
-    assert handlers == {f"app.{function}_function" for function in NEEDS}
+    names = {function.name for function in desk.load_app().app.pure_lambda_functions}
+    assert names == set(FUNCTIONS) == set(SERVICES)
 
 
 # --- what is built ---
@@ -103,16 +96,16 @@ def test_services_are_built_from_the_settings(services: Services) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_service_is_built_once_also_where_threads_ask_at_once(
+def test_a_service_is_built_once_even_if_threads_need_it_at_once(
     services: Services, name: str
 ) -> None:
-    barrier, built = threading.Barrier(8), []
+    barrier, built = threading.Barrier(8), list[object]()
 
-    def ask() -> None:
+    def get() -> None:
         barrier.wait()
         built.append(getattr(services, name))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=get) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,110 +114,22 @@ def test_a_service_is_built_once_also_where_threads_ask_at_once(
     assert len(set(map(id, built))) == 1
 
 
-def test_what_settings_cannot_see_is_refused_at_the_connection(clock: Clock) -> None:
-    # To the settings it is a public address; a NAT64 gateway makes 127.0.0.1 of it.
-    services = Services({**GOOD, "UPSTREAM_URL": "https://[64:ff9b::7f00:1]"}, clock)
-    request = Request.from_event(event_of("GET", "/api/a", [], None, ["/api/{proxy+}"]), None)
-    with pytest.raises(UpstreamUnreachable) as caught:
-        services.upstream.forward(request, "a", None)
-    assert caught.value.evidence == {"reason": "AddressForbidden"}
-
-
-def test_a_greeting_that_the_upstream_drops_is_heard_when_sent_again(clock: Clock) -> None:
-    with socket.create_server((HOST, 0), backlog=0) as listener, ThreadPoolExecutor(1) as pool:
-        url = f"http://{HOST}:{listener.getsockname()[1]}"
-        environ = {**GOOD, "UPSTREAM_URL": url, "UPSTREAM_ALLOW_PRIVATE": "true"}
-        with socket.create_connection(listener.getsockname()):  # the queue is full
-            answer = pool.submit(_forward, Services(environ, clock))
-            with pytest.raises(TimeoutError):
-                answer.result(0.5)
-            listener.accept()[0].close()
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(65_536)
-            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-        assert answer.result(5).status_code == 204
-
-
-def _forward(services: Services) -> Answer:
-    event = event_of("POST", "/api/a", [], None, ["/api/{proxy+}"])
-    return services.upstream.forward(Request.from_event(event, None), "a", None)
-
-
-# --- Secrets Manager ---
-
-
-@pytest.fixture
-def with_engine(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    with closing(aws.client("secretsmanager", moto_url)) as manager:
-        aws.make_secrets(manager, "services-test/", {APPID: "appsecret"})
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    services = Services({**GOOD, "SECRET_PREFIX": "services-test/"})
-    yield services
-    services._secrets_client.close()
-
-
-def test_the_signing_key_comes_from_secrets_manager(with_engine: Services) -> None:
-    (key,) = with_engine.assertions.key_set()["keys"]
-    assert key["alg"] == "ES256"
-
-
-def test_secrets_manager_has_two_seconds_in_all(with_engine: Services) -> None:
-    client = with_engine._secrets_client
-    assert client.meta.config.retries["total_max_attempts"] == 1
-    # An attempt of the SDK's is held as a whole: its own timeouts bound single reads.
-    assert client._endpoint.http_session._seconds * 2 < 2
-
-
-DATES: list[object] = ["x", [1], {}, 1e300, -1e12, 10**400]
-BINARIES: list[object] = [5, "é", [1], {}]
-KINDS: list[object] = [5, ["x"], {"x": 1}, True]
-BODIES: list[tuple[object, str]] = [
-    *(({"SecretString": "{}", "CreatedDate": date}, "200 OK") for date in DATES),
-    *(({"SecretBinary": value}, "200 OK") for value in BINARIES),
-    *(
-        ({"__type": kind}, status)
-        for kind in KINDS
-        for status in ("302 Found", "400 Bad Request", "500 Oops")
-    ),
-]
-# Else the SDK may ask again on a connection that is about to end.
-CLOSE = "Connection: close\r\n"
-MISSHAPEN = [
-    answers(json.dumps(body).encode(), status=status, headers=CLOSE) for body, status in BODIES
-]
-
-
-def test_an_answer_of_another_shape_is_a_passing_fault(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Misbehaving(*MISSHAPEN) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        services = Services(GOOD, clock)
-        for _ in MISSHAPEN[1:]:  # the first is asked twice
-            with pytest.raises(SecretsUnavailable):
-                services._secrets.current("wxgate/signing")
-        services._secrets_client.close()
-    assert server.connections == len(MISSHAPEN)
+def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
+    config = services._secrets_client.meta.config
+    assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
+    assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
+    assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
 
 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
         ("AWS_CONFIG_FILE", __file__, "ConfigParseError"),
-        ("AWS_STS_REGIONAL_ENDPOINTS", "weird", "InvalidSTSRegionalEndpointsConfigError"),
         ("AWS_DEFAULTS_MODE", "weird", "InvalidDefaultsMode"),
         ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "weird", "InvalidConfigError"),
-        ("AWS_REQUEST_CHECKSUM_CALCULATION", "weird", "InvalidChecksumConfigError"),
-        ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "weird", "InvalidIMDSEndpointModeError"),
-        (
-            "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
-            "weird",
-            "InvalidS3UsEast1RegionalEndpointConfigError",
-        ),
     ],
 )
-def test_a_setting_that_the_sdk_does_not_take_is_the_operators_fault(
+def test_a_setting_that_the_sdk_rejects_is_the_operators_fault(
     name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -233,35 +138,116 @@ def test_a_setting_that_the_sdk_does_not_take_is_the_operators_fault(
     assert caught.value.evidence["reason"] == reason
 
 
-def test_a_stale_secret_rings_the_alarm(
-    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+# --- INIT ---
+
+
+class Room:
+    """A service that records that it is warmed up, and then does what `act` does."""
+
+    def __init__(self, name: str, warmed: list[str], act: Callable[[Deadline], object]) -> None:
+        self._name, self._warmed, self._act = name, warmed, act
+
+    def warm(self, deadline: Deadline) -> None:
+        self._warmed.append(self._name)
+        self._act(deadline)
+
+
+def furnished(function: str, act: Callable[[Deadline], object]) -> tuple[Services, list[str]]:
+    """Services whose rooms are fakes, and the list of those that were warmed up."""
+    services, warmed = Services({**GOOD, "WXGATE_FUNCTION": function}), list[str]()
+    vars(services).update({name: Room(name, warmed, act) for name in NAMES})
+    return services, warmed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_warms_up_what_it_uses(function: str) -> None:
+    services, warmed = furnished(function, lambda deadline: deadline)
+    services.init()
+    assert warmed == list(SERVICES[function])
+
+
+def test_a_process_that_serves_all_routes_warms_up_everything() -> None:
+    services, warmed = furnished("", lambda deadline: deadline)
+    services.init()
+    assert sorted(warmed) == sorted(NAMES)
+
+
+def fail(_deadline: Deadline) -> None:
+    raise RuntimeError
+
+
+def test_what_fails_in_init_is_left_to_the_request(capsys: pytest.CaptureFixture[str]) -> None:
+    services, warmed = furnished("login", fail)
+    services.init()
+    assert warmed == ["sessions", "wechat"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_init_ends_though_a_call_does_not_and_begins_no_other() -> None:
+    for_ever = threading.Event()
+    services, warmed = furnished("login", lambda _: for_ever.wait())
+    services.init()
+    assert warmed == ["sessions"]
+    for_ever.set()
+
+
+def test_a_call_is_told_the_deadline_of_init() -> None:
+    left: list[float] = []
+    services, _ = furnished("proxy", lambda deadline: left.append(deadline.remaining()))
+    services.warm_up()
+    assert len(left) == 3
+    assert all(0 < seconds <= deadlines.INIT for seconds in left)
+
+
+def test_in_lambda_init_runs_and_outlives_that_nothing_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
+    lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "x", "WXGATE_FUNCTION": "login"}
+    for name, value in {**GOOD, **nowhere, **lambdas}.items():
+        monkeypatch.setenv(name, value)
+    services = root.from_environment()
     logs.configure("INFO")
-    script = (
-        answers(b'{"SecretString":"{}"}', headers=CLOSE),
-        answers(status="500 Oops", headers=CLOSE),
-    )
-    with Misbehaving(*script) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        services = Services(GOOD, clock)
-        with closing(services._secrets_client):
-            fresh = services._secrets.current("wxgate/signing")
-            clock.advance(KEEP)
-            assert services._secrets.current("wxgate/signing") is fresh
-    line = json.loads(capsys.readouterr().out)
-    told = {"alert": "StaleSecret", "secret": "wxgate/signing", "reason": "500"}
-    assert told.items() <= line.items()
+    assert {"sessions", "wechat"} <= vars(services).keys()
+    assert capsys.readouterr().out == ""
+    assert (services.after_restore, (), {}) in snapshot_restore_py.get_after_restore()
 
 
-# --- the cold start ---
+class Kept:
+    """Something that keeps connections."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
 
-def printed_by(code: str) -> str:
-    """What a fresh process prints that runs `code` in the project's root."""
+def test_after_a_restore_connections_are_dropped_and_secrets_fetched() -> None:
+    services, warmed = furnished("decrypt", lambda deadline: deadline)
+    kept = [Kept(), Kept(), Kept()]
+    vars(services).update(_table=kept[0], _secrets_client=kept[1], _wechat_connections=kept[2])
+    services.after_restore()
+    assert [each.closed for each in kept] == [1, 1, 1]
+    assert warmed == list(SERVICES["decrypt"])
+    assert "_upstream_connections" not in vars(services), "what was never built is not built"
+
+
+def test_connections_of_the_sdk_can_be_dropped_and_used_again(services: Services) -> None:
+    for _ in range(2):
+        services._table.close()
+        services._secrets_client.close()
+
+
+SLOW = {"boto3", "jwt", "pynamodb", "requests"}
+
+
+def loaded_by(**environ: str) -> str:
+    """Which slow libraries a fresh process has loaded after `import app`; no address answers."""
+    nowhere = "http://127.0.0.1:1"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import app, sys; print(sorted({SLOW} & set(sys.modules)))"],
         cwd=Path(root.__file__).parents[1],
-        env=GOOD,
+        env={**GOOD, "AWS_ENDPOINT_URL": nowhere, "WECHAT_API_URL": nowhere, **environ},
         capture_output=True,
         text=True,
         check=True,
@@ -269,32 +255,15 @@ def printed_by(code: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_front_door_loads_no_slow_library() -> None:
-    """A Lambda function pays for what its own requests need, and at the first of them."""
-    slow = {"botocore", "jwt", "pynamodb", "requests", "urllib3"}
-    assert printed_by(f"import app, sys; print({slow} & set(sys.modules))") == "set()\n"
-
-
-def test_the_proxy_never_loads_requests() -> None:
-    use = "app.services.sessions, app.services.upstream, app.services.assertions"
-    see = "'requests' in sys.modules, 'pynamodb' in sys.modules"
-    assert printed_by(f"import app, sys; {use}; print({see})") == "False True\n"
-
-
-# --- alerts ---
-
-
-def test_an_alert_is_a_warning_that_cloudwatch_counts(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("function", "unused"), [("login", {"jwt"}), ("proxy", {"requests"}), ("decrypt", set[Any]())]
+)
+def test_a_function_loads_what_it_uses_in_init_and_nothing_else(
+    function: str, unused: set[str]
 ) -> None:
-    logs.configure("INFO")
-    services = Services({**GOOD, "AWS_LAMBDA_FUNCTION_NAME": "Login"}, clock)
-    services.alert("StaleSecret", secret="wxgate/signing")
-    line = json.loads(capsys.readouterr().out)
-    told = {"level": "WARNING", "event": "alert", "alert": "StaleSecret", "Alerts": 1}
-    assert told.items() <= line.items()
-    assert (line["secret"], line["FunctionName"]) == ("wxgate/signing", "Login")
+    loaded = loaded_by(AWS_LAMBDA_FUNCTION_NAME="x", WXGATE_FUNCTION=function)
+    assert loaded == f"{sorted(SLOW - unused)}\n"
 
 
-def test_on_the_desk_nobody_counts(services: Services) -> None:
-    assert services.count("Alerts") == {}
+def test_outside_lambda_nothing_is_built_before_it_is_needed() -> None:
+    assert loaded_by() == "[]\n"

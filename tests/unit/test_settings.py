@@ -1,12 +1,11 @@
-"""The environment: each variable good, left out and malformed, told in one sentence by its name."""
+"""The environment: each variable valid, empty and malformed; one sentence names what is wrong."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib.settings import NEEDS, BadEnvironment, read
+from chalicelib.rules import FORBIDDEN
+from chalicelib.settings import FUNCTIONS, VARIABLES, BadEnvironment, check, read
 
 GOOD = {
     "WX_APPIDS": "wx4f4bc4dec97d474b",
@@ -27,10 +26,10 @@ def get(name: str, **changed: str) -> Any:
     return getattr(read({**GOOD, **changed}), name)
 
 
-# --- defaults and needs ---
+# --- defaults and requirements ---
 
 
-def test_what_may_be_left_out_has_the_contracts_default() -> None:
+def test_the_defaults_are_the_contracts() -> None:
     settings = read(GOOD)
     assert settings.appids == ("wx4f4bc4dec97d474b",)
     assert settings.sessions_table == "wxgate-sessions"
@@ -41,63 +40,50 @@ def test_what_may_be_left_out_has_the_contracts_default() -> None:
     assert settings.public_paths == ()
     assert (settings.token_ttl, settings.decrypt_max_age) == (604800, 300)
     assert settings.wechat_api_url == "https://api.weixin.qq.com"
+    assert settings.forward_request_headers == settings.forward_answer_headers == ()
+    assert settings.trusted_hops == 0
     assert (settings.log_level, settings.region) == ("INFO", None)
 
 
-OPTIONAL = [
-    "UPSTREAM_ALLOW_PRIVATE",
-    "UPSTREAM_TIMEOUT",
-    "PUBLIC_PATHS",
-    "TOKEN_TTL",
-    "DECRYPT_MAX_AGE",
-    "WECHAT_API_URL",
-    "LOG_LEVEL",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-]
+def test_an_empty_variable_is_an_unset_one() -> None:
+    optional = [name for name in VARIABLES if name not in GOOD]
+    assert read({**GOOD, **dict.fromkeys(optional, "")}) == read(GOOD)
+    assert read({**GOOD, **dict.fromkeys(optional, " \t")}) == read(GOOD)
 
 
-def test_an_empty_variable_is_one_left_out() -> None:
-    assert read({**GOOD, **dict.fromkeys(OPTIONAL, "")}) == read(GOOD)
-    assert read({**GOOD, "TOKEN_TTL": "  "}) == read(GOOD)
-
-
-@pytest.mark.parametrize("empty", ["", " \t"])
-@pytest.mark.parametrize("name", GOOD)
-def test_what_is_needed_is_missed_by_name(name: str, empty: str) -> None:
-    assert fault_of(**{name: empty}) == f"{name} is missing."
-
-
-def test_an_empty_environment_misses_all_that_is_needed() -> None:
+def test_an_empty_environment_lacks_all_that_is_required() -> None:
     with pytest.raises(BadEnvironment) as caught:
         read({})
     assert str(caught.value) == " ".join(f"{name} is missing." for name in GOOD)
 
 
-@pytest.mark.parametrize("function", [None, "", "proxy", "decrypt", "app"])
-def test_upstream_url_is_needed_where_assertions_are_signed(function: str | None) -> None:
-    assert fault_of(function, UPSTREAM_URL="") == "UPSTREAM_URL is missing."
-
-
-def test_the_login_function_needs_no_upstream() -> None:
-    assert read({**GOOD, "UPSTREAM_URL": ""}, "login").upstream_url == ""
-    assert "UPSTREAM_URL" in fault_of("login", UPSTREAM_URL="nonsense")
-
-
-@pytest.mark.parametrize("function", NEEDS)
-def test_each_function_needs_its_own_variables_alone(function: str) -> None:
-    needed = {name: GOOD[name] for name in NEEDS[function]}
-    assert read(needed, function).appids == ("wx4f4bc4dec97d474b",)
-    for name in needed:
+@pytest.mark.parametrize("function", [None, "", "app", *FUNCTIONS])
+def test_each_function_requires_its_own_variables_and_no_others(function: str | None) -> None:
+    required = dict(GOOD)
+    if function == "login":
+        del required["UPSTREAM_URL"]
+    assert read(required, function).appids == ("wx4f4bc4dec97d474b",)
+    for name in required:
         with pytest.raises(BadEnvironment, match=rf"^{name} is missing\.$"):
-            read({**needed, name: ""}, function)
+            read({**required, name: " "}, function)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_a_variable_is_checked_also_where_it_is_not_required() -> None:
+    assert fault_of("login", UPSTREAM_URL="nonsense").startswith("UPSTREAM_URL is malformed")
+
+
+def test_all_faults_are_reported_at_once() -> None:
     fault = fault_of(WX_APPIDS="", TOKEN_TTL="7", LOG_LEVEL="loud", UPSTREAM_URL="x")
     sentences = [sentence.split()[0] for sentence in fault.split(". ")]
-    assert sentences == ["UPSTREAM_URL", "TOKEN_TTL", "LOG_LEVEL", "WX_APPIDS"]
+    assert sentences == ["WX_APPIDS", "UPSTREAM_URL", "TOKEN_TTL", "LOG_LEVEL"]
+
+
+def test_one_variable_can_be_checked_alone() -> None:
+    assert (
+        check("TOKEN_TTL", "1")
+        == "TOKEN_TTL is malformed: write whole seconds from 300 to 2592000."
+    )
+    assert check("TOKEN_TTL", "300") is check("TOKEN_TTL", "") is None
 
 
 # --- good values ---
@@ -119,6 +105,14 @@ def test_all_faults_are_told_at_once() -> None:
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("UPSTREAM_ALLOW_PRIVATE", "TRUE", "upstream_allow_private", True),
         ("UPSTREAM_ALLOW_PRIVATE", "false", "upstream_allow_private", False),
+        (
+            "FORWARD_REQUEST_HEADERS",
+            "Tenant-Id, X-Client-*",
+            "forward_request_headers",
+            ("tenant-id", "x-client-*"),
+        ),
+        ("FORWARD_ANSWER_HEADERS", "sign,nonce", "forward_answer_headers", ("sign", "nonce")),
+        ("TRUSTED_HOPS", "5", "trusted_hops", 5),
         ("AWS_REGION", "cn-north-1", "region", "cn-north-1"),
         ("AWS_DEFAULT_REGION", "cn-north-1", "region", "cn-north-1"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:8002", "region", "us-east-1"),
@@ -146,6 +140,11 @@ MALFORMED = {
     "TOKEN_TTL": [CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20],
     "DECRYPT_MAX_AGE": [CANARY, "0", "-1", "1.5", "٣", str(2**41)],
     "LOG_LEVEL": [CANARY, "TRACE", "10"],
+    "FORWARD_REQUEST_HEADERS": [
+        *(f"{CANARY} x", f"{CANARY}*x", f"{CANARY}**", "é", "a:b", "a;b", "x" * 65),
+    ],
+    "FORWARD_ANSWER_HEADERS": [f"*{CANARY}", "x-\u212a"],
+    "TRUSTED_HOPS": [CANARY, "6", "-1", "1.0", "١"],
 }
 
 
@@ -163,22 +162,33 @@ def test_a_malformed_value_is_named_in_one_sentence_and_not_quoted(name: str, te
 LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
 SENTENCES = [
     ("WX_APPIDS", ",", "write appids, separated by commas"),
-    ("SESSIONS_TABLE", "a/b", "it has characters that AWS does not take there"),
-    ("SECRET_PREFIX", "a b", "it has characters that AWS does not take there"),
+    ("SESSIONS_TABLE", "a/b", "it has characters that AWS does not accept there"),
+    ("SECRET_PREFIX", "a b", "it has characters that AWS does not accept there"),
     ("UPSTREAM_ALLOW_PRIVATE", "yes", "write true or false"),
     ("UPSTREAM_TIMEOUT", "30", "write seconds from 0.1 to 29"),
     ("PUBLIC_PATHS", "a b", "write globs below /api/, separated by commas"),
     ("TOKEN_TTL", "1", "write whole seconds from 300 to 2592000"),
     ("DECRYPT_MAX_AGE", "0", f"write whole seconds from 1 to {2**40}"),
     ("LOG_LEVEL", "loud", f"write one of {LEVELS}"),
-    ("WECHAT_API_URL", "https://h/é", "it holds characters that a URL may not hold"),
-    ("WECHAT_API_URL", "https://h/\x7fa", "it holds characters that a URL may not hold"),
-    ("WECHAT_API_URL", "https://h/a b", "it holds characters that a URL may not hold"),
+    ("TRUSTED_HOPS", "6", "write a number from 0 to 5"),
+    (
+        "FORWARD_ANSWER_HEADERS",
+        "a*b",
+        "write header names, separated by commas, with a * only at the end of one",
+    ),
+    (
+        "FORWARD_REQUEST_HEADERS",
+        "X_WX_Openid",
+        "it would let x-wx-* through, which is never forwarded",
+    ),
+    ("WECHAT_API_URL", "https://h/é", "it has characters that are not allowed in a URL"),
+    ("WECHAT_API_URL", "https://h/\x7fa", "it has characters that are not allowed in a URL"),
+    ("WECHAT_API_URL", "https://h/a b", "it has characters that are not allowed in a URL"),
     ("WECHAT_API_URL", "https://[h", "write http(s)://host[:port][/path]"),
     ("WECHAT_API_URL", "ftp://h", "write http(s)://host[:port][/path]"),
     ("WECHAT_API_URL", "https://127.1", "write an IPv4 address as four decimal numbers"),
-    ("AWS_ENDPOINT_URL", "https://u:p@h", "credentials do not belong in a URL"),
-    ("AWS_ENDPOINT_URL", "https://h/?", "write neither query nor fragment, and a plain base path"),
+    ("AWS_ENDPOINT_URL", "https://u:p@h", "a URL must not contain credentials"),
+    ("AWS_ENDPOINT_URL", "https://h/?", "write no query and no fragment, and a plain base path"),
     ("AWS_ENDPOINT_URL", "https://h/../", "its base path has dot segments"),
     ("UPSTREAM_URL", "http://h", "write https, or set UPSTREAM_ALLOW_PRIVATE=true"),
     (
@@ -194,33 +204,18 @@ def test_the_sentence_says_what_to_write(name: str, text: str, sentence: str) ->
     assert fault_of(**{name: text}) == f"{name} is malformed: {sentence}."
 
 
-BAD_URLS = [
-    CANARY,
-    "https://",
-    f"https:///{CANARY}",
-    f"//{CANARY}.com",
-    f"ftp://{CANARY}.com",
-    f"file:///{CANARY}",
-    f"https://user:{CANARY}@example.com",
-    f"https://{CANARY}@example.com",
-    f"https://user:{CANARY}/x@example.com",
-    f"https://example.com:{CANARY}",
-    "https://example.com:0",
-    "https://example.com:70000",
-    f"https://[{CANARY}]/",
-    f"https://[{CANARY}",
-    f"https://example.com/#{CANARY}",
-    "https://example.com/#",
-    f"https://example.com/?{CANARY}",
-    "https://example.com/?",
-    "https://example.com/a//b",
-    "https://example.com/a/../b",
-    "https://example.com/a/%2E%2e/b",
-    "https://example.com/./b",
+BAD_URLS = f"""
+    https:// https:///{CANARY} //{CANARY}.com ftp://{CANARY}.com file:///{CANARY}
+    https://user:{CANARY}@example.com https://{CANARY}@example.com
+    https://user:{CANARY}/x@example.com https://example.com:{CANARY} https://example.com:0
+    https://example.com:70000 https://[{CANARY}]/ https://[{CANARY}
+    https://example.com/#{CANARY} https://example.com/# https://example.com/?{CANARY}
+    https://example.com/? https://example.com/a//b https://example.com/a/../b
+    https://example.com/a/%2E%2e/b https://example.com/./b https://example.com/\\{CANARY}
+    https://example.com\\{CANARY} https://exämple.com/{CANARY}
+""".split()
+BAD_URLS += [
     f"https://example.com/{CANARY} x",
-    f"https://example.com/\\{CANARY}",
-    f"https://example.com\\{CANARY}",
-    f"https://exämple.com/{CANARY}",
     f"https://example.com/\x00{CANARY}",
     f"https://example.com\n{CANARY}",
 ]
@@ -228,7 +223,7 @@ BAD_URLS = [
 
 @pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_malformed_url_is_told_without_quoting_it(name: str, url: str) -> None:
+def test_a_malformed_url_is_reported_without_quoting_it(name: str, url: str) -> None:
     for allowed in ("true", "false"):
         fault = fault_of(**{name: url}, UPSTREAM_ALLOW_PRIVATE=allowed)
         assert fault.startswith(f"{name} is malformed: ")
@@ -236,64 +231,69 @@ def test_a_malformed_url_is_told_without_quoting_it(name: str, url: str) -> None
         assert CANARY not in fault
 
 
-# --- UPSTREAM_URL in production: fault UP-32 ---
+# --- headers that no setting lets through ---
 
-
-def test_the_fault_list_asks_for_a_check_at_start() -> None:
-    faults = json.loads((Path(__file__).parents[1] / "corpus" / "faults.json").read_text())[
-        "faults"
-    ]
-    (fault,) = [entry for entry in faults if entry["id"] == "UP-32"]
-    assert fault["inject"] == "http:// in production, credentials, fragment, no host"
-    assert fault["outcome"]["state_after"].startswith("refused at start")
-
-
-PRIVATE = [
-    "127.0.0.1",
-    "127.255.255.254:8080",
-    "10.0.0.1",
-    "172.16.0.1",
-    "192.168.1.1",
-    "100.64.0.1",
-    "169.254.169.254",
-    "0.0.0.0",
-    "255.255.255.255",
-    "[::1]",
-    "[::]",
-    "[fd00::1]",
-    "[fe80::1]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:169.254.169.254]",
-    "localhost",
-    "LOCALHOST.",
+FOLDED = [
+    *("Authorization", "cookie", "Set_Cookie", "HOST", "content_length", "Forwarded", "TE"),
+    *("Connection", "Keep-Alive", "Upgrade", "Proxy-Authenticate", "proxy_authorization"),
+    *("Proxy-Connection", "Trailer", "Transfer_Encoding", "X-Request_Id", "X-Forwarded-For"),
+    *("x_forwarded_host", "X-HTTP-Method-Override", "X-WX-OPENID", "x_wx_any"),
+    *("X-Wxgate-Error",),
+]
+PATTERNS = [
+    *("*", "x-*", "X*", "x-w*", "x-wx*", "x_wx_o*", "x-forwarded-f*", "auth*", "host*"),
+    *("set-*", "x-r*"),
 ]
 
 
-@pytest.mark.parametrize("host", PRIVATE)
-def test_a_private_address_must_be_allowed(host: str) -> None:
-    url = f"https://{host}/base"
+@pytest.mark.parametrize("text", [*FOLDED, *PATTERNS])
+@pytest.mark.parametrize("name", ["FORWARD_REQUEST_HEADERS", "FORWARD_ANSWER_HEADERS"])
+def test_a_name_that_can_match_a_forbidden_header_is_refused(name: str, text: str) -> None:
+    for value in (text, f"tenant-id, {text}", text.swapcase()):
+        assert fault_of(**{name: value}).startswith(f"{name} is malformed: it would let ")
+
+
+def test_every_forbidden_header_has_an_example() -> None:
+    examples = [name.lower().replace("_", "-") for name in FOLDED]
+    assert [f for f in FORBIDDEN if not any(e.startswith(f.rstrip("*")) for e in examples)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["x-wxpay-sign", "x-forwarded", "hostname", "x-client-*", "te-x*", "cookie2"]
+)
+def test_a_name_that_is_only_similar_is_accepted(text: str) -> None:
+    assert get("forward_request_headers", FORWARD_REQUEST_HEADERS=text) == (text,)
+
+
+# --- the upstream in production ---
+
+PRIVATE = [
+    *("127.0.0.1", "127.255.255.254:8080", "10.0.0.1", "172.16.0.1", "192.168.1.1"),
+    *("100.64.0.1", "169.254.169.254", "0.0.0.0", "255.255.255.255", "[::1]", "[::]"),
+    *("[fd00::1]", "[fe80::1]", "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "localhost"),
+    *(
+        "LOCALHOST.",
+        "a.localhost",
+        "a.b.LOCALHOST.",
+    ),
+]
+
+
+@pytest.mark.parametrize("url", ["http://api.example.com", *(f"https://{h}/a" for h in PRIVATE)])
+def test_plain_http_and_private_addresses_must_be_allowed(url: str) -> None:
     assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
-    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
-
-
-def test_plain_http_must_be_allowed() -> None:
-    url = "http://api.example.com"
-    assert "https" in fault_of(UPSTREAM_URL=url)
     assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "https://api.example.com",
-        "https://api.example.com/",
-        "https://api.example.com:8443/a/b",
-        "HTTPS://API.example.com/a-b_c~d",
-        "https://8.8.8.8/base/",
-        "https://[2606:4700::1111]/",
+        *("https://api.example.com", "https://api.example.com/"),
+        *("https://api.example.com:8443/a/b", "HTTPS://API.example.com/a-b_c~d"),
+        *("https://8.8.8.8/base/", "https://[2606:4700::1111]/"),
     ],
 )
-def test_a_public_https_url_is_taken(url: str) -> None:
+def test_a_public_https_url_is_accepted(url: str) -> None:
     assert get("upstream_url", UPSTREAM_URL=url) == url
 
 
@@ -303,7 +303,7 @@ def test_a_malformed_permission_permits_nothing() -> None:
     assert "UPSTREAM_URL is malformed: " in fault
 
 
-# --- what the SDK, or the resolver, would understand late ---
+# --- what only the SDK or the resolver would notice ---
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
@@ -312,31 +312,18 @@ def test_an_address_of_one_aws_service_is_checked_at_the_start(name: str) -> Non
     assert read({**GOOD, name: "http://127.0.0.1:8002"}) == read({**GOOD, name: ""}) == read(GOOD)
 
 
-ODD = [
-    "127.1",
-    "2130706433",
-    "0x7f.1",
-    "0X7F000001",
-    "0177.0.0.1",
-    "127.0.0.1.",
-    "8.8",
-    "010.1.1.1",
+SHORTHANDS = [
+    *("127.1", "2130706433", "0x7f.1", "0X7F000001", "0177.0.0.1", "127.0.0.1.", "8.8"),
+    *("010.1.1.1",),
 ]
 
 
 @pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
-@pytest.mark.parametrize("host", ODD)
+@pytest.mark.parametrize("host", SHORTHANDS)
 def test_an_address_that_only_the_resolver_would_see_is_refused(name: str, host: str) -> None:
     for allowed in ("true", "false"):
         fault = fault_of(**{name: f"https://{host}/base"}, UPSTREAM_ALLOW_PRIVATE=allowed)
         assert fault == f"{name} is malformed: write an IPv4 address as four decimal numbers."
-
-
-@pytest.mark.parametrize("host", ["a.localhost", "a.b.LOCALHOST", "a.localhost."])
-def test_a_name_below_localhost_must_be_allowed(host: str) -> None:
-    url = f"https://{host}/base"
-    assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
-    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
 
 
 @pytest.mark.parametrize("path", ["%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041"])
@@ -347,13 +334,10 @@ def test_a_bad_percent_escape_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://api.example.com/a%20b/%E4%BD%A0",
-        "https://1.2.3.4.5",
-        "https://localhost.example.com",
-        "https://mylocalhost",
-        "https://0xg.example.com",
+        *("https://api.example.com/a%20b/%E4%BD%A0", "https://1.2.3.4.5"),
+        *("https://localhost.example.com", "https://mylocalhost", "https://0xg.example.com"),
         "https://deadbeef",
     ],
 )
-def test_a_name_or_an_escape_that_only_looks_odd_is_taken(url: str) -> None:
+def test_a_name_that_only_resembles_an_address_is_accepted(url: str) -> None:
     assert get("upstream_url", UPSTREAM_URL=url) == url

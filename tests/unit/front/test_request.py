@@ -1,4 +1,4 @@
-"""The request: read once, never trusted, and no event makes it raise anything but a refusal."""
+"""The request: no event makes it raise anything but one of the gate's own errors."""
 
 import base64
 import hashlib
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.deadlines import NO_DEADLINE
 from chalicelib.errors import (
     GateError,
     InvalidRequest,
@@ -20,10 +21,7 @@ from chalicelib.errors import (
 from chalicelib.front.request import (
     MAX_BODY,
     MAX_JSON_BODY,
-    NO_LIMIT,
     Request,
-    code_of,
-    has_control_characters,
 )
 from chalicelib.sessions.tokens import Token, user_reference
 from simulator.gateway import Context, event_of
@@ -39,14 +37,14 @@ def request(*headers: tuple[str, str], body: bytes | str | None = None, **change
     return Request.from_event({**event, **changed}, Context())
 
 
-def refusal(call: Callable[[], object]) -> type[Exception]:
+def error_of(call: Callable[[], object]) -> type[Exception]:
     with pytest.raises(GateError) as caught:
         call()
     return caught.type
 
 
-def told(call: Callable[[], object]) -> str:
-    """The message of a malformed request's refusal."""
+def message_of(call: Callable[[], object]) -> str:
+    """The message for a malformed request."""
     with pytest.raises(InvalidRequest) as caught:
         call()
     return caught.value.message
@@ -83,26 +81,20 @@ def test_a_bearer_is_read_in_any_case(name: str, scheme: str) -> None:
     ],
 )
 def test_any_other_authorization_is_an_invalid_token(value: str) -> None:
-    assert refusal(request(("Authorization", value)).token) is InvalidToken
-
-
-@pytest.mark.parametrize("value", ["Bearer a b", "Bearer  a", "Bearer a "])
-def test_a_bearer_is_one_word(value: str) -> None:
-    assert request(("Authorization", "Bearer a")).bearer() == "a"
-    assert refusal(request(("Authorization", value)).bearer) is InvalidToken
+    assert error_of(request(("Authorization", value)).token) is InvalidToken
 
 
 def test_no_authorization_is_no_bearer_and_no_token() -> None:
     assert request().bearer() is None
-    assert refusal(request().token) is InvalidToken
+    assert error_of(request().token) is InvalidToken
 
 
 @pytest.mark.parametrize("second", [f"Bearer {TOKEN.text}", "Basic x", ""])
 @pytest.mark.parametrize("name", ["Authorization", "authorization"])
 def test_a_repeated_authorization_is_an_invalid_token(name: str, second: str) -> None:
     headers = [("Authorization", f"Bearer {TOKEN.text}"), (name, second)]
-    assert refusal(request(*headers).token) is InvalidToken
-    assert refusal(request(*headers[::-1]).token) is InvalidToken
+    assert error_of(request(*headers).token) is InvalidToken
+    assert error_of(request(*headers[::-1]).token) is InvalidToken
 
 
 OTHER = f"Bearer {Token(TOKEN.user, b'B' * 32).text}"
@@ -126,9 +118,9 @@ OWN = f"Bearer {TOKEN.text}"
     ],
     ids=range(11),
 )
-def test_header_maps_that_tell_two_stories_are_an_invalid_token(single: Any, multi: Any) -> None:
+def test_header_maps_that_disagree_are_an_invalid_token(single: Any, multi: Any) -> None:
     sent = request(headers=single, multiValueHeaders=multi)
-    assert refusal(sent.token) is InvalidToken
+    assert error_of(sent.token) is InvalidToken
 
 
 @pytest.mark.parametrize(
@@ -147,7 +139,7 @@ def test_header_maps_that_agree_or_stand_alone_are_read(single: Any, multi: Any)
 def test_the_log_knows_a_user_by_a_hash() -> None:
     sent = request(("Authorization", OWN))
     sent.token()
-    assert sent.notes == {"user": hashlib.sha256(TOKEN.user).hexdigest()[:12]}
+    assert sent.log_fields == {"user": hashlib.sha256(TOKEN.user).hexdigest()[:12]}
 
 
 # --- JSON bodies ---
@@ -156,13 +148,9 @@ def test_the_log_knows_a_user_by_a_hash() -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        "application/json",
-        "Application/JSON",
-        "application/json; charset=utf-8",
-        'application/json;charset="UTF-8"',
-        'application/json;charset="utf8"',
-        "application/json ; charset=utf8",
-        "\tapplication/json ; version=1;",
+        *("application/json", "Application/JSON", "application/json; charset=utf-8"),
+        *('application/json;charset="UTF-8"', 'application/json;charset="utf8"'),
+        *("application/json ; charset=utf8", "\tapplication/json ; version=1;"),
         "application/json; odata=verbose",
     ],
 )
@@ -174,65 +162,48 @@ def test_json_is_read(media_type: str) -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        "",
-        "*/*",
-        "text/plain",
-        "text/json",
-        "Xapplication/json",
-        "application/*",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-        "application/jsonx",
-        "application/ld+json",
-        "application/json, text/plain",
-        "text/plain; application/json",
-        "application/json; charset=gbk",
-        "application/json; charset=utf-16",
-        "application/json; charset=",
-        'application/json; charset="utf-8',
-        "application/json; charset=utf-8; charset=utf-16",
-        "application/json; charset =utf-16",
-        "application/json; charset*=utf-16",
-        'application/json;"charset=utf-16"',
-        "application/json; charset",
-        "application/json; utf-16",
-        "\u3000application/json",
-        "application/json\xa0",
-        "application/json\x0b",
-        "application/json\r\n",
+        *("", "*/*", "text/plain", "text/json", "Xapplication/json", "application/*"),
+        *("application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx"),
+        *("application/ld+json", "application/json, text/plain", "text/plain; application/json"),
+        *("application/json; charset=gbk", "application/json; charset=utf-16"),
+        *("application/json; charset=", 'application/json; charset="utf-8'),
+        *("application/json; charset=utf-8; charset=utf-16", "application/json; charset =utf-16"),
+        *("application/json; charset*=utf-16", 'application/json;"charset=utf-16"'),
+        *("application/json; charset", "application/json; utf-16", "\u3000application/json"),
+        *("application/json\xa0", "application/json\x0b", "application/json\r\n"),
     ],
 )
 def test_another_media_type_is_unsupported(media_type: str) -> None:
-    assert refusal(request(("Content-Type", media_type), body="{}").json) is UnsupportedMediaType
+    assert error_of(request(("Content-Type", media_type), body="{}").json) is UnsupportedMediaType
 
 
 def test_a_media_type_is_needed_once() -> None:
     missing = "Content-Type is missing. Send application/json."
-    assert told(request(body="{}").json) == missing
+    assert message_of(request(body="{}").json) == missing
     twice = request(JSON_TYPE, ("content-type", "application/json"), body="{}")
-    assert refusal(twice.json) is UnsupportedMediaType
+    assert error_of(twice.json) is UnsupportedMediaType
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip", "utf-8", ""])
-def test_a_packed_body_is_unsupported(encoding: str) -> None:
+def test_a_compressed_body_is_unsupported(encoding: str) -> None:
     sent = request(JSON_TYPE, ("Content-Encoding", encoding), body="{}")
-    assert refusal(sent.json) is UnsupportedMediaType
+    assert error_of(sent.json) is UnsupportedMediaType
 
 
-def test_identity_is_no_packing() -> None:
+def test_identity_is_not_compression() -> None:
     assert request(JSON_TYPE, ("Content-Encoding", " Identity "), body="{}").json() == {}
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"x"', "1", "{", '{"a":1,"a":1}', '{"a":NaN}'])
-def test_a_body_that_is_no_strict_json_object_is_malformed(body: str) -> None:
+def test_a_body_that_is_not_a_strict_json_object_is_malformed(body: str) -> None:
     malformed = "The body is not one strict JSON object in UTF-8."
-    assert told(request(JSON_TYPE, body=body).json) == malformed
+    assert message_of(request(JSON_TYPE, body=body).json) == malformed
 
 
 def test_a_json_body_is_bounded() -> None:
     fits = b'{"a":"' + b"x" * (MAX_JSON_BODY - 8) + b'"}'
     assert len(request(JSON_TYPE, body=fits).json()["a"]) == MAX_JSON_BODY - 8
-    assert refusal(request(JSON_TYPE, body=fits + b" ").json) is RequestTooLarge
+    assert error_of(request(JSON_TYPE, body=fits + b" ").json) is RequestTooLarge
 
 
 # --- bodies ---
@@ -261,10 +232,10 @@ def test_no_body_is_empty() -> None:
 
 @pytest.mark.parametrize("body", [1, 1.5, True, [], {}, ["x"]], ids=repr)
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_that_is_no_text_is_malformed(body: object, announced: bool) -> None:
+def test_a_body_that_is_not_text_is_malformed(body: object, announced: bool) -> None:
     sent = request(body=None, isBase64Encoded=announced)
     changed = Request({**sent.event, "body": body})
-    assert refusal(lambda: changed.body) is InvalidRequest
+    assert error_of(lambda: changed.body) is InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -272,21 +243,21 @@ def test_a_body_that_is_no_text_is_malformed(body: object, announced: bool) -> N
 )
 def test_a_body_that_is_not_base64_as_announced_is_malformed(body: str) -> None:
     sent = Request({"body": body, "isBase64Encoded": True})
-    assert refusal(lambda: sent.body) is InvalidRequest
+    assert error_of(lambda: sent.body) is InvalidRequest
 
 
 def test_a_text_that_has_no_utf_8_is_malformed() -> None:
     sent = Request({"body": "\ud800", "isBase64Encoded": False})
-    assert refusal(lambda: sent.body) is InvalidRequest
+    assert error_of(lambda: sent.body) is InvalidRequest
 
 
 def test_a_body_is_bounded_by_what_lambda_can_carry() -> None:
     assert len(request(body=b"x" * MAX_BODY).body) == MAX_BODY
-    assert refusal(lambda: request(body=b"x" * (MAX_BODY + 1)).body) is RequestTooLarge
+    assert error_of(lambda: request(body=b"x" * (MAX_BODY + 1)).body) is RequestTooLarge
     assert len(base64.b64encode(b"x" * MAX_BODY)) == 6 * 1024 * 1024
 
 
-# --- what API Gateway tells ---
+# --- what API Gateway says ---
 
 
 def test_headers_keep_order_case_and_repetition() -> None:
@@ -324,7 +295,7 @@ def test_the_source_address_is_what_api_gateway_saw(address: str) -> None:
 @pytest.mark.parametrize(
     "address", [None, "", "evil", "1.2.3.4, 5.6.7.8", "1.2.3.4\r\nX: y", 7, []]
 )
-def test_what_is_no_address_is_none(address: object) -> None:
+def test_a_malformed_source_address_is_none(address: object) -> None:
     context = {"identity": {"sourceIp": address}}
     assert Request({"requestContext": context}).source_ip is None
 
@@ -337,14 +308,14 @@ def test_the_request_id_is_api_gateways() -> None:
 @pytest.mark.parametrize(
     "given_id", [None, "", "x", "a b c d e f", "x" * 65, "id\r\nX: y", 12345678]
 )
-def test_a_request_id_that_is_none_is_replaced_once(given_id: object) -> None:
+def test_a_malformed_request_id_is_replaced_once(given_id: object) -> None:
     first = Request({"requestContext": {"requestId": given_id}})
     assert first.id == first.id != given_id
     assert len(first.id) == 36
     assert first.id != Request({}).id
 
 
-def test_a_clients_own_request_id_is_not_believed() -> None:
+def test_a_clients_own_request_id_is_ignored() -> None:
     forged = "00000000-0000-4000-8000-000000000000"
     assert request(("X-Request-Id", forged)).id != forged
 
@@ -352,15 +323,6 @@ def test_a_clients_own_request_id_is_not_believed() -> None:
 def test_the_method_and_the_route_are_api_gateways() -> None:
     sent = request(("X-HTTP-Method-Override", "DELETE"), httpMethod="PUT", resource="/other")
     assert (sent.method, sent.resource) == ("POST", "/login")
-
-
-def test_the_time_left_is_counted_in_seconds() -> None:
-    class Late:
-        def get_remaining_time_in_millis(self) -> int:
-            return 1500
-
-    assert Request.from_event({}, Late()).remaining() == 1.5
-    assert Request.from_event({}, None).remaining() == NO_LIMIT == Request({}).remaining()
 
 
 class StandIn:
@@ -373,49 +335,73 @@ class StandIn:
         return 1.0
 
 
+def test_the_deadline_is_the_end_of_the_invocation() -> None:
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 1500)
+    assert 1.4 < Request.from_event({}, context).deadline.remaining() <= 1.5
+
+
 @pytest.mark.parametrize("left", [None, "1500", [], StandIn()], ids=lambda x: type(x).__name__)
-def test_a_context_that_tells_no_number_sets_no_limit(left: object) -> None:
-    telling = SimpleNamespace(get_remaining_time_in_millis=lambda: left)
-    assert Request.from_event({}, telling).remaining() == NO_LIMIT
-    silent = SimpleNamespace(get_remaining_time_in_millis=left)
-    assert Request.from_event({}, silent).remaining() == NO_LIMIT
+def test_a_context_without_a_number_sets_no_deadline(left: object) -> None:
+    for value in (left, lambda: left):
+        context = SimpleNamespace(get_remaining_time_in_millis=value)
+        assert Request.from_event({}, context).deadline == NO_DEADLINE
+    assert Request.from_event({}, None).deadline == Request({}).deadline == NO_DEADLINE
 
 
-# --- a code ---
+TRACE = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
-@pytest.mark.parametrize("code", ["a", "0a1B-_", "x" * 128])
-def test_a_code_is_a_word(code: str) -> None:
-    assert code_of({"code": code}) == code
+@pytest.mark.parametrize("trace", [TRACE, TRACE.partition(";")[0], f"{TRACE};Lineage=1:ab:0"])
+def test_the_trace_id_is_read(trace: str) -> None:
+    assert request(("x-amzn-trace-id", trace)).trace_id == trace
 
 
 @pytest.mark.parametrize(
-    "code",
-    [None, "", 1, ["a"], {"a": 1}, True, "x" * 129, "a b", "a&b", "a\n", "a%20", "a=b", "é", "١"],
+    "sent",
+    [
+        *([], [""], ["x"], [f"{TRACE}\r\nX: y"], [f"{TRACE};"], [f"{TRACE};a=" + "b" * 256]),
+        [TRACE] * 2,
+    ],
 )
-def test_what_could_change_a_url_is_no_code(code: object) -> None:
-    assert told(lambda: code_of({"code": code})) == "code is missing or malformed."
-    assert told(lambda: code_of({})) == "code is missing or malformed."
+def test_a_malformed_trace_id_is_none(sent: list[str]) -> None:
+    assert request(*(("X-Amzn-Trace-Id", value) for value in sent)).trace_id is None
 
 
-# --- header values ---
+def test_the_proxy_parameter_is_what_api_gateway_decoded() -> None:
+    event = event_of("GET", "/api/a%2Fb", [], None, ROUTES)
+    changed = {**event, "pathParameters": {"proxy": "a/b"}}
+    assert Request(changed).proxy_parameter == "a/b"
+    parameters: list[object] = [None, {}, {"proxy": 7}, {"proxy": None}, []]
+    for odd in parameters:
+        assert Request({**event, "pathParameters": odd}).proxy_parameter is None
 
 
-def test_a_tab_is_the_only_control_character_in_a_header() -> None:
-    bad = [chr(n) for n in [*range(32), 127] if has_control_characters(f"a{chr(n)}b")]
-    assert bad == [chr(n) for n in [*range(32), 127] if n != 9]
-    assert not has_control_characters("text/plain; q=0.5, é")
+@pytest.mark.parametrize(
+    ("sent", "elements"),
+    [
+        ([], ()),
+        (["203.0.113.7"], ("203.0.113.7",)),
+        (["a, b ,c"], ("a", "b", "c")),
+        (["a", "b,c"], ("a", "b", "c")),
+        ([" , ,a,", ""], ("a",)),
+    ],
+)
+def test_every_element_of_x_forwarded_for_is_read(
+    sent: list[str], elements: tuple[str, ...]
+) -> None:
+    assert request(*(("X-Forwarded-For", value) for value in sent)).forwarded_for == elements
 
 
-# --- whatever comes ---
+# --- any event ---
 
 
-def ask_everything(event: Any) -> None:
-    """Read all that there is to read; a refusal is the only exception that may come."""
+def read_everything(event: Any) -> None:
+    """Read everything; only errors of the gate may be raised."""
     sent = Request.from_event(event, None)
     for read in (
         lambda: (sent.context, sent.resource, sent.method, sent.path, sent.id, sent.source_ip),
-        lambda: (sent.headers, sent.query, sent.values("x"), sent.remaining()),
+        lambda: (sent.headers, sent.query, sent.trace_id, sent.proxy_parameter),
+        lambda: (sent.forwarded_for, sent.deadline),
         lambda: sent.body,
         sent.json,
         sent.bearer,
@@ -428,30 +414,11 @@ def ask_everything(event: Any) -> None:
 
 
 @pytest.mark.parametrize("event", [None, [], "x", 1, {}, {"requestContext": None}], ids=repr)
-def test_an_event_that_is_none_reads_as_an_empty_request(event: Any) -> None:
-    ask_everything(event)
+def test_an_event_of_another_type_reads_as_an_empty_request(event: Any) -> None:
+    read_everything(event)
     sent = Request.from_event(event, None)
     assert (sent.resource, sent.method, sent.path, sent.headers, sent.query) == ("", "", "", [], [])
     assert (sent.body, sent.source_ip, sent.bearer()) == (b"", None, None)
-
-
-MEMBERS = list(request(JSON_TYPE, body="{}").event)
-ODD: list[Any] = [None, 0, 7, "x", "", True, [], [1], {}, {"a": 1}, {"a": [1]}, {"a": [None, {}]}]
-
-
-@pytest.mark.parametrize("member", MEMBERS)
-def test_a_member_of_any_type_is_survived(member: str) -> None:
-    event = request(JSON_TYPE, body="{}").event
-    for odd in ODD:
-        ask_everything({**event, member: odd})
-    ask_everything({k: v for k, v in event.items() if k != member})
-
-
-@pytest.mark.parametrize("member", ["resourcePath", "httpMethod", "path", "requestId", "identity"])
-def test_a_context_member_of_any_type_is_survived(member: str) -> None:
-    event = request(JSON_TYPE).event
-    for odd in ODD:
-        ask_everything({**event, "requestContext": {**event["requestContext"], member: odd}})
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.text()
@@ -476,8 +443,9 @@ HEADER_MAPS = st.dictionaries(
             "body": VALUE,
             "isBase64Encoded": VALUE,
             "path": VALUE,
+            "pathParameters": VALUE,
         },
     )
 )
-def test_any_event_is_survived(event: Any) -> None:
-    ask_everything(event)
+def test_any_event_is_accepted(event: Any) -> None:
+    read_everything(event)

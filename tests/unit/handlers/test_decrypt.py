@@ -1,13 +1,14 @@
-"""Decrypt, phone, session: what opens, what is counted, and what nobody is told."""
+"""Decrypt, phone, session, sign: what opens, what is counted, and what no answer reveals."""
 
 import base64
+import hmac
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     DecryptFailed,
     GateError,
@@ -20,7 +21,8 @@ from chalicelib.errors import (
 )
 from chalicelib.front.request import Request
 from chalicelib.handlers import decrypt
-from chalicelib.sessions.sessions import Failures, Session
+from chalicelib.sessions.failures import Failures
+from chalicelib.sessions.sessions import Session
 from chalicelib.sessions.tokens import Token
 from simulator.gateway import event_of
 from simulator.wechat.cipher import encrypt, raw_data_signature
@@ -38,9 +40,9 @@ USER = {"nickName": "微信用户", "avatarUrl": ""}
 
 
 class Sessions:
-    """One live session; counts the failures it is told of."""
+    """One live session; counts failures and reads."""
 
-    def __init__(self, session: Session = ALICE, failures: Failures = Failures()) -> None:
+    def __init__(self, session: Session = ALICE, failures: Failures = Failures(0, NOW)) -> None:
         self._session = session
         self._failures = failures
         self.counted = 0
@@ -57,15 +59,15 @@ class Sessions:
         self.reads += 1
         return self._session, self._failures
 
-    def count_failure(self, session: Session, failures: Failures) -> None:
-        assert (session, failures) == (self._session, self._failures)
+    def count_failure(self, session: Session) -> None:
+        assert session == self._session
         if self.refusal:
             raise self.refusal
         self.counted += 1
 
 
 class Assertions:
-    """Signs by saying what it was asked to sign; without a key it cannot."""
+    """Signs by repeating the claims; without a key it cannot."""
 
     def __init__(self, *, key: bool = True) -> None:
         self._key = key
@@ -79,23 +81,23 @@ class Assertions:
 
 
 class WeChat:
-    """Knows one phone code and one session_key; `asked` ends with the seconds that are left."""
+    """Knows one phone code and one session_key; `calls` end with the seconds that are left."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[object, ...]] = []
+        self.calls: list[tuple[object, ...]] = []
 
     def phone_number(
-        self, appid: str, openid: str, code: str, remaining: Callable[[], float]
+        self, appid: str, openid: str, code: str, deadline: Deadline
     ) -> dict[str, str]:
-        self.asked.append((appid, openid, code, remaining()))
+        self.calls.append((appid, openid, code, deadline.remaining()))
         if code != "phonecode":
             raise InvalidCode
         return PHONE
 
     def session_key_is_valid(
-        self, appid: str, openid: str, session_key: str, remaining: Callable[[], float]
+        self, appid: str, openid: str, session_key: str, deadline: Deadline
     ) -> bool:
-        self.asked.append((appid, openid, session_key, remaining()))
+        self.calls.append((appid, openid, session_key, deadline.remaining()))
         return session_key == KEY
 
 
@@ -103,7 +105,7 @@ def sent(body: object, token: str | None = TOKEN.text) -> Request:
     headers = [("Content-Type", "application/json")]
     headers += [("Authorization", f"Bearer {token}")] if token else []
     event = event_of("POST", "/decrypt", headers, json.dumps(body), ["/decrypt"])
-    return Request(event, lambda: LEFT)
+    return Request(event, Deadline.after(LEFT, Clock()))
 
 
 def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) -> dict[str, Any]:
@@ -125,19 +127,8 @@ def opened(body: object, sessions: Any = None, token: str | None = TOKEN.text) -
     return json.loads(answer.body)
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "user": {**USER, "openId": "o-alice", "unionId": "o-union", "gender": 1},
-    "phone": PHONE,
-    "werun": {"stepInfoList": [{"timestamp": NOW, "step": 100}]},
-    "share": {"openGId": "tGroup"},
-    "group": {"opengid": "tGroup", "chat_type": 3},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_opens_to_its_fields_alone(kind: str) -> None:
-    answer = opened(sealed(kind, {**KINDS[kind], "undocumented": "x"}))
-    assert answer["data"] == KINDS[kind]
+def test_data_opens_to_the_fields_of_its_kind_alone() -> None:
+    assert opened(sealed("phone", {**PHONE, "undocumented": "x"}))["data"] == PHONE
 
 
 def test_opened_data_is_signed_for_the_upstream() -> None:
@@ -162,16 +153,9 @@ FAILURES = {
     "another kind": sealed("user", PHONE),
     "no kind": {k: v for k, v in sealed("phone", PHONE).items() if k != "kind"},
     "another app": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "appid": "wxother"}}),
-    "too old": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW - 301}}),
-    "too young": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW + 61}}),
-    "no watermark": sealed("phone", {**PHONE, "watermark": None}),
     "another user": sealed("user", {**USER, "openId": "o-bob"}),
-    "another union": sealed("user", {**USER, "unionId": "o-other"}),
-    "numbers that differ": sealed("phone", {**PHONE, "phoneNumber": "13800000000"}),
-    "a changed iv": {**sealed("phone", PHONE), "iv": base64.b64encode(b"\0" * 16).decode()},
     "a block of noise": {**sealed("phone", PHONE), "encryptedData": base64.b64encode(IV).decode()},
     "a wrong signature": sealed("user", USER, rawData=SIGNED, signature="0" * 40),
-    "a signature that is no ASCII": sealed("user", USER, rawData=SIGNED, signature="é"),
     "signed text that differs": sealed(
         "user", {**USER, "nickName": "Eve"}, rawData=SIGNED, signature=SIGNATURE
     ),
@@ -194,14 +178,14 @@ def test_every_failure_is_counted_and_looks_the_same(cause: str) -> None:
     assert refused.value.evidence == {}
 
 
-def test_a_failure_that_is_not_counted_is_not_told() -> None:
+def test_a_failure_that_cannot_be_counted_is_not_revealed() -> None:
     sessions = Sessions()
     sessions.refusal = StoreUnavailable()
     with pytest.raises(StoreUnavailable):
         opened(sealed("phone", PHONE, OTHER), sessions)
 
 
-def test_a_failure_that_parallel_ones_left_no_room_for_is_told_to_wait() -> None:
+def test_a_failure_beyond_the_limit_has_to_wait() -> None:
     sessions = Sessions()
     sessions.refusal = TooManyRequests(retry_after=77)
     with pytest.raises(TooManyRequests) as refused:
@@ -223,20 +207,15 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "an empty kind": {**WHOLE, "kind": ""},
     "a kind that is no text": {**WHOLE, "kind": ["phone"]},
     "no data": {**WHOLE, "encryptedData": None},
-    "empty data": {**WHOLE, "encryptedData": ""},
     "half a block": {**WHOLE, "encryptedData": base64.b64encode(b"x" * 8).decode()},
-    "no base64": {**WHOLE, "encryptedData": "%%%%"},
-    "too much": {**WHOLE, "encryptedData": base64.b64encode(b"x" * 16_400).decode()},
-    "no iv": {**WHOLE, "iv": None},
     "a short iv": {**WHOLE, "iv": "AAAA"},
     "a signature alone": {**WHOLE, "kind": "user", "signature": SIGNATURE},
-    "rawData alone": {**WHOLE, "kind": "user", "rawData": SIGNED},
     "rawData that is an object": {**WHOLE, "kind": "user", "rawData": {}, "signature": "x"},
 }
 
 
 @pytest.mark.parametrize("fault", MALFORMED)
-def test_what_is_malformed_touches_no_key(fault: str) -> None:
+def test_a_malformed_field_touches_no_key(fault: str) -> None:
     sessions = Sessions()
     with pytest.raises(InvalidRequest):
         opened(MALFORMED[fault], sessions)
@@ -250,11 +229,10 @@ def test_what_is_malformed_touches_no_key(fault: str) -> None:
         ("an empty kind", KIND),
         ("a kind that is no text", KIND),
         ("a signature alone", PAIR),
-        ("rawData alone", PAIR),
         ("rawData that is an object", PAIR),
     ],
 )
-def test_the_client_is_told_which_field_is_malformed(fault: str, message: str) -> None:
+def test_the_message_names_the_malformed_field(fault: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         opened(MALFORMED[fault])
     assert refused.value.message == message
@@ -267,7 +245,7 @@ def test_signed_user_info_opens_with_the_key_that_signed_it(key: str) -> None:
     assert opened(body)["data"] == {**USER, "openId": "o-alice"}
 
 
-def test_a_signature_beside_another_kind_is_not_asked_for() -> None:
+def test_a_signature_beside_another_kind_is_ignored() -> None:
     assert opened(sealed("phone", PHONE, rawData=5, signature=None))["data"] == PHONE
 
 
@@ -277,14 +255,6 @@ def test_after_too_many_failures_nothing_opens_until_the_window_ends() -> None:
         opened(sealed("phone", PHONE), sessions)
     assert refused.value.headers == {"Retry-After": "123"}
     assert sessions.counted == 0
-
-
-@pytest.mark.parametrize("seconds", [1, 0, -1])
-def test_a_window_that_just_ends_asks_for_a_second_of_patience(seconds: int) -> None:
-    sessions = Sessions(failures=Failures(10, NOW + seconds))
-    with pytest.raises(TooManyRequests) as refused:
-        opened(sealed("phone", PHONE), sessions)
-    assert refused.value.retry_after == 1
 
 
 def test_nine_failures_are_not_too_many() -> None:
@@ -311,7 +281,7 @@ def test_without_a_signing_key_no_phone_code_is_spent() -> None:
     request = sent({"code": "phonecode"})
     with pytest.raises(SecretsUnavailable):
         decrypt.phone(request, sessions=sessions, wechat=wechat, assertions=assertions)
-    assert wechat.asked == []
+    assert wechat.calls == []
 
 
 def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
@@ -321,24 +291,76 @@ def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
     assert json.loads(answer["assertion"]) == claims
 
 
-def test_wechat_is_told_whose_phone_code_it_must_be() -> None:
+def test_wechat_checks_whose_phone_code_it_is() -> None:
     wechat = WeChat()
     phoned({"code": "phonecode"}, wechat, Sessions())
-    assert wechat.asked == [(APPID, "o-alice", "phonecode", LEFT)]
+    assert wechat.calls == [(APPID, "o-alice", "phonecode", LEFT)]
 
 
 @pytest.mark.parametrize("code", [None, "", 5, "a b", "x" * 129])
-def test_what_is_no_phone_code_costs_nothing(code: object) -> None:
+def test_a_malformed_phone_code_costs_nothing(code: object) -> None:
     wechat, sessions = WeChat(), Sessions()
     with pytest.raises(InvalidRequest):
         phoned({"code": code}, wechat, sessions)
-    assert (wechat.asked, sessions.reads) == ([], 0)
+    assert (wechat.calls, sessions.reads) == ([], 0)
 
 
 @pytest.mark.parametrize(("keys", "valid"), [((KEY, OLDER), True), ((OTHER, KEY), False)])
-def test_wechat_is_asked_about_the_current_key(keys: tuple[str, ...], valid: bool) -> None:
+def test_wechat_checks_the_current_key(keys: tuple[str, ...], valid: bool) -> None:
     sessions: Any = Sessions(replace(ALICE, session_keys=keys))
     wechat: Any = WeChat()
     answer = decrypt.session(sent({}), sessions=sessions, wechat=wechat)
     assert json.loads(answer.body) == {"valid": valid}
-    assert wechat.asked == [(APPID, "o-alice", keys[0], LEFT)]
+    assert wechat.calls == [(APPID, "o-alice", keys[0], LEFT)]
+
+
+# --- signatures ---
+
+SIGN_DATA = '{"foo":"bar"}'
+SIGN_KEY = "o0q0otL8aEzpcZL/FT9WsQ=="
+# WeChat, «用户登录态签名», the example of a POST body.
+KNOWN_SIGNATURE = "654571f79995b2ce1e149e53c0a33dc39c0a74090db514261454e8dbe432aa0b"
+
+
+def signed(body: object, sessions: Any = None, token: str | None = TOKEN.text) -> Any:
+    store: Any = sessions or Sessions(replace(ALICE, session_keys=(SIGN_KEY, OLDER)))
+    answer = decrypt.sign(sent(body, token), sessions=store, clock=Clock())
+    return json.loads(answer.body)
+
+
+def test_data_is_signed_with_the_text_of_the_current_key() -> None:
+    assert signed({"data": SIGN_DATA}) == {"signature": KNOWN_SIGNATURE}
+
+
+@pytest.mark.parametrize("data", ["x", "付" * 1365, " ", "\0", "x" * 4096])
+def test_any_text_up_to_the_limit_is_signed(data: str) -> None:
+    key = SIGN_KEY.encode()
+    assert signed({"data": data})["signature"] == hmac.new(key, data.encode(), "sha256").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", None, 5, ["x"], {"foo": "bar"}, True, "x" * 4097, "付" * 1366],
+    ids=lambda d: str(d)[:9],
+)
+def test_nothing_else_is_signed_and_no_key_is_read(data: object) -> None:
+    sessions = Sessions()
+    for body in ({"data": data}, {}):
+        with pytest.raises(InvalidRequest, match=r"^data is a text of 1 to 4096 bytes\.$"):
+            signed(body, sessions)
+    assert sessions.reads == 0
+
+
+def test_who_may_not_decrypt_may_not_sign() -> None:
+    with pytest.raises(TooManyRequests) as refused:
+        signed({"data": "x"}, Sessions(failures=Failures(10, NOW + 123)))
+    assert refused.value.headers == {"Retry-After": "123"}
+    with pytest.raises(InvalidToken):
+        signed({"data": "x"}, token="junk")
+
+
+def test_the_log_line_holds_nothing_of_a_signature() -> None:
+    request = sent({"data": SIGN_DATA})
+    store: Any = Sessions()
+    decrypt.sign(request, sessions=store, clock=Clock())
+    assert request.log_fields.keys() == {"user"}

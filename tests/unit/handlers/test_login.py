@@ -1,12 +1,11 @@
-"""Login and logout: what is asked of WeChat and the store, and in which order."""
+"""Login and logout: what WeChat and the store are called with, and in which order."""
 
 import json
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, Deadline
 from chalicelib.errors import (
     DeadlineExceeded,
     GateError,
@@ -17,10 +16,11 @@ from chalicelib.errors import (
     UnknownApp,
 )
 from chalicelib.front.request import Request
-from chalicelib.handlers.login import ASKING, TOTAL, login, logout
+from chalicelib.handlers.login import login, logout
 from chalicelib.sessions.tokens import Token
 from chalicelib.wechat.api import Login
 from simulator.gateway import event_of
+from tests.support.fakes import Clock
 
 APPID, CODE = "wx4f4bc4dec97d474b", "0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P"
 WHO = Login(APPID, "o-alice", "o-union", "c2Vzc2lvbl9rZXlfMTIzNA==")
@@ -28,27 +28,33 @@ TOKEN = Token.new(b"u" * 16)
 
 
 class WeChat:
-    """Serves APPID alone; every code stands for WHO, but for one that is spent."""
+    """Serves APPID alone; every code stands for WHO, but for one that is spent.
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+    A call takes `seconds` of the clock, and `left` lists what each one was allowed to take.
+    """
+
+    def __init__(self, clock: Clock | None = None, seconds: float = 0.0) -> None:
+        self.calls: list[tuple[str, str]] = []
         self.left: list[float] = []
+        self._clock = clock or Clock()
+        self._seconds = seconds
 
     def app(self, appid: object) -> str:
         if appid not in (None, APPID):
             raise UnknownApp
         return APPID
 
-    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:
-        self.asked.append((appid, code))
-        self.left.append(remaining())
+    def code2session(self, appid: str, code: str, deadline: Deadline) -> Login:
+        self.calls.append((appid, code))
+        self.left.append(deadline.remaining())
+        self._clock.advance(self._seconds)
         if code == "spent":
             raise InvalidCode
         return WHO
 
 
 class Sessions:
-    """Remembers what it was told to do."""
+    """Records what it is called with."""
 
     ttl = 3600
 
@@ -64,9 +70,9 @@ class Sessions:
         unionid: str | None,
         session_key: str,
         replaces: object,
-        remaining: Callable[[], float],
+        deadline: Deadline,
     ) -> Token:
-        self.left.append(remaining())
+        self.left.append(deadline.remaining())
         if self._fault:
             raise self._fault
         self.did.append(("create", appid, openid, unionid, session_key, replaces))
@@ -79,17 +85,24 @@ class Sessions:
         self.did.append(("end_all", token))
 
 
-def sent(body: object = None, *, token: str | None = None, seconds: float = 20.0) -> Request:
+def sent(
+    body: object = None,
+    *,
+    token: str | None = None,
+    seconds: float = 20.0,
+    clock: Clock | None = None,
+) -> Request:
     headers = [("Authorization", f"Bearer {token}")] if token else []
     headers += [("Content-Type", "application/json")] if body is not None else []
     text = None if body is None else json.dumps(body)
-    return Request(event_of("POST", "/login", headers, text, ["/login"]), lambda: seconds)
+    event = event_of("POST", "/login", headers, text, ["/login"])
+    return Request(event, Deadline.after(seconds, clock or Clock()))
 
 
 def logged_in(request: Request, wechat: Any = None, sessions: Any = None) -> Any:
-    asked: Any = wechat or WeChat()
+    server: Any = wechat or WeChat()
     store: Any = sessions or Sessions()
-    answer = login(request, wechat=asked, sessions=store)
+    answer = login(request, wechat=server, sessions=store)
     return json.loads(answer.body)
 
 
@@ -106,7 +119,7 @@ def test_the_session_is_stored_as_wechat_says_it_is() -> None:
 def test_the_code_goes_to_wechat_as_it_came() -> None:
     wechat = WeChat()
     logged_in(sent({"code": CODE}), wechat)
-    assert wechat.asked == [(APPID, CODE)]
+    assert wechat.calls == [(APPID, CODE)]
 
 
 @pytest.mark.parametrize(
@@ -114,18 +127,25 @@ def test_the_code_goes_to_wechat_as_it_came() -> None:
     [{}, {"code": None}, {"code": ""}, {"code": 5}, {"code": ["a"]}]
     + [{"code": code} for code in ("a b", "a&secret=x", "a\n", "é", "a" * 129)],
 )
-def test_what_is_no_code_is_never_sent_to_wechat(body: dict[str, Any]) -> None:
+def test_a_malformed_code_is_never_sent_to_wechat(body: dict[str, Any]) -> None:
     wechat = WeChat()
     with pytest.raises(InvalidRequest):
         logged_in(sent(body), wechat)
-    assert wechat.asked == []
+    assert wechat.calls == []
 
 
 def test_an_app_that_is_not_served_is_never_sent_to_wechat() -> None:
     wechat = WeChat()
     with pytest.raises(UnknownApp):
         logged_in(sent({"code": CODE, "appid": "wxother"}), wechat)
-    assert wechat.asked == []
+    assert wechat.calls == []
+
+
+def test_the_tourist_mode_of_devtools_is_named() -> None:
+    wechat = WeChat()
+    with pytest.raises(InvalidRequest, match="tourist mode"):
+        logged_in(sent({"code": "the code is a mock one"}), wechat)
+    assert wechat.calls == []
 
 
 def test_a_refused_code_stores_nothing() -> None:
@@ -135,28 +155,30 @@ def test_a_refused_code_stores_nothing() -> None:
     assert sessions.did == []
 
 
-def test_wechat_gets_six_seconds_where_the_invocation_has_more() -> None:
+@pytest.mark.parametrize(("seconds", "left"), [(20.0, LOGIN_WECHAT), (3.0, 3.0)])
+def test_wechat_gets_its_part_of_a_login_if_the_invocation_has_it(
+    seconds: float, left: float
+) -> None:
     wechat = WeChat()
-    logged_in(sent({"code": CODE}, seconds=20.0), wechat)
-    logged_in(sent({"code": CODE}, seconds=3.0), wechat)
-    assert ASKING - 1 < wechat.left[0] <= ASKING
-    assert wechat.left[1] == 3.0
+    logged_in(sent({"code": CODE}, seconds=seconds), wechat)
+    assert wechat.left == [left]
 
 
-class Slow(WeChat):
-    """Answers after a tenth of a second."""
+@pytest.mark.parametrize(("seconds", "left"), [(20.0, LOGIN_TOTAL - 1.5), (3.0, 1.5)])
+def test_the_store_gets_what_wechat_leaves(seconds: float, left: float) -> None:
+    clock, sessions = Clock(), Sessions()
+    request = sent({"code": CODE}, seconds=seconds, clock=clock)
+    logged_in(request, WeChat(clock, seconds=1.5), sessions)
+    assert sessions.left == [left]
 
-    def code2session(self, appid: str, code: str, remaining: Callable[[], float]) -> Login:
-        threading.Event().wait(0.1)
-        return super().code2session(appid, code, remaining)
 
-
-def test_the_store_gets_what_wechat_leaves_of_eight_seconds() -> None:
-    sessions = Sessions()
-    logged_in(sent({"code": CODE}, seconds=20.0), Slow(), sessions)
-    logged_in(sent({"code": CODE}, seconds=1.5), Slow(), sessions)
-    assert TOTAL - 1 < sessions.left[0] <= TOTAL - 0.1
-    assert sessions.left[1] == 1.5
+@pytest.mark.parametrize("seconds", [LOGIN_MINIMUM - 0.001, 1.2, 0.0, -1.0])
+def test_a_login_that_cannot_finish_spends_no_code(seconds: float) -> None:
+    wechat = WeChat()
+    with pytest.raises(DeadlineExceeded):
+        logged_in(sent({"code": CODE}, seconds=seconds), wechat)
+    assert wechat.calls == []
+    logged_in(sent({"code": CODE}, seconds=LOGIN_MINIMUM), wechat)
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable, DeadlineExceeded])
@@ -165,14 +187,14 @@ def test_no_token_is_given_for_a_session_that_is_not_stored(fault: type[GateErro
         logged_in(sent({"code": CODE}), sessions=Sessions(fault()))
 
 
-def test_the_log_line_learns_who_logged_in_by_hash_alone() -> None:
+def test_the_log_line_shows_who_logged_in_by_hash_only() -> None:
     request = sent({"code": CODE})
     logged_in(request)
-    assert list(request.notes) == ["user"]
-    assert request.notes["user"] not in TOKEN.text
+    assert list(request.log_fields) == ["user"]
+    assert request.log_fields["user"] not in TOKEN.text
 
 
-def test_a_login_wants_json() -> None:
+def test_a_login_needs_json() -> None:
     with pytest.raises(InvalidRequest):
         logged_in(sent())
 

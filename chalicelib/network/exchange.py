@@ -1,0 +1,131 @@
+"""One request and its answer on one connection: urllib3's, but stricter about where they end."""
+
+import re
+import ssl
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3.connection import HTTPConnection, HTTPException
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import SKIP_HEADER
+
+from chalicelib.deadlines import Deadline
+from chalicelib.network.exchange_errors import (
+    Broken,
+    NoAnswer,
+    Stale,
+    TimedOut,
+    TooLarge,
+    TransportError,
+)
+from chalicelib.network.sockets import DeadlineSocket
+
+Headers = list[tuple[str, str]]
+
+READ_SIZE = 65_536
+
+_LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
+_BODILESS = (204, 304)
+"""Statuses whose answer ends with its head, whatever that says (RFC 9112, 6.3)."""
+
+_ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: status 200 to 599, headers, the body as it was sent."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Connection(HTTPConnection):
+    """A connected socket, with or without TLS, for one exchange after the other.
+
+    `reusable` tells whether there may be another exchange; `reused`, whether it was idle before.
+    """
+
+    auto_open = 0  # it would dial an address that was not checked
+
+    def __init__(self, stream: DeadlineSocket) -> None:
+        super().__init__("")
+        self.sock = self.stream = stream
+        self.reusable = True
+        self.reused = False
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        deadline: Deadline,
+        max_bytes: int,
+    ) -> Reply:
+        """Send exactly these bytes, and receive one answer.
+
+        Raises:
+            TimedOut, NoAnswer, Stale, Broken, TooLarge: it was sent, or a part of it.
+        """
+        self.stream.deadline = deadline
+        self.reusable = sent = False
+        fields = HTTPHeaderDict(headers)
+        for name in ("User-Agent", "Accept-Encoding"):
+            fields.setdefault(name, SKIP_HEADER)
+        try:
+            # A peer may answer before it has read everything, and then close (RFC 9112, 9.5).
+            with suppress(*_ENDED):
+                self.request(method, target, body or None, fields, preload_content=False)
+                sent = True
+            with closing(self.getresponse()) as response:
+                content = _content(response, max_bytes)
+                self.reusable = sent and self._is_at_rest(response)
+            return Reply(response.status, list(response.headers.items()), content)
+        except (TimeoutError, ReadTimeoutError):
+            failure: type[TransportError] = TimedOut
+        except _ENDED:
+            nothing = Stale if self.reused else NoAnswer
+            failure = Broken if self.stream.received else nothing
+        except (OSError, HTTPException, HTTPError, ValueError):
+            failure = Broken
+        # Raised out here, without a context: the libraries' errors quote what came.
+        raise failure
+
+    def _is_at_rest(self, response: HTTPResponse) -> bool:
+        """Tell whether the answer is over, the connection is not, and no byte is left over."""
+        headers, stream = response.headers, self.stream
+        return (
+            response.isclosed()
+            and not self.is_closed
+            and response.version == 11
+            and "close" not in ",".join(headers.getlist("connection")).lower()
+            and not (response.status == 204 and set(headers.getlist("content-length")) - {"0"})
+            and stream.received == stream.reader.taken
+        )
+
+
+def _content(response: HTTPResponse, max_bytes: int) -> bytes:
+    """Read the body, if it is clear where it ends (RFC 9112, 6.3)."""
+    lengths = set(response.headers.getlist("content-length"))
+    codings = [each.lower() for each in response.headers.getlist("transfer-encoding")]
+    if not 200 <= response.status <= 599:
+        raise Broken
+    if response.status in _BODILESS:
+        if codings:
+            return b""  # http.client would look for a body, so the connection is given up
+    elif (
+        len(lengths) + len(codings) > 1
+        or not all(map(_LENGTH.fullmatch, lengths))
+        or codings not in ([], ["chunked"])
+    ):
+        raise Broken
+    if (response.length_remaining or 0) > max_bytes:
+        raise TooLarge
+    content = bytearray()
+    while chunk := response.read(min(READ_SIZE, max_bytes + 1 - len(content)), False):
+        content += chunk
+        if len(content) > max_bytes:
+            raise TooLarge
+    return bytes(content)

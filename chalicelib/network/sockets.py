@@ -1,0 +1,134 @@
+"""Sockets with one deadline for everything, and a reader that is stricter than http.client."""
+
+import io
+import re
+import socket
+import ssl
+from typing import Any
+
+from chalicelib.deadlines import NO_DEADLINE, Deadline
+from chalicelib.network.exchange_errors import Broken
+
+# RFC 9112, 4 (status line), 5 (field line), 7.1 (chunk size). http.client takes a bare CR for the
+# end of a line, a field without a colon for the end of the head, and for a status or a size
+# whatever int() takes: signs, blanks, underscores, 0x.
+_STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*)?\r?\n")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+
+
+class AnswerReader(io.BufferedReader):
+    """The bytes of one answer, as http.client reads them: by readline() and read(size).
+
+    Checks every line and the end of every chunk; skips interim answers (RFC 9110, 15.2). `taken`
+    counts the bytes that were read. Raises Broken if they are not HTTP/1.1, ConnectionResetError
+    if they end where a line should begin.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
+        self.taken = 0
+        self._expected = _STATUS
+        self._interim = False
+        self._chunk_left = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read a line that is none of an interim answer."""
+        line = self._checked(super().readline(size))
+        while self._interim:
+            line = self._checked(super().readline(size))
+        return line
+
+    def _checked(self, line: bytes) -> bytes:
+        self.taken += len(line)
+        if not line:
+            raise ConnectionResetError
+        match = self._expected.fullmatch(line)
+        if match is None or self._chunk_left:
+            raise Broken
+        if self._expected is _STATUS:
+            # 101 would end HTTP on this connection: it is not skipped, and refused later.
+            self._interim = match[1].startswith(b"1") and match[1] != b"101"
+            self._expected = _FIELD
+        elif self._expected is _CHUNK:
+            size = int(match[1], 16)
+            self._chunk_left = size and size + len(b"\r\n")
+            self._expected = _CHUNK if size else _FIELD  # of the trailer section
+        elif match[1] is None:  # the empty line
+            self._expected = _STATUS if self._interim else _CHUNK
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read from the body. http.client discards the CRLF of a chunk without looking at it."""
+        data = super().read(size)
+        self.taken += len(data)
+        if self._chunk_left:
+            self._chunk_left -= len(data)
+            if not self._chunk_left and data != b"\r\n":
+                raise Broken
+        return data
+
+
+def seconds_left(deadline: Deadline) -> float:
+    """Give the seconds for the next operation; raise TimeoutError if there are none."""
+    seconds = deadline.remaining()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+class DeadlineSocket(socket.socket):
+    """A socket whose timeout is set to what is left of `deadline` before each operation.
+
+    A plain socket's timeout bounds one read: a peer that sends a byte now and then is never timed
+    out. `received` counts the bytes that arrived for `reader`.
+    """
+
+    deadline: Deadline = NO_DEADLINE
+    reader: AnswerReader
+    received: int
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send all of it before the deadline."""
+        rest = memoryview(data)
+        while rest:
+            self.settimeout(seconds_left(self.deadline))
+            rest = rest[self.send(rest, flags) :]
+
+    def recv_into(self, *args: Any) -> int:
+        """Receive before the deadline."""
+        self.settimeout(seconds_left(self.deadline))
+        count = super().recv_into(*args)
+        self.received += count
+        return count
+
+    def makefile(self, *_: Any, **__: Any) -> AnswerReader:  # type: ignore[override]  # for http.client
+        """Give the reader of the next answer."""
+        self.received = 0
+        self.reader = AnswerReader(super().makefile("rb", buffering=0))
+        return self.reader
+
+    def is_silent(self) -> bool:
+        """Tell whether the peer has neither sent anything nor closed the connection.
+
+        That the socket is not readable would be too much: TLS 1.3 sends session tickets unasked.
+        """
+        self.settimeout(0)
+        try:
+            self.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
+
+
+class TLSSocket(DeadlineSocket, ssl.SSLSocket):
+    """The same over TLS."""
+
+
+def tls_context() -> ssl.SSLContext:
+    """Make a client's context of TLSSockets; loading the system's CA store takes about 30 ms."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = TLSSocket
+    return context

@@ -1,0 +1,181 @@
+"""The table in DynamoDB: its items, its operations, and the one place that translates its faults.
+
+    user (partition key)    item (sort key)                      what
+    16-byte user reference  SHA-256 of the token, 32 bytes       a session
+    16-byte user reference  b"decrypt-failures-<window number>"  a failure counter
+
+No index; every read is consistent. `expires_at` is the TTL attribute, and TTL deletes late: readers
+compare it with the clock. Timeouts and retries are the SDK's, and every write may be repeated.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError
+from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.connection import TableConnection
+from pynamodb.connection.base import MetaTable
+from pynamodb.exceptions import PynamoDBException
+from pynamodb.models import Model
+
+from chalicelib.deadlines import STORE_ATTEMPT, STORE_ATTEMPTS
+from chalicelib.errors import Misconfigured, StoreUnavailable
+from chalicelib.network.aws_errors import OPERATOR_FAULTS, reason
+
+IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at"]
+"""All that the proxy's Lambda function reads: its role forbids the other attributes."""
+
+BATCH = 25  # DynamoDB's limit of one BatchWriteItem
+
+Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
+
+_KEYS = {"user": "HASH", "item": "RANGE"}
+_SCHEMA = {
+    "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in _KEYS.items()],
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "B"} for name in _KEYS],
+}
+_CONFLICTS = {"ConditionalCheckFailedException", "ConditionalCheckFailed", "TransactionConflict"}
+
+
+class Item(Model):
+    """An item of the table: a session, or the failures of a user in one window."""
+
+    user = BinaryAttribute(hash_key=True, legacy_encoding=False)
+    item = BinaryAttribute(range_key=True, legacy_encoding=False)
+    version = NumberAttribute(null=True)
+    appid = UnicodeAttribute(null=True)
+    openid = UnicodeAttribute(null=True)
+    unionid = UnicodeAttribute(null=True)
+    sealed_key = BinaryAttribute(null=True, legacy_encoding=False)
+    previous_key = BinaryAttribute(null=True, legacy_encoding=False)
+    previous_until = NumberAttribute(null=True)
+    failures = NumberAttribute(null=True)
+    created_at = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+
+
+class Conflict(Exception):
+    """A write was refused and not done, because another one came first."""
+
+
+class Table:
+    """One table and one client, shared by threads.
+
+    Every method raises StoreUnavailable, or Misconfigured if only the operator can help.
+    """
+
+    def __init__(self, name: str, region: str | None) -> None:
+        self._name = name
+        # Any: PynamoDB's annotations allow only text for keys.
+        self._table: Any = TableConnection(
+            name,
+            region,
+            connect_timeout_seconds=STORE_ATTEMPT,
+            read_timeout_seconds=STORE_ATTEMPT,
+            max_retry_attempts=STORE_ATTEMPTS - 1,
+            meta_table=MetaTable({"TableName": name, **_SCHEMA}),
+        )
+        with _translated():
+            # PynamoDB would build it in the first operation, once per thread that starts together.
+            self._table.connection.client  # noqa: B018 - read for what it builds
+
+    def close(self) -> None:
+        """Drop the idle connections, as after a restore from a snapshot."""
+        self._table.connection.client.close()
+
+    def get(self, user: bytes, item: bytes, names: list[str] | None = None) -> Attributes | None:
+        """Read an item, or its attributes of these names."""
+        answer = self._call(
+            self._table.get_item, user, item, consistent_read=True, attributes_to_get=names
+        )
+        return answer.get("Item")
+
+    def get_all(self, user: bytes, items: Sequence[bytes]) -> dict[bytes, Attributes]:
+        """Read items of a user in one round trip; those that exist, by sort key."""
+        keys = [_key(user, item) for item in items]
+        answer = self._call(self._table.batch_get_item, keys, consistent_read=True)
+        if answer["UnprocessedKeys"]:
+            raise StoreUnavailable(reason="UnprocessedKeys")
+        return {found["item"]["B"]: found for found in answer["Responses"][self._name]}
+
+    def query(self, user: bytes, names: list[str]) -> dict[bytes, Attributes]:
+        """Read the attributes of these names of all items of a user, by sort key."""
+        options: dict[str, Any] = {"consistent_read": True, "attributes_to_get": names}
+        found: dict[bytes, Attributes] = {}
+        while True:
+            page = self._call(self._table.query, user, **options)
+            found |= {item["item"]["B"]: item for item in page["Items"]}
+            options["exclusive_start_key"] = page.get("LastEvaluatedKey")
+            if not options["exclusive_start_key"]:
+                return found
+
+    def put(self, session: Item, replacing: bytes | None = None) -> None:
+        """Store a session, and delete the one of this sort key of the same user: both or none.
+
+        A retry after a lost answer succeeds: the item is ours by its sealed_key, and the SDK sends
+        the same ClientRequestToken.
+
+        Raises:
+            Conflict: if another item has the key, or what is replaced is gone or being written.
+        """
+        mine = Item.item.does_not_exist() | (Item.sealed_key == session.sealed_key)
+        key, new = (session.user, session.item), session.serialize()
+        if replacing is None:
+            self._call(self._table.put_item, *key, attributes=new, condition=mine)
+            return
+        parts = self._table.get_operation_kwargs
+        put = parts(*key, key="Item", attributes=new, condition=mine)
+        delete = parts(session.user, replacing, condition=Item.item.exists())
+        self._call(self._table.connection.transact_write_items, (), [delete], [put], ())
+
+    def delete(self, user: bytes, item: bytes) -> Attributes | None:
+        """Delete an item and give what it was; None if there was none."""
+        answer = self._call(self._table.delete_item, user, item, return_values="ALL_OLD")
+        return answer.get("Attributes")
+
+    def delete_all(self, user: bytes, items: Sequence[bytes]) -> None:
+        """Delete items in batches; what DynamoDB leaves over comes last, STORE_ATTEMPTS times."""
+        keys, attempts = [_key(user, item) for item in items], STORE_ATTEMPTS
+        while keys:
+            batch, keys = keys[:BATCH], keys[BATCH:]
+            answer = self._call(self._table.batch_write_item, delete_items=batch)
+            left = answer["UnprocessedItems"].get(self._name, [])
+            keys += [request["DeleteRequest"]["Key"] for request in left]
+            attempts -= bool(left)
+            if not attempts:
+                raise StoreUnavailable(reason="UnprocessedItems")
+
+    def count(self, user: bytes, item: bytes, expires_at: int) -> int:
+        """Add one to a counter and give the sum; a retry after a lost answer adds another one."""
+        actions = [Item.failures.add(1), Item.expires_at.set(expires_at)]
+        answer = self._call(
+            self._table.update_item, user, item, actions=actions, return_values="UPDATED_NEW"
+        )
+        return int(answer["Attributes"]["failures"]["N"])
+
+    def _call(self, operation: Callable[..., Any], *args: Any, **options: Any) -> dict[str, Any]:
+        with _translated():
+            answer: dict[str, Any] = operation(*args, **options)
+        # PynamoDB always requests it. The SDK takes a truncated answer for an empty one: the
+        # session would not exist, the deletion would be done.
+        if "ConsumedCapacity" not in answer:
+            raise StoreUnavailable(reason="answer is incomplete")
+        return answer
+
+
+def _key(user: bytes, item: bytes) -> Attributes:
+    return {"user": {"B": user}, "item": {"B": item}}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (PynamoDBException, BotoCoreError) as error:
+        code = reason(getattr(error, "cause", None) or error)
+        cancelled = getattr(error, "cancellation_reasons", ())
+        if _CONFLICTS & {code, *(each.code for each in cancelled if each)}:
+            raise Conflict from error
+        fault = Misconfigured if code in OPERATOR_FAULTS else StoreUnavailable
+        raise fault(reason=code) from error

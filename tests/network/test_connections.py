@@ -1,0 +1,575 @@
+"""Exchanges on loopback: exact bytes, one deadline, checked addresses, and what is no HTTP."""
+
+import gzip
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.deadlines import Deadline
+from chalicelib.network import addresses
+from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.exchange import READ_SIZE
+from chalicelib.network.exchange_errors import (
+    AddressForbidden,
+    Broken,
+    ConnectTimeout,
+    NoAnswer,
+    NotTrusted,
+    Refused,
+    TimedOut,
+    TooLarge,
+    TransportError,
+    Unresolved,
+)
+from tests.support.fakes import told_by
+from tests.support.loopback import (
+    HOST,
+    SMALL,
+    Act,
+    Loopback,
+    Peer,
+    answers,
+    chunked,
+    closed_port,
+    drips,
+    full_backlog,
+    hangs_up,
+    is_silent,
+    reads_slowly,
+    repeats,
+    resets,
+    resets_at_once,
+    says,
+    says_and_stays,
+    self_signed,
+    whole,
+)
+
+ENOUGH = 5.0
+SHORT = 0.2
+
+
+def connections(
+    *, private: bool = True, look_up: addresses.LookUp = addresses.look_up
+) -> Connections:
+    return Connections(allow_private=private, connect_timeout=1.0, look_up=look_up)
+
+
+def send(
+    to: Loopback | Origin,
+    method: str = "GET",
+    target: str = "/",
+    *,
+    by: Connections | None = None,
+    deadline: Deadline | None = None,
+    **options: Any,
+) -> Reply:
+    """Exchange; `options` are those of Connections.exchange."""
+    return (by or connections()).exchange(
+        to if isinstance(to, Origin) else Origin.of(to.url),
+        method,
+        target,
+        deadline=deadline or Deadline.after(ENOUGH),
+        **{"headers": [], "body": b"", "max_bytes": 1000, **options},
+    )
+
+
+def reply_to(act: Act, method: str = "GET", *, max_bytes: int = 1000) -> Reply:
+    with Loopback(act) as server:
+        return send(server, method, max_bytes=max_bytes)
+
+
+def at(port: int, address: str = HOST, family: int = socket.AF_INET) -> tuple[Any, ...]:
+    """An entry as getaddrinfo gives it."""
+    return (family, socket.SOCK_STREAM, 0, "", (address, port))
+
+
+def resolving_to(*entries: tuple[Any, ...]) -> Connections:
+    """Connections for which every name has these addresses."""
+    return connections(look_up=lambda _host, _port: list(entries))
+
+
+def ticking(*times: float) -> Deadline:
+    """A deadline at 9 by a clock that shows these times, one at each look; the last remains."""
+    left = list(times)
+    return Deadline(9, lambda: left.pop(0) if len(left) > 1 else left[0])
+
+
+# --- what goes out -------------------------------------------------------------------------------
+
+
+def test_the_given_bytes_go_out_and_nothing_else() -> None:
+    body = bytes(range(256))
+    with Loopback(answers()) as server:
+        send(
+            server,
+            "POST",
+            "/base/%E4%B8%8A/%2e?a=%2F&a=1",
+            headers=[("x-a", "1"), ("x-a", "2"), ("Content-Type", "a/b")],
+            body=body,
+        )
+    assert server.received == [
+        b"POST /base/%E4%B8%8A/%2e?a=%2F&a=1 HTTP/1.1\r\nContent-Length: 256\r\n"
+        + f"Host: {HOST}:{server.port}\r\n".encode()
+        + b"x-a: 1\r\nx-a: 2\r\nContent-Type: a/b\r\n\r\n"
+        + body
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "lengths"),
+    [
+        *[(method, b"", []) for method in ("GET", "HEAD", "DELETE")],
+        *[(method, b"", ["0"]) for method in ("POST", "PUT", "PATCH")],
+        *[(method, b"12345", ["5"]) for method in ("GET", "DELETE", "POST")],
+    ],
+)
+def test_a_body_has_its_length_and_no_body_only_where_one_is_expected(
+    method: str, body: bytes, lengths: list[str]
+) -> None:
+    with Loopback(answers()) as server:
+        send(server, method, body=body)
+    assert server.requests[0].values("content-length") == lengths
+    assert server.requests[0].body == body
+
+
+def test_a_body_of_megabytes_arrives_whole() -> None:
+    body = bytes(range(256)) * 20_000
+    with Loopback(answers()) as server:
+        send(server, "PUT", body=body)
+    assert server.requests[0].body == body
+
+
+@pytest.mark.parametrize("host", ["api.test", "2001:db8::a"])
+def test_the_host_header_is_the_origins_whatever_its_address(host: str) -> None:
+    with Loopback(answers()) as server:
+        origin = Origin("http", host, 80)
+        send(origin, by=resolving_to(at(server.port)))
+    assert server.requests[0].values("host") == [origin.authority]
+
+
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\x00", "/上"])
+def test_a_target_that_would_break_the_request_line_is_not_sent(target: str) -> None:
+    with Loopback(answers()) as server, pytest.raises(Broken):
+        send(server, target=target)
+    assert server.received == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "上"])
+def test_a_header_that_would_break_the_head_is_not_sent(value: str) -> None:
+    with Loopback(answers()) as server, pytest.raises(Broken):
+        send(server, headers=[("X-A", value)])
+    assert server.received == []
+
+
+def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(answers()) as server, Loopback(answers()) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        send(server)
+    assert (server.connections, proxy.connections) == (1, 0)
+
+
+# --- what comes back -----------------------------------------------------------------------------
+
+
+def test_an_answer_comes_as_it_is() -> None:
+    headers = "b: 1\r\nA: 2\r\nSet-Cookie: x\r\nSet-Cookie: y\r\n"
+    assert reply_to(answers(b"\x00\xff\r\n", status="418 Teapot", headers=headers)) == Reply(
+        418,
+        [("b", "1"), ("A", "2"), ("Set-Cookie", "x"), ("Set-Cookie", "y"), ("Content-Length", "4")],
+        b"\x00\xff\r\n",
+    )
+
+
+def test_a_packed_body_stays_packed() -> None:
+    packed = gzip.compress(bytes(1_000_000))
+    reply = reply_to(answers(packed, headers="Content-Encoding: gzip\r\n"), max_bytes=2000)
+    assert reply.body == packed
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with Loopback(answers()) as elsewhere:
+        act = answers(status="302 Found", headers=f"Location: {elsewhere.url}/\r\n")
+        assert reply_to(act).status == 302
+    assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chunked(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        chunked(b"5;x=y\r\nabcde\r\n0\r\nX-Trailer: z\r\n\r\n"),
+        chunked(b"5 \t\nabcde\r\n" + b"0" * 15 + b"\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nabcde",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5 \r\n\r\nabcde",
+        b"HTTP/1.1 200\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde",
+        b"HTTP/1.1 200 OK\nContent-Length: 5\n\nabcdefgh",
+    ],
+)
+def test_a_body_ends_where_its_framing_says(answer: bytes) -> None:
+    assert reply_to(says(answer)).body == b"abcde"
+
+
+@pytest.mark.parametrize("size", [b"1a", b"1A"])
+def test_a_chunk_size_is_hexadecimal(size: bytes) -> None:
+    letters = bytes(range(ord("a"), ord("z") + 1))
+    assert reply_to(says(chunked(size + b"\r\n" + letters + b"\r\n0\r\n\r\n"))).body == letters
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Same")]
+)
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 1000", "Transfer-Encoding: chunked", "X-A: 1"]
+)
+def test_an_answer_without_body_ends_with_its_head_whatever_that_says(
+    method: str, status: str, framing: str
+) -> None:
+    answer = f'HTTP/1.1 {status}\r\n{framing}\r\nETag: "x"\r\n\r\n'.encode()
+    reply = reply_to(says_and_stays(answer), method)
+    assert (reply.status, reply.body) == (int(status[:3]), b"")
+    assert ("ETag", '"x"') in reply.headers
+
+
+@pytest.mark.parametrize("status", [200, 599])
+def test_a_status_at_the_edge_is_a_status(status: int) -> None:
+    assert reply_to(answers(status=status)).status == status
+
+
+@pytest.mark.parametrize("interim", [100, 102, 103, 199])
+def test_an_interim_answer_is_skipped_with_its_headers(interim: int) -> None:
+    first = f"HTTP/1.1 {interim} Wait\r\nLink: <x>\r\n\r\n".encode()
+    reply = reply_to(says(first + first + whole(b"end")))
+    assert reply == Reply(200, [("Content-Length", "3")], b"end")
+
+
+BROKEN = {
+    "garbage": b"garbage\r\n\r\n",
+    "no status line": b"\r\n\r\n",
+    "another protocol": b"HTTP/2 200 OK\r\n\r\n",
+    "TLS": b"\x15\x03\x01\x00\x02\x02\x28",
+    "status 999": whole(status="999 Odd"),
+    "status 099": whole(status="099 Odd"),
+    "status -200": whole(status="-200 Odd"),
+    "a status in words": whole(status="OK OK"),
+    "a status with a sign": whole(status="+200 OK"),
+    "a status after a tab": b"HTTP/1.1\t200\tOK\r\nContent-Length: 0\r\n\r\n",
+    "a protocol in words": b"HTTP/1.x 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "an interim status that is none": b"HTTP/1.1 1_03 Hints\r\n\r\n" + whole(),
+    "an interim answer and no other": b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n\r\n",
+    "CR in the status line": whole(status="200 OK\rX-A: 1"),
+    "CR in a header": whole(b"ok", headers="X-A: x\rLocation: https://evil.test/\r\n"),
+    "CR before CRLF": b"HTTP/1.1 200 OK\r\nX-A: x\r\r\nContent-Length: 100\r\n\r\n[1,2,",
+    "CR in an interim header": b"HTTP/1.1 103 Hints\r\nLink: x\r\r\n\r\n" + whole(),
+    "CR in a chunk's extension": chunked(b"2;x\ry\r\nok\r\n0\r\n\r\n"),
+    "CR in a trailer": chunked(b"2\r\nok\r\n0\r\nX-A: x\ry\r\n\r\n"),
+    "NUL in a header": whole(b"ok", headers="X-A: a\x00b\r\n"),
+    "switching protocols": b"HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\n\r\n\x00\x00",
+    "10,000 headers": whole(headers="X-A: 1\r\n" * 10_000),
+    "a status line of 100 kB": whole(status=f"200 {'a' * 100_000}"),
+    "a header without colon": whole(b"ok", headers="no colon\r\nX-A: 1\r\n"),
+    "a header without name": whole(b"ok", headers=": value\r\n"),
+    "a blank before the colon": whole(b"ok", headers="X-A : 1\r\n"),
+    "a folded header": whole(b"ok", headers="X-A: 1\r\n folded\r\n"),
+    "a control in a header's name": whole(b"ok", headers="X\x01A: 1\r\n"),
+    "two lengths": whole(b"ok", headers="Content-Length: 5\r\n"),
+    "a list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+    "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+    "a length with underscore": b"HTTP/1.1 200 OK\r\nContent-Length: 0_2\r\n\r\nok",
+    "a length without end": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\nok",
+    "a length beside a coding": whole(b"0\r\n\r\n", headers="Transfer-Encoding: chunked\r\n"),
+    "two codings in one": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "two codings": b"HTTP/1.1 200 OK\r\n"
+    + b"Transfer-Encoding: chunked\r\n" * 2
+    + b"\r\n0\r\n\r\n",
+    "a short body": b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b"a" * 60,
+    "a chunk without size": chunked(b"\r\n"),
+    "a chunk size with a sign": chunked(b"+2\r\nok\r\n0\r\n\r\n"),
+    "a negative chunk size": chunked(b"-1\r\n" + b"a" * 2000),
+    "a chunk size after a blank": chunked(b" 2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size with 0x": chunked(b"0x2\r\nok\r\n0\r\n\r\n"),
+    "a chunk size of sixteen digits": chunked(b"0" * 15 + b"2\r\nok\r\n0\r\n\r\n"),
+    "a chunk that is longer than it says": chunked(b"2\r\nokay0\r\n\r\n"),
+    "a chunk that is short": chunked(b"ff\r\nok"),
+    "no last chunk": chunked(b"2\r\nok\r\n"),
+    "no end of the trailers": chunked(b"2\r\nok\r\n0\r\nX-A: 1\r\n"),
+    "headers that end early": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-",
+    "headers that end after a line": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
+def test_what_is_not_http_is_broken(answer: bytes) -> None:
+    with Loopback(says(answer)) as server, pytest.raises(Broken):
+        send(server, max_bytes=200_000, retry_on=(NoAnswer,))
+    assert server.connections == 1
+
+
+def test_a_line_without_end_is_not_waited_for() -> None:
+    with pytest.raises(Broken):
+        reply_to(says_and_stays(chunked(b"0" * 65_537)))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"a" * 400],
+)
+def test_a_reset_once_the_answer_began_is_broken(head: bytes) -> None:
+    with pytest.raises(Broken):
+        reply_to(resets(head))
+
+
+@pytest.mark.parametrize("act", [says(), resets(), hangs_up, resets_at_once])
+@pytest.mark.parametrize("size", [4, 2_000_000])
+def test_a_connection_that_ends_before_the_answer_is_no_answer(act: Act, size: int) -> None:
+    with Loopback(act) as server, pytest.raises(NoAnswer):
+        send(server, "POST", body=bytes(size))
+    assert server.connections == 1
+
+
+def test_a_body_of_the_greatest_length_passes() -> None:
+    assert reply_to(answers(b"a" * 1000), max_bytes=1000).body == b"a" * 1000
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        says_and_stays(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"),
+        says_and_stays(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 1001),
+        says_and_stays(chunked(b"3e9\r\n" + b"a" * 1001)),
+        repeats(chunked(), b"400\r\n" + b"a" * 1024 + b"\r\n"),
+        says_and_stays(chunked(b"ffffffffffff\r\n" + b"a" * 2000)),
+        repeats(b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 65_536),
+    ],
+    ids=["length", "no length", "chunk", "endless chunks", "huge chunk", "endless"],
+)
+def test_a_longer_body_is_not_read_to_its_end(act: Act) -> None:
+    with pytest.raises(TooLarge):
+        reply_to(act, max_bytes=1000)
+
+
+def test_one_byte_too_many_is_enough() -> None:
+    most = READ_SIZE + 1000
+    with pytest.raises(TooLarge):
+        reply_to(says_and_stays(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * (most + 1)), max_bytes=most)
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+SLOW: dict[str, Act] = {
+    "silence": is_silent,
+    "a status line in drips": drips(whole(b"a" * 50)),
+    "headers in drips": drips(b"X-A: 1\r\n" * 20, after=b"HTTP/1.1 200 OK\r\n"),
+    "a body in drips": drips(b"a" * 50, after=b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"),
+    "a body without length in drips": drips(b"a" * 50, after=b"HTTP/1.1 200 OK\r\n\r\n"),
+    "chunks in drips": drips(b"1\r\na\r\n" * 20, after=chunked()),
+    "trailers in drips": drips(b"X-A: 1\r\n" * 20, after=chunked(b"0\r\n")),
+    "interim answers in drips": drips(b"HTTP/1.1 103 Hints\r\n\r\n" * 20),
+    "interim answers without end": repeats(b"", b"HTTP/1.1 103 Hints\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("act", SLOW.values(), ids=SLOW.keys())
+def test_the_deadline_is_for_the_whole_exchange(act: Act) -> None:
+    with Loopback(act) as server:
+        with pytest.raises(TimedOut):
+            send(server, deadline=Deadline.after(SHORT))
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_peer_that_reads_slowly_does_not_outlast_the_deadline(
+    encrypted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = context if encrypted else None
+    slow = reads_slowly(SMALL * 4, 0.01)
+    with Loopback(slow, tls=tls, buffer=SMALL) as server, pytest.raises(TimedOut):
+        send(server, "POST", body=bytes(8_000_000), deadline=Deadline.after(2 * SHORT))
+
+
+def test_a_connection_that_is_not_accepted_is_given_up_at_the_deadline() -> None:
+    with full_backlog() as port, pytest.raises(ConnectTimeout):
+        send(Origin("http", HOST, port), deadline=Deadline.after(SHORT))
+
+
+def test_each_address_gets_the_time_that_is_set_for_connecting() -> None:
+    hurried = Connections(allow_private=True, connect_timeout=SHORT)
+    with full_backlog() as port, pytest.raises(ConnectTimeout):
+        send(Origin("http", HOST, port), by=hurried, deadline=Deadline.after(600))
+
+
+@pytest.mark.parametrize("times", [(9,), (10,), (0, 9)], ids=["none", "less", "none to connect"])
+def test_without_time_nobody_is_contacted(times: tuple[float, ...]) -> None:
+    with Loopback(answers()) as server, pytest.raises(ConnectTimeout):
+        send(server, deadline=ticking(*times))
+    assert server.connections == 0
+
+
+def test_time_that_runs_out_while_connecting_sends_nothing() -> None:
+    with Loopback(answers()) as server, pytest.raises(TimedOut):
+        send(server, deadline=ticking(0, 1, 9))
+    assert server.received == []
+
+
+def test_a_look_up_that_hangs_ends_at_the_deadline() -> None:
+    answered = threading.Event()
+
+    def hang(_host: str, _port: int) -> list[Any]:
+        assert answered.wait(ENOUGH)
+        return []
+
+    with pytest.raises(ConnectTimeout):
+        send(
+            Origin("http", "slow.test", 80),
+            deadline=Deadline.after(SHORT),
+            by=connections(look_up=hang),
+        )
+    answered.set()
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [HOST, "localhost", "2130706433", "0x7f.1", "127.1"])
+def test_a_private_host_gets_no_connection_in_any_spelling(host: str) -> None:
+    with Loopback(answers()) as server, pytest.raises(AddressForbidden):
+        send(Origin("http", host, server.port), by=connections(private=False))
+    assert server.connections == 0
+
+
+def test_the_address_that_was_checked_is_the_one_contacted() -> None:
+    looked_up = []
+
+    def look_up(host: str, port: int) -> list[tuple[Any, ...]]:
+        looked_up.append((host, port))
+        return [at(server.port, "169.254.169.254"), at(server.port)]
+
+    with Loopback(answers()) as server:
+        send(Origin("http", "api.test", 80), by=connections(look_up=look_up))
+    assert looked_up == [("api.test", 80)]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("bad", [at(closed_port()), at(1, family=9999)], ids=["closed", "family"])
+def test_the_next_address_is_tried_if_one_does_not_accept(bad: tuple[Any, ...]) -> None:
+    with Loopback(answers()) as server:
+        assert send(server, by=resolving_to(bad, at(server.port))).status == 200
+
+
+def no_such_name(_host: str, _port: int) -> list[Any]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_a_name_without_address_is_unresolved() -> None:
+    with pytest.raises(Unresolved):
+        send(Origin("http", "gone.test", 80), by=connections(look_up=no_such_name))
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".test"])
+def test_a_host_that_is_no_name_is_unresolved(host: str) -> None:
+    with pytest.raises(Unresolved):
+        send(Origin("http", host, 80))
+
+
+def test_a_port_where_nobody_listens_refuses() -> None:
+    with pytest.raises(Refused):
+        send(Origin("http", HOST, closed_port()))
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The context of a server whose certificate this machine trusts."""
+    context, certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return context
+
+
+def test_a_trusted_peer_is_spoken_to(trusted: ssl.SSLContext) -> None:
+    with Loopback(answers(b"ok"), tls=trusted) as server:
+        assert send(server, "POST", body=b"hi").body == b"ok"
+    assert server.requests[0].body == b"hi"
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", Broken), (b"", NoAnswer)],
+)
+def test_an_answer_that_tls_does_not_end_is_not_complete(
+    trusted: ssl.SSLContext, answer: bytes, failure: type[TransportError]
+) -> None:
+    with Loopback(says(answer), tls=trusted) as server, pytest.raises(failure):
+        send(server)
+
+
+def test_a_body_in_drips_over_tls_ends_at_the_deadline(trusted: ssl.SSLContext) -> None:
+    with Loopback(drips(whole(b"a" * 50)), tls=trusted) as server, pytest.raises(TimedOut):
+        send(server, deadline=Deadline.after(SHORT))
+
+
+@pytest.mark.parametrize("flaw", ["self-signed", "another name", "expired"])
+def test_a_wrong_certificate_gets_no_byte(
+    flaw: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, days = "other.test" if flaw == "another name" else HOST, -1 if flaw == "expired" else 1
+    context, certificate = self_signed(tmp_path, name, days=days)
+    if flaw != "self-signed":
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Loopback(answers(), tls=context) as server, pytest.raises(NotTrusted):
+        send(server, target="/?secret=canary", headers=[("X-WX-OPENID", "canary")])
+    assert server.received == []
+
+
+def test_a_peer_that_speaks_no_tls_is_not_trusted() -> None:
+    def plain(peer: Peer) -> None:
+        peer.send(whole(b"plain"))
+        peer.read_to_the_end()
+
+    with Loopback(plain) as server, pytest.raises(NotTrusted):
+        send(Origin("https", HOST, server.port))
+    assert b"GET" not in server.received[0]
+
+
+@pytest.mark.parametrize("act", [hangs_up, resets_at_once])
+def test_a_peer_that_leaves_in_the_handshake_refuses(act: Act) -> None:
+    with Loopback(act) as server, pytest.raises(Refused):
+        send(Origin("https", HOST, server.port))
+
+
+@pytest.mark.parametrize("deadline", [lambda: Deadline.after(SHORT), lambda: ticking(0, 1, 9)])
+def test_a_handshake_ends_at_the_deadline(deadline: Callable[[], Deadline]) -> None:
+    with Loopback(is_silent) as server, pytest.raises(ConnectTimeout):
+        send(Origin("https", HOST, server.port), deadline=deadline())
+
+
+def test_tls_before_1_2_is_not_spoken(trusted: ssl.SSLContext) -> None:
+    trusted.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        trusted.minimum_version = trusted.maximum_version = ssl.TLSVersion.TLSv1_1
+    with Loopback(answers(), tls=trusted) as server, pytest.raises(NotTrusted):
+        send(server)
+    assert server.received == []
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "failure"), [(says(b"canary\r\n\r\n"), Broken), (resets(), NoAnswer)]
+)
+def test_an_error_says_nothing(act: Act, failure: type[TransportError]) -> None:
+    with Loopback(act) as server, pytest.raises(failure) as caught:
+        send(server, target="/?secret=canary")
+    assert (str(caught.value), caught.value.args) == ("", ())
+    assert "canary" not in told_by(caught.value)

@@ -1,0 +1,394 @@
+"""A server on loopback that does with each request what its script says, and keeps what it got.
+
+It writes raw bytes, so it can say what no HTTP library would: half answers, wrong lengths, bad
+headers, one byte now and then, nothing at all. A connection may carry several exchanges.
+"""
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+HOST = "127.0.0.1"
+SMALL = 4096
+"""Bytes of a socket's buffers that a test wants to fill quickly."""
+
+THREAD = "loopback"
+"""The name of every thread of these servers: what they do is not the gate's doing."""
+
+Headers = Iterable[Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it stood on the wire."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    raw: bytes = field(repr=False)
+
+    def values(self, name: str) -> list[str]:
+        """All values of a header, by lower-case name."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+class Peer:
+    """The server's end of one connection; `received` holds every byte of it."""
+
+    def __init__(self, server: "Loopback", sock: socket.socket) -> None:
+        self.sock = sock
+        self.closing = server.closing
+        self.received = b""
+        self._server = server
+        self._pending = bytearray()
+
+    def read_request(self) -> Request:
+        """Take a request's head, and as many bytes of body as its Content-Length says.
+
+        Raises:
+            ConnectionError: if the client ends the connection first.
+        """
+        while (end := self._pending.find(b"\r\n\r\n")) < 0:
+            self._read_more()
+        line, *lines = bytes(self._pending[:end]).decode("latin-1").split("\r\n")
+        pairs = [(name, value.strip(" ")) for name, _, value in (ln.partition(":") for ln in lines)]
+        lengths = [int(value) for name, value in pairs if name.lower() == "content-length"]
+        size = end + 4 + (lengths[0] if lengths else 0)
+        while len(self._pending) < size:
+            self._read_more()
+        raw = bytes(self._pending[:size])
+        del self._pending[:size]
+        method, target = [*line.split(" "), ""][:2]
+        request = Request(method, target, pairs, raw[end + 4 :], raw)
+        self._server.requests.append(request)
+        return request
+
+    def wait_for_data(self) -> None:
+        """Wait for the first byte of a request; ConnectionError if the client leaves."""
+        if not self._pending:
+            self._read_more(1)
+
+    def read_to_the_end(self, seconds: float | None = None) -> None:
+        """Take what still comes, so that a second request would be seen."""
+        self.sock.settimeout(seconds)
+        while self._read(65_536):
+            pass
+
+    def _read_more(self, size: int = 65_536) -> None:
+        if not self._read(size):
+            raise ConnectionResetError
+
+    def _read(self, size: int) -> int:
+        data = self.sock.recv(size)
+        self.received += data
+        self._pending += data
+        return len(data)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.sock.sendall(data)
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; return whether the server goes on."""
+        return not self.closing.wait(seconds)
+
+    def end(self) -> None:
+        """Close for writing, and take what still comes."""
+        self.sock.shutdown(socket.SHUT_WR)
+        self.read_to_the_end(2)
+        self.sock.close()
+
+    def reset(self) -> None:
+        """End the connection with RST instead of FIN."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+Act = Callable[[Peer], None]
+"""One exchange. The connection stays open for the next one unless the act closes it."""
+
+
+def whole(body: bytes = b"", *, status: int | str = "200 OK", headers: str | Headers = "") -> bytes:
+    """Make a correct answer; `headers` are pairs, or lines that each end in CRLF.
+
+    A Content-Length is added unless one of the pairs frames the body.
+    """
+    names: set[str] = set()
+    if not isinstance(headers, str):
+        pairs = [(name, value) for name, value in headers]
+        names = {name.lower() for name, _ in pairs}
+        headers = "".join(f"{name}: {value}\r\n" for name, value in pairs)
+    if not names & {"content-length", "transfer-encoding"}:
+        headers += f"Content-Length: {len(body)}\r\n"
+    line = f"{status} Phrase" if isinstance(status, int) else status
+    return f"HTTP/1.1 {line}\r\n{headers}\r\n".encode("latin-1") + body
+
+
+def chunked(*sizes_and_data: bytes) -> bytes:
+    """Make the head of a chunked answer, and what follows it."""
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(sizes_and_data)
+
+
+def answers(body: bytes = b"", *, status: int | str = "200 OK", headers: str | Headers = "") -> Act:
+    """Answer correctly, and keep the connection."""
+    data = whole(body, status=status, headers=headers)
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(data)
+
+    return act
+
+
+def says(*pieces: bytes, pause: float = 0) -> Act:
+    """Read the request, send these pieces with a pause before each, and close."""
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        for piece in pieces:
+            if peer.wait(pause):
+                peer.send(piece)
+        peer.end()
+
+    return act
+
+
+def says_and_stays(data: bytes) -> Act:
+    """Read the request, send this, and leave the connection open."""
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(data)
+        peer.read_to_the_end()
+
+    return act
+
+
+def drips(data: bytes, pause: float = 0.05, *, after: bytes = b"") -> Act:
+    """Send `after` at once, then one byte after each pause."""
+    return says(after, *(data[i : i + 1] for i in range(len(data))), pause=pause)
+
+
+def resets(after: bytes = b"") -> Act:
+    """Read the request, send `after`, and reset the connection."""
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(after)
+        peer.wait(0.05 if after else 0)  # a reset overtakes bytes that were not read yet
+        peer.reset()
+
+    return act
+
+
+def is_silent(peer: Peer) -> None:
+    """Read the request, and never answer."""
+    peer.read_request()
+    peer.read_to_the_end()
+
+
+def hangs_up(peer: Peer) -> None:
+    """Close before anything was read."""
+    peer.sock.shutdown(socket.SHUT_RDWR)
+    peer.sock.close()
+
+
+def resets_at_once(peer: Peer) -> None:
+    """Reset after the first byte: before it, a slow client would be refused a connection."""
+    peer.sock.recv(1)
+    peer.reset()
+
+
+_WITHOUT_REQUEST = (hangs_up, resets_at_once)
+"""Acts that begin when a connection is accepted, before TLS; all others begin with a request."""
+
+
+def repeats(head: bytes, unit: bytes, sent: list[int] | None = None, most: int = 1 << 40) -> Act:
+    """Read the request, send the head, then the unit for ever; note in `sent` what went out."""
+    counts = [] if sent is None else sent
+
+    def act(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(head)
+        while peer.wait(0) and sum(counts) < most:
+            peer.send(unit)
+            counts.append(len(unit))
+        peer.end()
+
+    return act
+
+
+def reads_slowly(size: int, pause: float) -> Act:
+    """Take so many bytes of the request after each pause, and never answer."""
+
+    def act(peer: Peer) -> None:
+        while peer.wait(pause) and peer.sock.recv(size):
+            pass
+
+    return act
+
+
+def echoes_the_request(peer: Peer) -> None:
+    """Send the request's own bytes in every place of an answer, the status line first."""
+    raw = peer.read_request().raw
+    line = raw.partition(b"\r\n")[0]
+    peer.send(line + b"\r\nX-Echo: " + line + b"\r\n\r\n" + raw)
+    peer.end()
+
+
+class Loopback:
+    """The server: each request takes the next act of the script, the last act repeats.
+
+    `requests` are all requests in the order of arrival; `received` the bytes of every connection
+    that sent any, complete once the server is closed; `connections` counts all.
+    """
+
+    def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, buffer: int = 0) -> None:
+        self.closing = threading.Event()
+        self.requests: list[Request] = []
+        self._script = list(script)
+        self._tls = tls
+        self._listener = socket.create_server((HOST, 0), backlog=128)
+        if buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://{HOST}:{self.port}"
+        self._last: object = None
+        self._lock = threading.Lock()
+        self._peers: list[tuple[Peer, threading.Thread]] = []
+        self._accepting = threading.Thread(target=self._accept, name=THREAD, daemon=True)
+        self._accepting.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections came."""
+        return len(self._peers)
+
+    @property
+    def received(self) -> list[bytes]:
+        """What came, one entry per connection that sent anything."""
+        return [peer.received for peer, _ in self._peers if peer.received]
+
+    @contextmanager
+    def scripted(self, *script: Act) -> Iterator[None]:
+        """Follow another script for a while."""
+        before, self._script = self._script, list(script)
+        try:
+            yield
+        finally:
+            self._script = before
+
+    def close(self) -> None:
+        """End every connection and every thread."""
+        # A last connection ends the queue, so that every one before it is counted.
+        with socket.socket() as last:
+            last.bind((HOST, 0))
+            self._last = last.getsockname()
+            last.connect((HOST, self.port))
+            self._accepting.join()
+        self._listener.close()
+        self.closing.set()
+        for way in (socket.SHUT_RD, socket.SHUT_RDWR):  # what a client sent is still read
+            for peer, thread in self._peers:
+                with suppress(OSError):
+                    peer.sock.shutdown(way)
+                thread.join(1)
+
+    def _accept(self) -> None:
+        while True:
+            sock, address = self._listener.accept()
+            if address == self._last:
+                return sock.close()
+            peer = Peer(self, sock)
+            thread = threading.Thread(target=self._serve, args=(peer,), name=THREAD, daemon=True)
+            self._peers.append((peer, thread))
+            thread.start()
+
+    def _serve(self, peer: Peer) -> None:
+        with suppress(OSError):  # the client left, or an act closed
+            if self._script[0] in _WITHOUT_REQUEST:
+                self._next_act()(peer)
+            elif self._tls:
+                with peer.sock as plain:
+                    peer.sock = self._tls.wrap_socket(plain, server_side=True)
+            while True:
+                peer.wait_for_data()
+                self._next_act()(peer)
+        peer.sock.close()
+
+    def _next_act(self) -> Act:
+        with self._lock:
+            return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+
+
+def closed_port() -> int:
+    """Give a port where nobody listens."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """Give a port whose queue is full: a new connection waits for ever to be accepted."""
+    waiting: list[socket.socket] = []
+    with socket.create_server((HOST, 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with suppress(TimeoutError):
+            while True:
+                waiting.append(socket.create_connection(address, timeout=0.2))
+        try:
+            yield address[1]
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def self_signed(folder: Path, name: str = HOST, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
+    """Make a server's TLS context and the file of its certificate; days < 0: expired."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name} {days}")])
+    alternative: x509.GeneralName = x509.DNSName(name)
+    with suppress(ValueError):
+        alternative = x509.IPAddress(ip_address(name))
+    end = datetime.now(UTC) + timedelta(days=days)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(end - timedelta(days=9))
+        .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "certificate.pem", folder / "key.pem"
+    public.write_bytes(certificate.public_bytes(Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return context, public

@@ -1,0 +1,410 @@
+"""Secrets: cached for minutes, stale while the service is down, read again on doubt, never told."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
+
+from chalicelib.errors import GateError, Misconfigured, SecretsUnavailable
+from chalicelib.network.secrets import (
+    CACHE_SECONDS,
+    COOL_DOWN,
+    REFRESH_INTERVAL,
+    STALE_IF_ERROR,
+    Secrets,
+    Version,
+)
+from tests.support.fakes import NOW, Alerts, Clock, SecretsManager, client_error, told_by
+
+NAME, OTHER = "wxgate/app/one", "wxgate/app/other"
+FIRST, SECOND, THIRD = "first-canary-0001", "second-canary-0002", "third-canary-0003"
+DOWN = ConnectTimeoutError(endpoint_url="https://secretsmanager")
+
+
+def value(version: Version) -> str:
+    return version.text("value")
+
+
+@pytest.fixture
+def manager(clock: Clock) -> SecretsManager:
+    manager = SecretsManager(clock)
+    manager.put(NAME, {"value": FIRST})
+    return manager
+
+
+@pytest.fixture
+def alerts() -> Alerts:
+    return Alerts()
+
+
+class Reader:
+    """Secrets, asked for one name and one member."""
+
+    def __init__(self, manager: SecretsManager, clock: Clock, alerts: Alerts) -> None:
+        self.secrets = Secrets(manager, clock, alerts)
+
+    def current(self, name: str = NAME) -> str:
+        return self.secrets.current(name, value)
+
+    def stages(self) -> tuple[str | None, str, str | None]:
+        return self.secrets.stages(NAME, value)
+
+    def other_than(self, refused: str) -> str | None:
+        return self.secrets.alternative_to(NAME, refused, value)
+
+
+@pytest.fixture
+def reader(manager: SecretsManager, clock: Clock, alerts: Alerts) -> Reader:
+    return Reader(manager, clock, alerts)
+
+
+def refusal(call: Callable[[], object]) -> GateError:
+    with pytest.raises(GateError) as caught:
+        call()
+    return caught.value
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+def test_the_times_are_those_that_operators_are_told() -> None:
+    assert (CACHE_SECONDS, STALE_IF_ERROR, REFRESH_INTERVAL, COOL_DOWN) == (300, 3600, 30, 10)
+
+
+def test_a_value_is_cached_for_five_minutes(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    assert reader.current() == FIRST
+    manager.put(NAME, {"value": SECOND})
+    clock.advance(CACHE_SECONDS - 1)
+    assert reader.current() == FIRST
+    clock.advance(1)
+    assert reader.current() == SECOND
+    assert manager.calls == [(NAME, "AWSCURRENT")] * 2
+
+
+def test_a_clock_that_is_set_back_keeps_no_value_for_ever(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    reader.current()
+    clock.advance(-1)
+    manager.put(NAME, {"value": SECOND})
+    assert reader.current() == SECOND
+
+
+def test_each_secret_is_cached_by_its_name(reader: Reader, manager: SecretsManager) -> None:
+    manager.put(OTHER, {"value": SECOND})
+    assert (reader.current(), reader.current(OTHER), reader.current()) == (FIRST, SECOND, FIRST)
+
+
+def at_once(call: Callable[[], object]) -> list[object]:
+    """What eight threads get that call at the same moment."""
+    barrier, got = threading.Barrier(8), list[object]()
+
+    def run() -> None:
+        barrier.wait()
+        got.append(call())
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+def test_threads_that_come_at_once_cause_one_read(reader: Reader, manager: SecretsManager) -> None:
+    assert at_once(reader.current) == [FIRST] * 8
+    assert manager.count() == 1
+
+
+# --- the service is down -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [(DOWN, "ConnectTimeoutError"), (client_error("ThrottlingException"), "ThrottlingException")],
+)
+def test_without_a_value_a_failure_of_the_service_is_unavailable(
+    reader: Reader, manager: SecretsManager, failure: Exception, reason: str
+) -> None:
+    manager.failure = failure
+    error = refusal(reader.current)
+    assert isinstance(error, SecretsUnavailable)
+    assert error.evidence == {"reason": reason, "secret": NAME}
+    manager.failure = None
+    assert reader.current() == FIRST  # no cool-down without a value
+
+
+def test_a_stale_value_is_used_for_an_hour_and_the_operator_alerted(
+    reader: Reader, manager: SecretsManager, clock: Clock, alerts: Alerts
+) -> None:
+    reader.current()
+    manager.failure = DOWN
+    clock.advance(CACHE_SECONDS)
+    assert reader.current() == FIRST
+    assert alerts.told == [("StaleSecret", {"secret": NAME, "reason": "ConnectTimeoutError"})]
+    clock.advance(STALE_IF_ERROR - CACHE_SECONDS - 1)
+    assert reader.current() == FIRST
+    clock.advance(1)
+    assert isinstance(refusal(reader.current), SecretsUnavailable)
+    assert len(alerts.told) == 2  # what is refused is no stale value
+
+
+def test_in_the_cool_down_no_secret_with_a_value_is_read(
+    reader: Reader, manager: SecretsManager, clock: Clock, alerts: Alerts
+) -> None:
+    manager.put(OTHER, {"value": SECOND})
+    reader.current()
+    reader.current(OTHER)
+    clock.advance(CACHE_SECONDS)
+    manager.failure = DOWN
+    reads = []
+    for _ in range(4):
+        before = len(manager.calls)
+        assert (reader.current(), reader.current(OTHER)) == (FIRST, SECOND)
+        reads.append(len(manager.calls) - before)
+        clock.advance(COOL_DOWN / 2)
+    assert reads == [1, 0, 1, 0]
+    assert len(alerts.told) == 2
+
+
+def test_after_the_cool_down_a_service_that_is_back_is_used(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    reader.current()
+    clock.advance(CACHE_SECONDS)
+    manager.failure = DOWN
+    reader.current()
+    manager.failure = None
+    manager.put(NAME, {"value": SECOND})
+    clock.advance(COOL_DOWN)
+    assert reader.current() == SECOND
+
+
+@pytest.mark.parametrize("cooling", [False, True])
+def test_a_clock_that_is_set_back_takes_no_stale_value_away(
+    reader: Reader, manager: SecretsManager, clock: Clock, cooling: bool
+) -> None:
+    reader.current()
+    manager.failure = DOWN
+    if cooling:
+        clock.advance(CACHE_SECONDS)
+        reader.current()
+    clock.advance(-2 * CACHE_SECONDS)
+    assert reader.current() == FIRST
+
+
+def test_an_answer_that_broke_off_is_a_failure_of_the_service(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    del manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")["SecretString"]
+    assert isinstance(refusal(reader.current), SecretsUnavailable)
+
+
+# --- the operator's faults -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (NoCredentialsError(), "NoCredentialsError"),
+        *(
+            (client_error(code), code)
+            for code in (
+                *("AccessDeniedException", "DecryptionFailure", "InvalidParameterException"),
+                *("InvalidRequestException", "ResourceNotFoundException"),
+            )
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_an_operators_fault_is_not_hidden_by_a_cached_value(
+    reader: Reader, manager: SecretsManager, clock: Clock, failure: Exception, reason: str
+) -> None:
+    reader.current()
+    clock.advance(CACHE_SECONDS)
+    manager.failure = failure
+    error = refusal(reader.current)
+    assert isinstance(error, Misconfigured)
+    assert error.evidence == {"reason": reason, "secret": NAME}
+
+
+MALFORMED: list[tuple[Any, str]] = [
+    *(
+        (text, "secret is not a JSON object")
+        for text in (
+            *(FIRST, "", [FIRST], b'{"value":"binary"}', f'{{"value":"{FIRST}"'),
+            *(f'{{"value":"{FIRST}\ud800"}}', f'{{"value":"{FIRST}","value":"{FIRST}"}}'),
+        )
+    ),
+    *(
+        (fields, "value is missing or malformed")
+        for fields in ({"secret": FIRST}, {"value": ""}, {"value": None}, {"value": [FIRST]})
+    ),
+]
+
+
+@pytest.mark.parametrize(("stored", "reason"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_secret_is_misconfigured_not_told_and_works_once_repaired(
+    reader: Reader, manager: SecretsManager, stored: object, reason: str
+) -> None:
+    manager.put(NAME, stored)
+    error = refusal(reader.current)
+    assert isinstance(error, Misconfigured)
+    assert error.evidence == {"reason": reason, "secret": NAME}
+    assert FIRST not in told_by(error)
+    manager.put(NAME, {"value": SECOND})
+    assert reader.current() == SECOND
+
+
+def test_a_version_knows_its_age_and_shows_nothing_of_itself(reader: Reader) -> None:
+    version = reader.secrets.current(NAME, lambda version: version)
+    assert (version.name, version.created_at) == (NAME, NOW)
+    assert FIRST not in f"{version} {version!r} {vars(reader.secrets)}"
+
+
+def test_a_version_without_a_date_is_an_old_one(reader: Reader, manager: SecretsManager) -> None:
+    del manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")["CreatedDate"]
+    assert reader.secrets.current(NAME, lambda version: version.created_at) == 0
+
+
+# --- the three stages ----------------------------------------------------------------------------
+
+
+def test_stages_are_read_pending_first_and_cached_together(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    manager.put(NAME, {"value": SECOND})
+    manager.put(NAME, {"value": THIRD}, "AWSPENDING")
+    order = [(NAME, stage) for stage in ("AWSPENDING", "AWSCURRENT", "AWSPREVIOUS")]
+    for _ in range(2):
+        assert reader.stages() == (THIRD, SECOND, FIRST)
+    assert manager.calls == order
+    manager.promote(NAME)
+    clock.advance(CACHE_SECONDS)
+    assert reader.stages() == (None, THIRD, SECOND)
+    assert manager.calls == order * 2
+
+
+@pytest.mark.parametrize("stage", ["AWSPENDING", "AWSPREVIOUS"])
+def test_a_stage_beside_the_current_one_may_be_out_of_reach(
+    reader: Reader, manager: SecretsManager, stage: str
+) -> None:
+    manager.failing[stage] = client_error("DecryptionFailure")
+    assert reader.stages() == (None, FIRST, None)
+
+
+@pytest.mark.parametrize("stage", ["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"])
+def test_a_failure_at_one_stage_is_a_failure_of_all(
+    reader: Reader, manager: SecretsManager, clock: Clock, stage: str
+) -> None:
+    manager.failing[stage] = DOWN
+    assert isinstance(refusal(reader.stages), SecretsUnavailable)
+    manager.failing.clear()
+    manager.put(NAME, {"value": SECOND})
+    reader.stages()
+    manager.failing[stage] = DOWN
+    clock.advance(CACHE_SECONDS)
+    assert reader.stages() == (None, SECOND, FIRST)
+
+
+@pytest.mark.parametrize("stored", ["change me", {}, b"binary"])
+@pytest.mark.parametrize("other_than", [False, True])
+def test_what_never_was_a_secret_is_no_previous_version(
+    reader: Reader, manager: SecretsManager, stored: object, other_than: bool
+) -> None:
+    manager.put(NAME, stored)
+    manager.put(NAME, {"value": SECOND})
+    if other_than:
+        assert reader.other_than(SECOND) is None
+    else:
+        assert reader.stages() == (None, SECOND, None)
+
+
+# --- a value was refused -------------------------------------------------------------------------
+
+
+def test_the_version_that_is_current_by_now_is_found_by_one_read(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    reader.current()
+    manager.put(NAME, {"value": SECOND})
+    assert reader.other_than(FIRST) == SECOND
+    assert reader.current() == SECOND
+    assert manager.calls == [(NAME, "AWSCURRENT")] * 2
+
+
+def test_if_the_current_version_is_refused_the_previous_one_is_cached_instead(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    manager.put(NAME, {"value": SECOND})
+    assert reader.current() == SECOND
+    assert reader.other_than(SECOND) == FIRST
+    clock.advance(CACHE_SECONDS - 1)
+    assert reader.current() == FIRST
+    clock.advance(1)
+    assert reader.current() == SECOND
+
+
+def test_a_value_that_is_refused_in_turn_needs_no_further_read(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    manager.put(NAME, {"value": SECOND})
+    reader.other_than(SECOND)
+    reads = len(manager.calls)
+    assert reader.other_than(FIRST) == SECOND
+    assert reader.current() == SECOND
+    assert len(manager.calls) == reads
+
+
+def test_a_value_that_another_thread_has_found_needs_no_read(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    reader.current()
+    assert at_once(lambda: reader.other_than(FIRST)) == [None] * 8
+    assert manager.count() == 2
+    manager.put(NAME, {"value": SECOND})
+    reader.secrets.alternative_to(NAME, THIRD, value)
+    assert reader.other_than(THIRD) == FIRST
+    assert manager.count() == 2
+
+
+def test_a_refused_value_is_read_again_once_in_thirty_seconds(
+    reader: Reader, manager: SecretsManager, clock: Clock
+) -> None:
+    reader.current()
+    for advance, reads in ((0, 2), (0, 2), (REFRESH_INTERVAL - 1, 2), (1, 3), (-1, 4)):
+        clock.advance(advance)
+        assert reader.other_than(FIRST) is None
+        assert reader.current() == FIRST
+        assert manager.count() == reads
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(DOWN, SecretsUnavailable), (client_error("AccessDeniedException"), Misconfigured)],
+)
+def test_a_refused_value_is_not_used_again_if_the_read_fails(
+    reader: Reader, manager: SecretsManager, failure: Exception, error: type[GateError]
+) -> None:
+    reader.current()
+    manager.failure = failure
+    for call in (lambda: reader.other_than(FIRST), reader.current):
+        assert isinstance(refusal(call), error)
+    manager.failure = None
+    manager.put(NAME, {"value": SECOND})
+    assert reader.other_than(FIRST) == SECOND
+
+
+def test_a_refused_value_that_was_replaced_by_a_malformed_one_is_not_used_again(
+    reader: Reader, manager: SecretsManager
+) -> None:
+    reader.current()
+    manager.put(NAME, {"value": ""})
+    for call in (lambda: reader.other_than(FIRST), reader.current):
+        assert isinstance(refusal(call), Misconfigured)
+    manager.put(NAME, {"value": THIRD})
+    assert reader.current() == THIRD

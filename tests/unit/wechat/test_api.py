@@ -1,0 +1,607 @@
+"""WeChat's server API: what is sent, how often, what an answer means, and that nothing leaks."""
+
+import json
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.deadlines import Deadline
+from chalicelib.errors import GateError, InvalidCode, Misconfigured, WeChatBadResponse, WeChatBusy
+from chalicelib.network import exchange_errors as network
+from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.exchange_errors import UNSENT, TransportError
+from chalicelib.network.secrets import Secrets
+from chalicelib.wechat.access_token import AccessTokens
+from chalicelib.wechat.api import Login, WeChat
+from chalicelib.wechat.appsecrets import AppSecrets
+from chalicelib.wechat.client import MAX_ANSWER, Client
+from tests.support.fakes import (
+    Alerts,
+    Clock,
+    Exchanged,
+    SecretsManager,
+    Wire,
+    client_error,
+    told_by,
+)
+
+APPID, OTHER = "wx4f4bc4dec97d474b", "wx0000000000000001"
+APPSECRET, ANOTHER = "5ecce75ecce75ecce75ecce75ecce75e", "another-canary-appsecret"
+CODE = "canary-code"
+SESSION_KEY = "Y2FuYXJ5LWtleS0xMjM0NQ=="
+OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
+RID = "6166f719-6cb5d09c-633ab469"
+GOOD = {"session_key": SESSION_KEY, "openid": OPENID, "unionid": "u-ann"}
+TOKEN = {"access_token": "canary-access-token", "expires_in": 7200}
+NUMBER = {"phoneNumber": "+8613800138000", "purePhoneNumber": "13800138000", "countryCode": "86"}
+PHONE_INFO = {**NUMBER, "watermark": {"timestamp": 1, "appid": APPID}}
+PHONE = {"errcode": 0, "errmsg": "ok", "phone_info": PHONE_INFO}
+OK = {"errcode": 0, "errmsg": "ok"}
+
+Outcome = dict[str, Any] | Reply | TransportError
+
+
+def said(value: object) -> Reply:
+    """An answer of WeChat's; its Content-Type is as that of /sns/*."""
+    return Reply(200, [("Content-Type", "text/plain")], json.dumps(value).encode())
+
+
+def refused(errcode: object) -> dict[str, object]:
+    return {"errcode": errcode, "errmsg": f"x, rid: {RID}"}
+
+
+def plenty() -> Deadline:
+    return Deadline(25.0, lambda: 0.0)
+
+
+@dataclass
+class Gate:
+    """The gate's WeChat service, and what it stands on."""
+
+    connections: Connections
+    url: str = "https://api.test"
+    appids: tuple[str, ...] = (APPID,)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.vault = SecretsManager(self.clock)
+        self.rotate(APPSECRET)
+        secrets = AppSecrets(Secrets(self.vault, self.clock, Alerts()), "wxgate/")
+        client = Client(self.connections, self.url)
+        tokens = AccessTokens(client, secrets, self.clock)
+        self.wechat = WeChat(client, self.appids, secrets, tokens)
+
+    def rotate(self, appsecret: str, **more: str) -> None:
+        """Put another appsecret into Secrets Manager."""
+        self.vault.put(f"wxgate/app/{APPID}", {"appsecret": appsecret, **more})
+
+    def login(self, deadline: Deadline | None = None) -> Login:
+        return self.wechat.code2session(APPID, CODE, deadline or plenty())
+
+    def phone(self) -> dict[str, Any]:
+        return self.wechat.phone_number(APPID, OPENID, CODE, plenty())
+
+    def valid(self) -> bool:
+        return self.wechat.session_key_is_valid(APPID, OPENID, SESSION_KEY, plenty())
+
+
+def over(*outcomes: Outcome) -> tuple[Gate, list[Exchanged]]:
+    """A gate whose WeChat answers so, and what it receives."""
+    wire = Wire(*(said(each) if isinstance(each, dict) else each for each in outcomes))
+    return Gate(wire), wire.exchanged
+
+
+def failure(call: Callable[[], object]) -> GateError:
+    with pytest.raises(GateError) as caught:
+        call()
+    return caught.value
+
+
+def query_of(exchanged: Exchanged) -> dict[str, str]:
+    query = parse_qs(urlsplit(exchanged.target).query, strict_parsing=True)
+    return {name: value for name, (value,) in query.items()}
+
+
+def path_of(exchanged: Exchanged) -> str:
+    return urlsplit(exchanged.target).path
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+
+def test_a_code_is_traded_as_wechat_documents_it() -> None:
+    gate, sent = over(GOOD)
+    assert gate.login() == Login(APPID, OPENID, "u-ann", SESSION_KEY)
+    assert (sent[0].origin, sent[0].method) == (Origin("https", "api.test", 443), "GET")
+    assert (path_of(sent[0]), sent[0].body) == ("/sns/jscode2session", b"")
+    assert query_of(sent[0]) == {
+        "appid": APPID,
+        "secret": APPSECRET,
+        "js_code": CODE,
+        "grant_type": "authorization_code",
+    }
+
+
+def test_only_what_wechat_reads_is_sent_and_no_cookie_of_its_comes_back() -> None:
+    cookie = Reply(200, [("Set-Cookie", "a=b")], json.dumps(GOOD).encode())
+    gate, sent = over(cookie)
+    for _ in range(2):
+        gate.login()
+    headers = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "wxgate")]
+    assert [sorted(each.headers) for each in sent] == [headers] * 2
+    assert (sent[0].max_bytes, sent[0].retry_on) == (MAX_ANSWER, UNSENT)
+
+
+def test_a_token_is_fetched_in_normal_mode() -> None:
+    gate, sent = over(TOKEN, OK)
+    gate.valid()
+    assert (sent[0].method, sent[0].target) == ("POST", "/cgi-bin/stable_token")
+    assert json.loads(sent[0].body) == {
+        "grant_type": "client_credential",
+        "appid": APPID,
+        "secret": APPSECRET,
+        "force_refresh": False,
+    }
+    assert ("Content-Type", "application/json") in sent[0].headers
+    assert "content-length" not in {name.lower() for name, _ in sent[0].headers}
+
+
+def test_a_phone_code_goes_with_its_users_openid() -> None:
+    gate, sent = over(TOKEN, PHONE)
+    assert gate.phone() == NUMBER
+    assert sent[1].target == "/wxa/business/getuserphonenumber?access_token=canary-access-token"
+    assert json.loads(sent[1].body) == {"code": CODE, "openid": OPENID}
+
+
+def test_a_session_key_is_proven_by_the_published_signature_and_not_sent() -> None:
+    gate, sent = over(TOKEN, OK)
+    key = "o0q0otL8aEzpcZL/FT9WsQ=="
+    assert gate.wechat.session_key_is_valid(APPID, OPENID, key, plenty())
+    assert (sent[1].method, path_of(sent[1])) == ("GET", "/wxa/checksession")
+    assert query_of(sent[1]) == {
+        "access_token": "canary-access-token",
+        "openid": OPENID,
+        # openssl dgst -sha256 -hmac 'o0q0otL8aEzpcZL/FT9WsQ==' /dev/null
+        "signature": "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128",
+        "sig_method": "hmac_sha256",
+    }
+
+
+def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
+    gate, sent = over(GOOD)
+    strange = "a+b%26&c=d#e?/~'\"!%7E"
+    gate.rotate(strange)
+    gate.login()
+    assert query_of(sent[0])["secret"] == strange
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "path"),
+    [
+        ("http://127.0.0.1:8001/", Origin("http", "127.0.0.1", 8001), "/sns/"),
+        ("https://api.test/WX/", Origin("https", "api.test", 443), "/WX/sns/"),
+        ("HTTPS://API.test/a%2Fb", Origin("https", "api.test", 443), "/a%2Fb/sns/"),
+    ],
+)
+def test_every_call_goes_to_the_base_url(url: str, origin: Origin, path: str) -> None:
+    wire = Wire(said(GOOD))
+    Gate(wire, url).login()
+    assert wire.exchanged[0].origin == origin
+    assert wire.exchanged[0].target.startswith(path)
+
+
+# --- the apps ------------------------------------------------------------------------------------
+
+
+def test_the_apps_served_are_known() -> None:
+    one, two = over()[0].wechat, Gate(Wire(), appids=(APPID, OTHER)).wechat
+    assert one.app(None) == one.app(APPID) == two.app(APPID) == APPID
+    assert two.app(OTHER) == OTHER
+    with pytest.raises(errors.UnknownApp):
+        one.app(OTHER)
+    with pytest.raises(errors.InvalidRequest):
+        two.app(None)
+
+
+@pytest.mark.parametrize("appid", ["", "wx/../x", "wx\n", "a" * 65, 7, True, [APPID], {}])
+def test_a_malformed_appid_is_an_invalid_request(appid: object) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        over()[0].wechat.app(appid)
+    assert caught.value.message == "appid is missing or malformed."
+
+
+# --- ahead of the first request ------------------------------------------------------------------
+
+
+class Opening(Wire):
+    """Notes what is opened; fails if told so."""
+
+    failure: TransportError | None = None
+    opened: list[Origin]
+
+    def open(self, origin: Origin, deadline: Deadline) -> None:
+        if self.failure:
+            raise self.failure
+        self.opened = [origin]
+
+
+def test_a_warm_gate_has_its_secrets_and_a_connection() -> None:
+    wire = Opening(said(GOOD))
+    gate = Gate(wire, appids=(OTHER, APPID))  # OTHER has no secret
+    gate.wechat.warm(plenty())
+    assert wire.opened == [Origin("https", "api.test", 443)]
+    reads = len(gate.vault.calls)
+    gate.login()
+    assert len(gate.vault.calls) == reads == 2
+
+
+def test_warming_begins_nothing_after_its_deadline_and_never_raises() -> None:
+    wire = Opening()
+    wire.failure = network.ConnectTimeout()
+    gate = Gate(wire)
+    gate.wechat.warm(Deadline(0.0, lambda: 0.0))
+    assert gate.vault.calls == []
+
+
+# --- what an answer means ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("errcode", "error"),
+    [
+        *((40029, InvalidCode), (40226, errors.UserBlocked), (-1, WeChatBusy)),
+        *((40013, Misconfigured), (45011, errors.TooManyRequests), (99999, WeChatBadResponse)),
+    ],
+)
+def test_an_errcode_is_an_error_with_its_name_and_rid_for_the_log(
+    errcode: int, error: type[GateError]
+) -> None:
+    for outcomes, call in (([], "login"), ([TOKEN], "phone")):
+        gate, sent = over(*outcomes, refused(errcode))
+        raised = failure(getattr(gate, call))
+        assert type(raised) is error
+        assert {"errcode": errcode, "rid": RID}.items() <= raised.evidence.items()
+        assert isinstance(raised.evidence["meaning"], str)
+        assert len(sent) == len(outcomes) + 1
+
+
+@pytest.mark.parametrize("errcode", [40029, 40163, 40226])
+def test_without_a_code_none_is_refused(errcode: int) -> None:
+    for outcomes in ([refused(errcode)], [TOKEN, refused(errcode)]):
+        assert type(failure(over(*outcomes)[0].valid)) is WeChatBadResponse
+
+
+def test_an_openid_that_does_not_belong_to_the_code_is_an_invalid_code() -> None:
+    assert type(failure(over(TOKEN, refused(40003))[0].phone)) is InvalidCode
+
+
+@pytest.mark.parametrize("errcode", [87009, 87007, 40003])
+def test_a_session_key_that_wechat_does_not_know_is_not_valid(errcode: int) -> None:
+    assert over(TOKEN, refused(errcode))[0].valid() is False
+
+
+@pytest.mark.parametrize(("errcode", "error"), [("40029", InvalidCode), ("-1", WeChatBusy)])
+def test_an_errcode_may_be_a_text(errcode: str, error: type[GateError]) -> None:
+    assert type(failure(over({**GOOD, **refused(errcode)})[0].login)) is error
+
+
+@pytest.mark.parametrize("errcode", [0, "0", "-0", "00"])
+def test_the_errcode_zero_is_success(errcode: object) -> None:
+    assert over({**refused(errcode), **GOOD})[0].login().openid == OPENID
+
+
+@pytest.mark.parametrize(
+    "errcode", [True, None, 0.0, "", "x", "0x0", "+0", " 0", "0\n", "٠", [], {}, "1" * 99], ids=repr
+)
+def test_an_errcode_of_another_type_is_no_answer(errcode: object) -> None:
+    raised = failure(over({"errcode": errcode, **GOOD})[0].login)
+    assert type(raised) is WeChatBadResponse
+    assert raised.evidence == {"reason": "errcode"}
+
+
+@pytest.mark.parametrize("errmsg", [None, 7, [], "no id", "rid: ", "rid: é", {"rid": "x"}])
+def test_an_errmsg_may_be_anything(errmsg: object) -> None:
+    raised = failure(over({"errcode": 40029, "errmsg": errmsg})[0].login)
+    assert raised.evidence["rid"] is None
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"openid":"a","openid":"b"}', b"\xff{}"])
+def test_what_is_no_json_object_is_no_answer(body: bytes) -> None:
+    raised = failure(over(Reply(200, [], body))[0].login)
+    assert type(raised) is WeChatBadResponse
+    assert raised.evidence == {"reason": "not JSON"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        *((500, errors.WeChatUnavailable), (599, errors.WeChatUnavailable), (429, WeChatBusy)),
+        *((status, WeChatBadResponse) for status in (201, 204, 301, 302, 307, 400, 401, 404)),
+    ],
+)
+def test_a_status_other_than_200_has_its_meaning_and_no_redirect_is_looked_at(
+    status: int, error: type[GateError]
+) -> None:
+    for target in ("https://evil.test/", "http://[bad", "\xff\xfe", ""):
+        gate, sent = over(Reply(status, [("Location", target)], json.dumps(GOOD).encode()))
+        raised = failure(gate.login)
+        assert type(raised) is error
+        assert raised.evidence == {"reason": "status", "wechat_status": status}
+        assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *((" 5\t", 5), ("007", 7), ("60", 60), ("61", 60), ("9" * 5000, 60)),
+        *((text, 3) for text in ("", "0", "-1", "soon", "7 8", "7s", "٧", "1e1")),
+    ],
+    ids=range(13),
+)
+def test_a_busy_wechat_tells_how_long_within_bounds(text: str, seconds: int) -> None:
+    raised = failure(over(Reply(429, [("Retry-After", text)], b""))[0].login)
+    assert raised.headers == {"Retry-After": str(seconds)}
+
+
+MALFORMED: dict[str, list[object]] = {
+    "openid": ["", None, 7, "o\n", "欧", "o" * 129],
+    "unionid": [0, False, ["u"], "u\r\nX: y", "u" * 129],
+    "session_key": ["", None, "AAAA", "ключ", SESSION_KEY + "\n", SESSION_KEY + "AAAA"],
+}
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [(name, value) for name, values in MALFORMED.items() for value in values]
+)
+def test_a_malformed_session_is_no_answer(member: str, value: object) -> None:
+    raised = failure(over({**GOOD, member: value})[0].login)
+    assert type(raised) is WeChatBadResponse
+    assert raised.evidence["reason"] in ("openid or unionid", member)
+
+
+@pytest.mark.parametrize("more", [{}, {"unionid": None}, {"unionid": ""}, {"expires_in": 7200}])
+def test_a_user_may_have_no_unionid_and_an_answer_more_members(more: dict[str, object]) -> None:
+    bare = {"session_key": SESSION_KEY, "openid": OPENID}
+    assert over({**bare, **more})[0].login() == Login(APPID, OPENID, None, SESSION_KEY)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        *(None, [], "x", {}, {**PHONE_INFO, "watermark": None}, {**PHONE_INFO, "watermark": APPID}),
+        {**PHONE_INFO, "watermark": {"timestamp": 1, "appid": OTHER}},
+        {**PHONE_INFO, "countryCode": True},
+        {**PHONE_INFO, "phoneNumber": "+8613900139000"},
+    ],
+    ids=range(9),
+)
+def test_a_phone_number_that_is_incomplete_or_another_apps_is_no_answer(info: object) -> None:
+    raised = failure(over(TOKEN, {**PHONE, "phone_info": info})[0].phone)
+    assert type(raised) is WeChatBadResponse
+    assert raised.evidence["reason"] in ("watermark", "phone_info")
+
+
+# --- one code, once ------------------------------------------------------------------------------
+
+FAILURES: list[tuple[TransportError, type[GateError]]] = [
+    *((network.TimedOut(), errors.WeChatTimeout), (network.Broken(), WeChatBadResponse)),
+    *((network.TooLarge(), WeChatBadResponse), (network.NoAnswer(), errors.WeChatUnavailable)),
+    *(
+        (network.Stale(), errors.WeChatUnavailable),
+        (network.NotTrusted(), errors.WeChatUnavailable),
+    ),
+    (network.AddressForbidden(), errors.WeChatUnavailable),
+    (network.Unresolved(), errors.WeChatUnavailable),
+    (network.Refused(), errors.WeChatUnavailable),
+    (network.ConnectTimeout(), errors.WeChatTimeout),
+]
+
+
+@pytest.mark.parametrize(("cause", "error"), FAILURES)
+def test_a_failure_of_the_network_has_its_code_and_is_not_tried_again(
+    cause: TransportError, error: type[GateError]
+) -> None:
+    gate, sent = over(cause)
+    raised = failure(gate.login)
+    assert type(raised) is error
+    assert raised.evidence.pop("security", False) is isinstance(cause, network.NotTrusted)
+    assert raised.evidence == {"reason": type(cause).__name__}
+    assert len(sent) == 1
+
+
+def test_a_refused_secret_is_read_again_and_the_code_goes_once_more() -> None:
+    for outcomes, call in (([GOOD], "login"), ([TOKEN, OK], "valid")):
+        gate, sent = over(GOOD, refused(40125), *outcomes)
+        gate.login()
+        gate.rotate(ANOTHER)
+        assert getattr(gate, call)()
+        secrets = [
+            query_of(each) if each.method == "GET" else json.loads(each.body) for each in sent
+        ]
+        assert [each["secret"] for each in secrets[1:3]] == [APPSECRET, ANOTHER]
+        assert len(sent) == 2 + len(outcomes)
+
+
+def test_a_secret_that_is_refused_and_has_no_alternative_is_not_sent_again() -> None:
+    gate, sent = over(refused(40125))
+    assert type(failure(gate.login)) is Misconfigured
+    assert len(sent) == 1
+    gate.clock.advance(31)
+    gate.rotate(ANOTHER)
+    assert type(failure(gate.login)) is Misconfigured
+    assert len(sent) == 3
+
+
+def test_without_a_secret_no_code_is_spent() -> None:
+    gate, sent = over()
+    gate.vault.failure = client_error("InternalServiceError")
+    assert type(failure(gate.login)) is errors.SecretsUnavailable
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("appsecret", "more", "reason"),
+    [
+        *(
+            (text, {}, "appsecret is malformed")
+            for text in (f"{APPSECRET}é", f"{APPSECRET}\n", f" {APPSECRET}", "\x7f", "x" * 129)
+        ),
+        ("", {}, "appsecret is missing or malformed"),
+        (APPSECRET, {"appid": OTHER}, "appid differs"),
+    ],
+    ids=range(7),
+)
+def test_a_malformed_appsecret_is_the_operators_fault(
+    appsecret: str, more: dict[str, str], reason: str
+) -> None:
+    gate, sent = over()
+    gate.rotate(appsecret, **more)
+    raised = failure(gate.login)
+    assert type(raised) is Misconfigured
+    assert raised.evidence == {"reason": reason, "secret": f"wxgate/app/{APPID}"}
+    assert sent == []
+
+
+def test_a_secret_may_say_whose_it_is() -> None:
+    gate, sent = over(GOOD)
+    gate.rotate("!" + "x" * 126 + "~", appid=APPID)
+    gate.login()
+    assert query_of(sent[0])["secret"] == "!" + "x" * 126 + "~"
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(25.0, 4.0), (5.0, 4.0), (3.0, 2.0), (1.1, 0.1)])
+def test_a_call_has_four_seconds_or_what_the_deadline_leaves(left: float, seconds: float) -> None:
+    gate, sent = over(GOOD)
+    gate.login(Deadline(left, lambda: 0.0))
+    assert sent[0].seconds == pytest.approx(seconds)
+
+
+def test_without_time_nothing_is_sent() -> None:
+    gate, sent = over(GOOD)
+    raised = failure(lambda: gate.login(Deadline(1.0, lambda: 0.0)))
+    assert type(raised) is errors.DeadlineExceeded
+    assert sent == []
+
+
+# --- access_token --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "cached"),
+    [(7200, 6900), (345, 60), (-9, 60), (7201, 6900), (10**400, 6900)],
+    ids=range(5),
+)
+def test_a_token_is_cached_until_wechat_has_a_new_one(expires_in: int, cached: int) -> None:
+    token = {**TOKEN, "expires_in": expires_in}
+    gate, sent = over(token, OK, OK, token, OK)
+    for advance, calls in ((0, 2), (cached - 1, 3), (1, 5)):
+        gate.clock.advance(advance)
+        assert gate.valid()
+        assert len(sent) == calls
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"access_token": value} for value in ("", None, 7)),
+        *({"expires_in": value} for value in ("7200", True, 7200.0, None)),
+    ],
+    ids=repr,
+)
+def test_a_malformed_token_is_no_answer_and_not_cached(wrong: dict[str, object]) -> None:
+    gate, _ = over({**TOKEN, **wrong}, TOKEN, OK)
+    raised = failure(gate.valid)
+    assert type(raised) is WeChatBadResponse
+    assert raised.evidence == {"reason": "access_token"}
+    assert gate.valid()
+
+
+@pytest.mark.parametrize("errcode", [40001, 40014, 42001])
+def test_a_refused_token_is_replaced_once_and_the_call_made_once_more(errcode: int) -> None:
+    fresh = {**TOKEN, "access_token": "fresh"}
+    gate, sent = over(TOKEN, refused(errcode), fresh, PHONE)
+    assert gate.phone() == NUMBER
+    assert [query_of(sent[n])["access_token"] for n in (1, 3)] == ["canary-access-token", "fresh"]
+    assert sent[1].body == sent[3].body
+    assert json.loads(sent[2].body)["force_refresh"] is False
+    gate, sent = over(TOKEN, refused(errcode), fresh, refused(errcode))
+    assert type(failure(gate.valid)) is Misconfigured
+    assert len(sent) == 4
+
+
+def test_each_app_has_its_own_token() -> None:
+    wire = Wire(*map(said, (TOKEN, OK, {**TOKEN, "access_token": "two"}, OK)))
+    gate = Gate(wire, appids=(APPID, OTHER))
+    gate.vault.put(f"wxgate/app/{OTHER}", {"appsecret": "other"})
+    gate.valid()
+    gate.wechat.session_key_is_valid(OTHER, OPENID, SESSION_KEY, plenty())
+    assert query_of(wire.exchanged[3])["access_token"] == "two"
+
+
+class Turnstile(Wire):
+    """A WeChat that issues t1, t2 …, and refuses t1 once every thread has come with it."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._all_came = threading.Barrier(threads, timeout=10)
+        self.issued = 0
+
+    def exchange(self, *args: Any, **_: Any) -> Reply:
+        target: str = args[2]
+        if target == "/cgi-bin/stable_token":
+            self.issued += 1
+            return said({"access_token": f"t{self.issued}", "expires_in": 7200})
+        if "access_token=t1&" in target:
+            self._all_came.wait()
+            return said(refused(40001))
+        return said(OK)
+
+
+def test_a_token_that_another_thread_replaced_is_not_replaced_again() -> None:
+    turnstile = Turnstile(threads=8)
+    gate, answered = Gate(turnstile), list[bool]()
+    threads = [threading.Thread(target=lambda: answered.append(gate.valid())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (answered, turnstile.issued) == ([True] * 8, 2)
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+CANARIES = [APPSECRET, ANOTHER, CODE, SESSION_KEY, "canary-access-token"]
+ECHO = f"{APPSECRET} {CODE} {SESSION_KEY} canary-access-token"
+LEAKY: list[Outcome] = [
+    *(failure for failure, _ in FAILURES),
+    *(refused(40125), {"errcode": 40013, "errmsg": ECHO}, {"errcode": ECHO}),
+    *({**GOOD, "openid": ECHO}, {**GOOD, "session_key": SESSION_KEY + SESSION_KEY}),
+    Reply(200, [], json.dumps({**GOOD, "phone_info": GOOD}).encode()[:-2]),
+    Reply(302, [("Location", f"http://[{ECHO}")], ECHO.encode()),
+    Reply(404, [("X-Echo", ECHO)], ECHO.encode()),
+]
+
+
+@pytest.mark.parametrize("outcome", LEAKY, ids=range(len(LEAKY)))
+@pytest.mark.parametrize("call", ["login", "phone"])
+def test_no_failure_tells_a_secret(
+    outcome: Outcome, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    gate, _ = over(*([] if call == "login" else [TOKEN]), outcome)
+    raised = failure(getattr(gate, call))
+    logged = "".join(repr(vars(record)) + record.getMessage() for record in caplog.records)
+    printed = told_by(raised) + "".join(traceback.format_exception(raised)) + logged
+    assert [canary for canary in CANARIES if canary in printed] == []
+
+
+def test_a_login_prints_nothing_of_itself() -> None:
+    login = over(GOOD)[0].login()
+    assert SESSION_KEY not in f"{login} {login!r}"

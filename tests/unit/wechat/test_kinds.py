@@ -1,0 +1,363 @@
+"""Kinds: exactly the documented fields of one kind are read, and every failure looks the same."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.wechat import kinds
+from chalicelib.wechat.kinds import KINDS
+from tests.support.fakes import NOW
+
+APPID = "wx4f4bc4dec97d474b"
+OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
+UNIONID = "ocMvos6NjeKLIBqg5Mr9QjxrP1FA"
+MAX_AGE = 300
+WATERMARK = {"timestamp": NOW, "appid": APPID}
+
+
+@dataclass(frozen=True)
+class Session:
+    """Whose data it must be."""
+
+    appid: str = APPID
+    openid: str = OPENID
+    unionid: str | None = UNIONID
+
+
+# Every documented member of each kind.
+SAMPLES: dict[str, dict[str, Any]] = {
+    "user": {
+        "openId": OPENID,
+        "unionId": UNIONID,
+        "nickName": "苏震巍😀",
+        "gender": 1,
+        "language": "zh_CN",
+        "city": "",
+        "province": "Jiangsu",
+        "country": "CN",
+        "avatarUrl": "https://thirdwx.qlogo.cn/0",
+    },
+    "phone": {
+        "phoneNumber": "13580006666",
+        "purePhoneNumber": "13580006666",
+        "countryCode": "86",
+    },
+    "werun": {
+        "stepInfoList": [{"timestamp": 1445866601, "step": 100}, {"timestamp": 0, "step": 0}]
+    },
+    "share": {"openGId": "tGAAAAAAAAAAAAAAAAAAAAAAAAAAA", "msgTicket": "a.ticket~of:any/form"},
+    "group": {
+        "opengid": "tGAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "open_single_roomid": "",
+        "group_openid": "oGroup-member_1",
+        "chat_type": 3,
+    },
+}
+REQUIRED = {
+    "user": {"nickName", "avatarUrl"},
+    "phone": {"phoneNumber", "purePhoneNumber", "countryCode"},
+    "werun": {"stepInfoList"},
+    "share": set[str](),
+    "group": {"opengid"},
+}
+MEMBERS = [(kind, name) for kind, fields in SAMPLES.items() for name in fields]
+
+
+def read(plaintext: bytes, kind: str, whose: Session = Session(), now: float = NOW) -> Any:
+    return kinds.read(plaintext, kind, whose=whose, now=now, max_age=MAX_AGE)
+
+
+def written(fields: object) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def sample(kind: str, **members: Any) -> bytes:
+    """The sample of a kind with members changed or added."""
+    return written({**SAMPLES[kind], "watermark": WATERMARK, **members})
+
+
+def refused(plaintext: bytes, kind: str, **given: Any) -> bool:
+    """Whether `read` refuses, without a word and by no error but ValueError."""
+    try:
+        read(plaintext, kind, **given)
+    except ValueError as error:
+        return error.args == ()
+    return False
+
+
+def refused_with(kind: str, **members: Any) -> bool:
+    return refused(sample(kind, **members), kind)
+
+
+# --- every kind ----------------------------------------------------------------------------------
+
+
+def test_there_are_five_kinds() -> None:
+    assert list(KINDS) == ["user", "phone", "werun", "share", "group"] == list(SAMPLES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_documented_member_is_returned_and_no_other(kind: str) -> None:
+    assert read(sample(kind, newInTheFuture={"a": [1]}, session_key="x"), kind) == SAMPLES[kind]
+
+
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_only_what_is_required_must_be_there(kind: str, name: str) -> None:
+    fields = {k: v for k, v in SAMPLES[kind].items() if k != name}
+    plaintext = written({**fields, "watermark": WATERMARK})
+    if name in REQUIRED[kind]:
+        assert refused(plaintext, kind)
+    else:
+        assert read(plaintext, kind) == fields
+
+
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_a_member_of_another_type_is_refused(kind: str, name: str) -> None:
+    other = "1" if isinstance(SAMPLES[kind][name], int) else 1
+    values: list[object] = [None, True, 1.0, {}, ["x"], *([other] if name != "countryCode" else [])]
+    for value in values:
+        assert refused_with(kind, **{name: value})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("other", "name"), MEMBERS)
+def test_a_member_of_another_kind_is_refused(kind: str, other: str, name: str) -> None:
+    if kind != other:
+        assert refused_with(kind, **{name: SAMPLES[other][name]})
+        assert refused_with(kind, **{name: None})
+
+
+@pytest.mark.parametrize("kind", ["", "User", "phone ", "watermark", "__class__"])
+def test_what_is_no_kind_opens_nothing(kind: str) -> None:
+    assert refused(sample("phone"), kind)
+
+
+# --- each kind -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["", OPENID.lower(), OPENID + " ", OPENID + "\n", UNIONID])
+def test_a_profile_of_another_user_is_refused(other: str) -> None:
+    assert refused_with("user", openId=other)
+    assert refused_with("user", unionId=other.replace(UNIONID, OPENID))
+
+
+def test_a_unionid_that_the_session_does_not_know_is_refused() -> None:
+    assert refused(sample("user"), "user", whose=Session(unionid=None))
+
+
+def test_a_session_with_a_unionid_reads_a_profile_without_ids() -> None:
+    fields = {k: v for k, v in SAMPLES["user"].items() if k not in ("openId", "unionId")}
+    assert read(written({**fields, "watermark": WATERMARK}), "user") == fields
+
+
+@pytest.mark.parametrize(
+    ("number", "pure", "country"),
+    [
+        ("13580006666", "13580006666", "86"),
+        ("+8613580006666", "13580006666", "86"),
+        ("8613580006666", "13580006666", "86"),
+        ("+85291234567", "91234567", "852"),
+        ("1", "1", "1"),
+        ("+" + "1" * 24, "1" * 20, "1" * 4),
+    ],
+)
+def test_a_number_agrees_with_its_parts(number: str, pure: str, country: str) -> None:
+    fields = {"phoneNumber": number, "purePhoneNumber": pure, "countryCode": country}
+    assert read(sample("phone", **fields), "phone") == fields
+
+
+def test_a_country_code_may_be_a_number_and_is_given_as_text() -> None:
+    assert read(sample("phone", countryCode=86), "phone") == SAMPLES["phone"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"phoneNumber": "13580006667"},
+        {"purePhoneNumber": "13580006667"},
+        {"phoneNumber": "8513580006666"},
+        {"phoneNumber": "++8613580006666"},
+        {"phoneNumber": "+13580006666"},
+        {"phoneNumber": "+", "purePhoneNumber": ""},
+        {"phoneNumber": "", "purePhoneNumber": ""},
+        {"phoneNumber": "1358000666", "purePhoneNumber": "13580006666"},
+        {"phoneNumber": "+8613580006666", "countryCode": "852"},
+        *({"countryCode": code} for code in ("", -86, 8.6, "+86", 10**30)),
+        {"phoneNumber": "1" * 21, "purePhoneNumber": "1" * 21},
+        {"phoneNumber": "1" * 25, "purePhoneNumber": "1" * 20, "countryCode": "1" * 5},
+    ],
+    ids=str,
+)
+def test_a_number_that_does_not_agree_with_its_parts_is_refused(changed: dict[str, Any]) -> None:
+    assert refused_with("phone", **changed)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        *(
+            "١٣٥٨٠٠٠٦٦٦٦",
+            "１３５８０００６６６６",
+            "13580006666\n",
+            "13580006666\r\n",
+            " 13580006666",
+        ),
+        *("135 8000 6666", "135-8000-6666", "13580006666\0", "0x13580006666", "1e10"),
+    ],
+)
+def test_only_ascii_digits_are_digits(spell: str) -> None:
+    assert refused_with("phone", phoneNumber=spell, purePhoneNumber=spell)
+    assert refused_with("phone", countryCode=spell)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        *({}, "", "x", [1], [[]], [{"timestamp": 1}], [{"step": 1}]),
+        *([{"timestamp": 1, "step": step}] for step in (True, 2.5, "2")),
+        [{"timestamp": 1, "step": 2}, None],
+    ],
+    ids=str,
+)
+def test_a_day_is_a_timestamp_and_a_step_count(days: object) -> None:
+    assert refused_with("werun", stepInfoList=days)
+
+
+def test_of_a_day_only_documented_members_are_returned_and_no_days_are_days() -> None:
+    for said, count in (([{"timestamp": 1, "step": 2, "heartRate": 3}], 1), ([], 0)):
+        days = [{"timestamp": 1, "step": 2}] * count
+        assert read(sample("werun", stepInfoList=said), "werun") == {"stepInfoList": days}
+
+
+def test_a_private_message_has_a_ticket_and_no_group() -> None:
+    private = {"watermark": WATERMARK, "msgTicket": "canary-ticket"}
+    assert read(written(private), "share") == {"msgTicket": "canary-ticket"}
+    assert refused(written({"watermark": WATERMARK}), "share")
+
+
+@pytest.mark.parametrize("ticket", ["", "a b", "x\n", "票", "x" * 513])
+def test_a_ticket_is_an_opaque_word(ticket: str) -> None:
+    assert refused_with("share", msgTicket=ticket)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("share", "openGId")]
+    + [("group", name) for name in ("opengid", "open_single_roomid", "group_openid")],
+)
+@pytest.mark.parametrize("value", ["a b", "x\n", "嘊", '"', "x" * 129])
+def test_a_group_id_is_an_opaque_word(kind: str, name: str, value: str) -> None:
+    assert refused_with(kind, **{name: value})
+
+
+def test_a_group_has_an_id_and_a_chat_of_two_one_of_its_own() -> None:
+    assert refused_with("group", opengid="")
+    assert refused_with("share", openGId="")
+    chat = {"open_single_roomid": "room_1", "group_openid": "oGroup-member_1", "chat_type": 1}
+    assert read(sample("group", opengid="", **chat), "group") == {"opengid": "", **chat}
+    assert read(written({**chat, "watermark": WATERMARK}), "group") == chat
+
+
+@pytest.mark.parametrize(("kind", "name"), [("user", "gender"), ("group", "chat_type")])
+def test_a_number_is_one_that_every_reader_reads_alike(kind: str, name: str) -> None:
+    for number in (0, 2**53 - 1):
+        assert read(sample(kind, **{name: number}), kind)[name] == number
+    for number in (-1, 2**53, 10**400):
+        assert refused_with(kind, **{name: number})
+
+
+# --- the watermark -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "taken"),
+    [(-60, True), (-61, False), (-60.001, False), (300, True), (300.001, False), (NOW, False)],
+)
+def test_a_watermark_is_at_most_so_old(age: float, taken: bool) -> None:
+    assert refused(sample("share"), "share", now=NOW + age) is not taken
+
+
+@pytest.mark.parametrize(
+    "timestamp", [None, True, str(NOW), float(NOW), [NOW], -1, 10**400, -(10**400)], ids=type
+)
+def test_a_watermarks_time_is_an_integer(timestamp: object) -> None:
+    plaintext = sample("share", watermark={"timestamp": timestamp, "appid": APPID})
+    assert refused(plaintext, "share")
+    assert refused(plaintext, "share", now=1.0)  # when True would be fresh
+
+
+@pytest.mark.parametrize(
+    "watermark",
+    [
+        *(None, [], [WATERMARK], "x", 1, {}, {"appid": APPID}, {"timestamp": NOW}),
+        *(
+            {"timestamp": NOW, "appid": appid}
+            for appid in (None, "", "wx0000000000000001", APPID.upper(), f"{APPID}\n", [APPID], 4)
+        ),
+    ],
+    ids=str,
+)
+def test_a_watermark_names_the_sessions_app(watermark: object) -> None:
+    assert refused_with("share", watermark=watermark)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_needs_a_watermark_of_the_sessions_app(kind: str) -> None:
+    assert refused(written(SAMPLES[kind]), kind)
+    assert refused(sample(kind), kind, whose=replace(Session(), appid="wx0000000000000001"))
+
+
+# --- the text ------------------------------------------------------------------------------------
+
+GOOD = sample("phone")
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        *(b"", b"{", b"{}", b"null", b"[" + GOOD + b"]", b" " + GOOD, GOOD + b"\n", GOOD + GOOD),
+        *(GOOD.decode().encode(codec) for codec in ("utf-16", "utf-32-be", "utf-8-sig")),
+        GOOD[:-1] + b',"countryCode":"86"}',
+        GOOD[:-1] + b',"x":NaN}',
+        GOOD[:-1] + b',"x":"\\ud800"}',
+        GOOD[:-1] + b',"x":"\xff"}',
+        GOOD[:-1] + b',"x":' + b"[" * 8000 + b"]" * 8000 + b"}",
+        GOOD[:-1] + b',"x":' + b"1" * 5000 + b"}",
+    ],
+    ids=range(17),
+)
+def test_what_is_not_one_strict_json_object_is_refused(plaintext: bytes) -> None:
+    assert read(GOOD, "phone") == SAMPLES["phone"]
+    assert refused(plaintext, "phone")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+KNOWN = st.sampled_from([value for fields in SAMPLES.values() for value in fields.values()])
+FIELDS = st.dictionaries(st.sampled_from([name for _, name in MEMBERS]), KNOWN | ANYTHING)
+WATERMARKS = st.just(WATERMARK) | st.fixed_dictionaries(
+    {"appid": st.just(APPID), "timestamp": ANYTHING | st.integers(NOW - 400, NOW + 100)}
+)
+
+
+@given(st.sampled_from([*KINDS]), FIELDS, WATERMARKS | ANYTHING, st.booleans())
+def test_any_fields_are_what_the_kind_allows_or_the_one_error(
+    kind: str, members: dict[str, Any], watermark: Any, complete: bool
+) -> None:
+    fields = {**(SAMPLES[kind] if complete else {}), **members, "watermark": watermark}
+    try:
+        result = read(json.dumps(fields).encode(), kind)
+    except ValueError:
+        return
+    assert SAMPLES[kind].keys() >= result.keys()
+    assert result.keys() >= REQUIRED[kind] or (kind == "group" and result["open_single_roomid"])
+    assert fields.keys() - {"watermark"} <= SAMPLES[kind].keys()
+    assert NOW - MAX_AGE <= watermark["timestamp"] <= NOW + kinds.CLOCK_SKEW
+    assert result.get("openId", OPENID) == OPENID
