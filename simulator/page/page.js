@@ -10,7 +10,7 @@ const query = new URLSearchParams(location.search);
 
 chooseLanguage();
 const facts = await (await fetch("/facts")).json();
-const appid = facts.appids[0];
+const appid = facts.appids.find((it) => it === query.get("appid")) ?? facts.appids[0];
 const user = query.get("user") || "ann";
 const account = { authSetting: {}, privacyAgreed: false }; // WeChat keeps a user's consents, whatever the phone
 const switches = { privacyNeeded: false };
