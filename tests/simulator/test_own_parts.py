@@ -107,13 +107,6 @@ def log_in(port: int, wechat: str) -> requests.Response:
     return requests.post(f"http://127.0.0.1:{port}/login", json={"code": code}, timeout=10)
 
 
-def test_the_playground_has_no_phone_before_the_real_wechat() -> None:
-    port = free_ports()
-    with other_wechat() as url, running(port, environ=real(url)):
-        facts = requests.get(f"http://127.0.0.1:{port + 4}/facts", timeout=5).json()
-        assert (facts["wechat"], facts["upstream"]) == (False, True)
-
-
 def test_codes_go_to_the_real_wechat_and_the_secret_shows_nowhere() -> None:
     port = free_ports()
     with other_wechat() as url:
@@ -134,6 +127,8 @@ def test_the_phone_face_is_not_started_beside_the_real_wechat() -> None:
     port = free_ports()
     with other_wechat() as url, running(port, environ=real(url)):
         assert is_free(port + 1)
+        facts = requests.get(f"http://127.0.0.1:{port + 4}/facts", timeout=5).json()
+        assert (facts["wechat"], facts["upstream"]) == (False, True)
 
 
 @pytest.mark.parametrize(
