@@ -17,8 +17,8 @@ from chalicelib import errors, settings
 from chalicelib.upstream import headers
 from simulator import desk
 from simulator.serving import serve
-from tests.conftest import FrontDoor
 from tests.support import dynamodb_local
+from tests.support.front_door import FrontDoor
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

@@ -15,7 +15,6 @@ import requests
 from simulator import upstream
 from simulator.dynamodb_local import missing
 from simulator.wechat import WeChat, serve
-from tests.conftest import Phone
 from tests.simulator.test_desk import (
     ROOT,
     START_SECONDS,
@@ -30,7 +29,8 @@ from tests.simulator.test_desk import (
     running,
 )
 from tests.support import dynamodb_local
-from tests.support.misbehaving import closed_port
+from tests.support.front_door import Phone
+from tests.support.loopback import closed_port
 
 OWN_APP, OWN_SECRET = "wxown0000000000001", "an-appsecret-of-my-own"
 
@@ -127,6 +127,8 @@ def test_the_phone_face_is_not_started_beside_the_real_wechat() -> None:
     port = free_ports()
     with other_wechat() as url, running(port, environ=real(url)):
         assert is_free(port + 1)
+        facts = requests.get(f"http://127.0.0.1:{port + 4}/facts", timeout=5).json()
+        assert (facts["wechat"], facts["upstream"]) == (False, True)
 
 
 @pytest.mark.parametrize(
