@@ -110,7 +110,7 @@ class DeadlineSocket(socket.socket):
         try:
             self.recv(1)
         except OSError as error:
-            return isinstance(error, BlockingIOError | ssl.SSLWantReadError)
+            return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))
         return False
 
 

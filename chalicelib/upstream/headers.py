@@ -132,14 +132,14 @@ def _allowed(headers: Pairs, names: frozenset[str], patterns: tuple[str, ...]) -
     # What Connection names is for this hop alone (RFC 9110, 7.6.1).
     lists = ",".join(value for name, value in headers if name.lower() == "connection")
     hop_by_hop = {name.strip().lower() for name in lists.split(",")}
-    names = names.union(patterns)
     starts = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
 
     def passes(name: str) -> bool:
         lower = name.lower()
-        listed = lower in names or lower.startswith(starts)
-        free = lower not in hop_by_hop and not _NEVER.fullmatch(_fold(name))
-        return listed and free and bool(_TOKEN.fullmatch(name))
+        if lower in hop_by_hop or not _TOKEN.fullmatch(name):
+            return False
+        widened = lower in patterns or lower.startswith(starts)
+        return lower in names or (widened and not _NEVER.fullmatch(_fold(name)))
 
     return [(name, value) for name, value in headers if passes(name)]
 
