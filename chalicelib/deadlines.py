@@ -39,9 +39,9 @@ STORE_ATTEMPTS = 3
 """The SDK's backoff between them is short (25 and 50 ms at most), but up to 1 and 2 s once DynamoDB
 throttles: an operation ends within 3.1 s if nothing answers, and within 3 s if all is throttled."""
 
-SECRETS_ATTEMPT = 0.5
+SECRETS_ATTEMPT = 0.8
 SECRETS_ATTEMPTS = 2
-"""The SDK waits up to 1 s before the second attempt: two seconds in all."""
+"""Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""
