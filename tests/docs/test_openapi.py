@@ -1,47 +1,30 @@
 """docs/openapi.yaml says what the code does: routes, functions, fields, limits, errors, headers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openapi_spec_validator
-import yaml  # type: ignore[import-untyped]  # has no types
 
 from chalicelib import __version__, settings
-from chalicelib.errors import GateError
 from chalicelib.handlers import decrypt, proxy
 from chalicelib.upstream import paths
 from chalicelib.wechat import kinds, opendata
 from infrastructure.wiring import ROUTES
 from simulator.gateway import renamed
 from tests.conftest import FrontDoor
+from tests.docs.pages import (
+    BY_API_GATEWAY,
+    ERRORS,
+    ROOT,
+    SPEC,
+    STATUSES,
+    needs_token,
+    operations,
+    resolved,
+)
 
-ROOT = Path(__file__).parents[2]
-SPEC = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())
 SCHEMAS = SPEC["components"]["schemas"]
 TEMPLATE = (ROOT / "infrastructure/template/api.yaml").read_text()
-METHODS = ("get", "head", "post", "put", "patch", "delete")
-
-CODES = {error.__name__: error for error in GateError.__subclasses__()}
-BY_API_GATEWAY = {"GateBusy": 503, "Blocked": 403}
-
-
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    """What a node says, or the one that it refers to."""
-    found: dict[str, Any] = SPEC
-    if "$ref" not in node:
-        return node
-    for name in node["$ref"].removeprefix("#/").split("/"):
-        found = found[name]
-    return found
-
-
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every operation, as (path, method, what stands there)."""
-    for path, item in SPEC["paths"].items():
-        for method in METHODS:
-            if method in item:
-                yield path, method.upper(), item[method]
 
 
 def refusals() -> Iterator[tuple[int, list[str], dict[str, Any]]]:
@@ -56,7 +39,7 @@ def refusals() -> Iterator[tuple[int, list[str], dict[str, Any]]]:
 
 def headers_of(code: str) -> set[str]:
     """The headers of an error beside those that every error has, as API Gateway sends them."""
-    error = CODES[code]("GET") if code == "MethodNotAllowed" else CODES[code]()
+    error = ERRORS[code]("GET") if code == "MethodNotAllowed" else ERRORS[code]()
     return {name for name, _ in renamed(list(error.headers.items()))}
 
 
@@ -77,16 +60,16 @@ def test_what_needs_a_token_is_refused_without_one(front_door: FrontDoor) -> Non
     for path, method, operation in operations():
         target = path.replace("{proxy+}", "orders")
         answer = front_door.send(method, target, json_body={} if method == "POST" else None)
-        needed = operation.get("security", SPEC["security"]) != []
+        needed = needs_token(operation)
         assert (answer.code == "InvalidToken") is needed, (method, path)
         assert ("InvalidToken" in str(resolved(operation["responses"].get("401", {})))) is needed
 
 
 def test_every_code_is_told_with_its_message() -> None:
     told = {each["const"]: each["description"] for each in SCHEMAS["Code"]["oneOf"]}
-    assert told.keys() == CODES.keys() | BY_API_GATEWAY.keys()
-    assert {name: told[name] for name in CODES} == {
-        name: str(error.__doc__).partition("\n")[0] for name, error in CODES.items()
+    assert told.keys() == ERRORS.keys() | BY_API_GATEWAY.keys()
+    assert {name: told[name] for name in ERRORS} == {
+        name: str(error.__doc__).partition("\n")[0] for name, error in ERRORS.items()
     }
     for name in BY_API_GATEWAY:
         message = told[name].replace("'", "''")  # as YAML quotes it
@@ -94,15 +77,14 @@ def test_every_code_is_told_with_its_message() -> None:
 
 
 def test_every_code_is_an_answer_of_its_own_status() -> None:
-    statuses = {name: error.status for name, error in CODES.items()} | BY_API_GATEWAY
     told = {(code, status) for status, codes, _ in refusals() for code in codes}
-    assert told == set(statuses.items())
+    assert told == set(STATUSES.items())
 
 
 def test_an_error_has_the_headers_that_the_page_gives_it() -> None:
     every = {"X-Request-Id", "Cache-Control", "X-Content-Type-Options", "X-Wxgate-Error"}
     for _, codes, told in refusals():
-        sent = [headers_of(code) for code in codes if code in CODES] or [{"Retry-After"} & {*told}]
+        sent = [headers_of(code) for code in codes if code in ERRORS] or [{"Retry-After"} & {*told}]
         assert told.keys() == every.union(*sent), codes
         if "Retry-After" in told:  # required: so every one of these Codes has it
             assert all("Retry-After" in each for each in sent), codes

@@ -13,37 +13,31 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from chalicelib import errors, settings
+from chalicelib import settings
 from chalicelib.upstream import headers
 from simulator import desk
 from simulator.serving import serve
 from tests.conftest import FrontDoor
+from tests.docs.pages import (
+    CHINESE,
+    DOCS,
+    ENGLISH,
+    ROOT,
+    STATUSES,
+    blocks,
+    needs_token,
+    operations,
+    quoted,
+    resolved,
+    rows,
+    skeleton,
+)
 from tests.support import dynamodb_local
 
-ROOT = Path(__file__).parents[2]
-ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-ARCHITECTURE, ERRORS = ROOT / "docs/architecture.md", ROOT / "docs/errors.md"
-UPSTREAM = ROOT / "docs/upstream.md"
-PAGES = [ENGLISH, CHINESE, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE, UPSTREAM = DOCS / "architecture.md", DOCS / "upstream.md"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
 
 both = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda path: path.name)
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def rows(text: str, first: str) -> list[list[str]]:
-    """The cells of the table whose header begins with a word."""
-    found = re.search(rf"^\| {first} \|.*\n\|[- |]+\n((?:\|.*\n)+)", text, re.MULTILINE)
-    assert found, f"no table begins with {first}"
-    return [[cell.strip() for cell in row.split(" | ")] for row in found[1].splitlines()]
-
-
-def quoted(cell: str) -> list[str]:
-    """The words in backticks."""
-    return re.findall(r"`([^`]+)`", cell)
 
 
 # --- the quick start ---
@@ -87,17 +81,12 @@ def test_both_readmes_give_the_same_commands_and_answers() -> None:
         assert texts[0] == texts[1] != []
 
 
-def skeleton(text: str) -> list[str]:
-    """Headings by level, tables by rows, fences and list items: what stays in translation."""
-    return re.findall(r"^(?:#+(?= )|```\w*|\|(?= )|\d+\.(?= )|-(?= ))", text, re.MULTILINE)
-
-
 def test_both_readmes_are_built_alike() -> None:
     assert skeleton(ENGLISH.read_text()) == skeleton(CHINESE.read_text())
 
 
 def test_the_ports_are_those_of_make_run() -> None:
-    ports = [int(row[0].strip("| ")) for row in rows(ENGLISH.read_text(), "port")]
+    ports = [int(row[0]) for row in rows(ENGLISH.read_text(), "port")]
     assert ports == [8000 + offset for offset in range(len(desk.PORTS))]
 
 
@@ -120,33 +109,41 @@ def test_the_environment_table_is_that_of_the_settings(readme: Path) -> None:
         assert (quoted(table[name]) or [""])[0] == (variable.default or ""), name
 
 
+def fields(schema: dict[str, Any]) -> dict[str, bool]:
+    """The names of a JSON object's members, and whether each must be there."""
+    schema = resolved(schema)
+    return {name: name in schema.get("required", []) for name in schema.get("properties", {})}
+
+
+def shown(cell: str) -> dict[str, bool]:
+    """The members that a cell shows, as `{"code", "appid"?}` or `{"status":"ok"}`."""
+    named = re.findall(r'(?<!:)"(\w+)"(\??)', "".join(quoted(cell)))
+    return {name: not optional for name, optional in named}
+
+
 @both
-def test_the_routes_are_those_of_the_app(readme: Path, front_door: FrontDoor) -> None:
-    first = "request" if readme == ENGLISH else "请求"
-    told = set()
-    for request, *_ in rows(readme.read_text(), first):
-        *methods, path = quoted(request)
-        told |= {(method, path) for method in methods}
-    routes = front_door.module.app.routes
-    assert told == {(method, path) for path, methods in routes.items() for method in methods}
-
-
-def statuses() -> dict[str, str]:
-    """Every Code of the gate and its status."""
-    family = vars(errors).values()
-    refusals = [c for c in family if isinstance(c, type) and issubclass(c, errors.GateError)]
-    return {c.__name__: str(c.status) for c in refusals if c is not errors.GateError}
+def test_the_table_of_routes_is_that_of_the_specification(readme: Path) -> None:
+    table = rows(readme.read_text(), "request" if readme == ENGLISH else "请求")
+    told = {(q[-1], method): row for row in table for q in [quoted(row[0])] for method in q[:-1]}
+    assert told.keys() == {(path, method) for path, method, _ in operations()}
+    for path, method, operation in operations():
+        request, body, answer, function = told[path, method]
+        assert (function, "token" in request) == (*operation["tags"], needs_token(operation))
+        if "proxy" in path or method == "GET":
+            continue
+        media = operation["requestBody"]["content"]["application/json"]
+        # rawData and signature are told as belonging together; 204 has no body
+        extra = {"rawData": False, "signature": False} if path == "/decrypt" else {}
+        assert shown(body) | extra == fields(media["schema"]), path
+        content = resolved(operation["responses"].get("200", {})).get("content", {})
+        assert shown(answer) == fields(content.get("application/json", {}).get("schema", {})), path
 
 
 @both
 def test_the_codes_are_those_of_the_gate(readme: Path) -> None:
     table = rows(readme.read_text(), "Code")
-    assert {code: status for codes, status, *_ in table for code in quoted(codes)} == statuses()
-
-
-def test_the_page_of_errors_explains_every_code() -> None:
-    headings = re.findall(r"^### (\w+) · (\d+)$", ERRORS.read_text(), re.MULTILINE)
-    assert dict(headings) == statuses()
+    told = {code: int(status) for codes, status, *_ in table for code in quoted(codes)}
+    assert told == STATUSES
 
 
 # --- the example of docs/upstream.md ---
