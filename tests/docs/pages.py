@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import requests
 import yaml  # type: ignore[import-untyped]  # has no types
 
 from chalicelib.errors import GateError
+from simulator.desk import Desk
+from tests.conftest import Phone
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -65,3 +68,14 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def needs_token(operation: dict[str, Any]) -> bool:
     """Whether an operation takes a token."""
     return bool(operation.get("security", SPEC["security"]))
+
+
+def login(running: Desk, user: str) -> requests.Response:
+    """Send a user's code of wx.login to the gate."""
+    code = Phone(running.urls["WeChat"], user).code()
+    return requests.post(f"{running.urls['gate']}/login", json={"code": code}, timeout=5)
+
+
+def bearer_of(running: Desk, user: str) -> dict[str, str]:
+    """Log a user in, and give the header for what is sent then."""
+    return {"Authorization": f"Bearer {login(running, user).json()['token']}"}

@@ -4,19 +4,13 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-import requests
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from chalicelib import settings
-from chalicelib.upstream import headers
 from simulator import desk
-from simulator.serving import serve
 from tests.conftest import FrontDoor
 from tests.docs.pages import (
     CHINESE,
@@ -146,90 +140,6 @@ def test_the_codes_are_those_of_the_gate(readme: Path) -> None:
     assert told == STATUSES
 
 
-# --- the example of docs/upstream.md ---
-
-
-@pytest.fixture
-def business(
-    running_desk: desk.Desk, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[FrontDoor, str]]:
-    """The Python example, served; and a gate that has it as its upstream."""
-    monkeypatch.setenv("GATE_URL", running_desk.urls["gate"])
-    example: dict[str, Any] = {"__name__": "example"}
-    (source,) = blocks(UPSTREAM.read_text(), "python")
-    exec(compile(source, str(UPSTREAM), "exec"), example)  # noqa: S102 - the page's own code
-    example["Business"].log_message = lambda *_: None
-    server = serve(example["Business"], "127.0.0.1", 0)
-    example["UPSTREAM"] = server.url
-    monkeypatch.setenv("UPSTREAM_URL", server.url)
-    monkeypatch.setenv("PUBLIC_PATHS", "news")
-    yield FrontDoor(desk.load_app(), running_desk.urls["WeChat"]), server.url
-    server.close()
-
-
-Business = tuple[FrontDoor, str]
-
-
-def test_the_example_knows_the_user_behind_the_gate(business: Business) -> None:
-    gate, _ = business
-    told = gate.send("GET", "/api/orders/%E4%B8%8A?x=1", token=gate.login("ann")).json
-    assert told == {"user": "ozwWZcMcCuh5zclAyu69EmeG_9lp"}
-
-
-def test_the_example_takes_no_user_from_a_visitor(business: Business) -> None:
-    gate, _ = business
-    assert gate.send("GET", "/api/news").json == {"user": None}
-
-
-def signed(gate: FrontDoor, url: str) -> dict[str, str]:
-    """What proves a GET of an address, for sixty seconds."""
-    claims = {"sub": "o1", "appid": "wx1", "htm": "GET", "htu": url}
-    return {"X-WX-ASSERTION": gate.module.services.assertions.sign(claims, 60)}
-
-
-def test_the_example_refuses_the_assertion_of_another_request(business: Business) -> None:
-    gate, url = business
-    headers = signed(gate, f"{url}/orders/7")
-    assert requests.get(f"{url}/orders/7", headers=headers, timeout=5).status_code == 200
-    assert requests.get(f"{url}/orders/8", headers=headers, timeout=5).status_code == 401
-    assert requests.post(f"{url}/orders/7", "{}", headers=headers, timeout=5).status_code == 401
-
-
-def test_the_example_refuses_what_another_key_signed(business: Business) -> None:
-    gate, url = business
-    genuine = signed(gate, url)["X-WX-ASSERTION"]
-    claims = jwt.decode(genuine, options={"verify_signature": False})
-    key = generate_private_key(SECP256R1())
-    headers = {"kid": jwt.get_unverified_header(genuine)["kid"]}
-    forged = jwt.encode(claims, key, algorithm="ES256", headers=headers)
-    answer = requests.get(url, headers={"X-WX-ASSERTION": forged}, timeout=5)
-    assert answer.status_code == 401
-
-
-def stored(gate: FrontDoor, bearer: str, assertion: str) -> Any:
-    return gate.send("POST", "/api/phone", token=bearer, json_body={"assertion": assertion})
-
-
-def opened_phone(gate: FrontDoor, token: str) -> str:
-    code = gate.phone("ann").do("getPhoneNumber")["code"]
-    answer = gate.send("POST", "/phone", token=token, json_body={"code": code})
-    assertion: str = answer.json["assertion"]
-    return assertion
-
-
-def test_the_example_stores_a_phone_number_that_the_gate_opened(business: Business) -> None:
-    gate, _ = business
-    token = gate.login("ann")
-    answer = stored(gate, token, opened_phone(gate, token))
-    assert answer.json["stored"]["phoneNumber"] == "13852393413"
-
-
-def test_the_example_refuses_the_phone_number_of_another_user(business: Business) -> None:
-    gate, _ = business
-    of_ann = opened_phone(gate, gate.login("ann"))
-    assert stored(gate, gate.login("bob"), of_ann).status == 401
-
-
 # --- the pages ---
 
 
@@ -255,9 +165,3 @@ def test_the_example_of_a_log_line_has_the_fields_of_a_real_one(
     real = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert real.keys() == json.loads(line).keys()
     assert real["errcode"] == json.loads(line)["errcode"]
-
-
-def test_the_lists_of_headers_are_those_of_the_proxy() -> None:
-    quotes = re.findall(r"(?:^> .*\n)+", ARCHITECTURE.read_text(), re.MULTILINE)
-    lists = [set(re.findall(r"[\w-]+", quote.lower())) for quote in quotes]
-    assert lists == [headers.REQUEST_HEADERS, headers.ANSWER_HEADERS]

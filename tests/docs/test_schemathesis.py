@@ -1,7 +1,6 @@
 """Whatever is sent, the desk answers as docs/openapi.yaml says; Schemathesis looks for more."""
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -10,9 +9,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from simulator import desk
-from tests.conftest import APPID
-
-PAGE = Path(__file__).parents[2] / "docs/openapi.yaml"
+from tests.conftest import Phone
+from tests.docs.pages import DOCS, bearer_of, login
 
 # What a schema cannot say: which codes and appids exist, what decrypts, which path is canonical.
 REFUSED = ["2xx", "401", "403", "422", "429"]
@@ -28,55 +26,29 @@ CONFIG = SchemathesisConfig.from_dict(
         ],
     }
 )
-SCHEMA = schemathesis.openapi.from_path(PAGE, config=CONFIG)
+SCHEMA = schemathesis.openapi.from_path(DOCS / "openapi.yaml", config=CONFIG)
 _users = itertools.count()
-
-
-class Phone:
-    """The phone of a new user."""
-
-    def __init__(self, running: desk.Desk) -> None:
-        self.gate, self._wechat = running.urls["gate"], running.urls["WeChat"]
-        self._user = f"user{next(_users)}"
-
-    def does(self, call: str) -> dict[str, Any]:
-        """Make a call of wx."""
-        body = {"appid": APPID, "user": self._user}
-        answer: dict[str, Any] = requests.post(
-            f"{self._wechat}/wx/{call}", json=body, timeout=5
-        ).json()
-        return answer
-
-    def logs_in(self) -> requests.Response:
-        """Send a code of wx.login."""
-        return requests.post(
-            f"{self.gate}/login", json={"code": self.does("login")["code"]}, timeout=5
-        )
-
-    def bearer(self) -> dict[str, str]:
-        """Log in: the header of what is sent then."""
-        return {"Authorization": f"Bearer {self.logs_in().json()['token']}"}
 
 
 @SCHEMA.parametrize()
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_one_that_the_page_tells(case: Any, running_desk: desk.Desk) -> None:
-    phone = Phone(running_desk)
-    case.call_and_validate(base_url=phone.gate, headers=phone.bearer())
+    bearer = bearer_of(running_desk, f"user{next(_users)}")
+    case.call_and_validate(base_url=running_desk.urls["gate"], headers=bearer)
 
 
 def test_the_answers_to_a_user_are_those_of_the_page(running_desk: desk.Desk) -> None:
-    phone = Phone(running_desk)
-    answered = {("/login", "POST"): phone.logs_in()}
-    bearer = phone.bearer()
+    phone = Phone(running_desk.urls["WeChat"], "ann")
+    answered = {("/login", "POST"): login(running_desk, "ann")}
+    bearer = bearer_of(running_desk, "ann")
 
     def send(method: str, path: str, body: object = None) -> None:
-        url = phone.gate + path
+        url = running_desk.urls["gate"] + path
         answered[path, method] = requests.request(method, url, json=body, headers=bearer, timeout=5)
 
     send("GET", "/session")
-    send("POST", "/decrypt", {"kind": "werun", **phone.does("getWeRunData")})
-    send("POST", "/phone", {"code": phone.does("getPhoneNumber")["code"]})
+    send("POST", "/decrypt", {"kind": "werun", **phone.do("getWeRunData")})
+    send("POST", "/phone", {"code": phone.do("getPhoneNumber")["code"]})
     send("POST", "/sign", {"data": "{}"})
     send("GET", "/health")
     send("GET", "/.well-known/jwks.json")
