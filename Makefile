@@ -8,7 +8,7 @@ UV := uv==0.13.9
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run unit test check load fuzz bench
+.PHONY: run unit test check load bench demo
 
 # Run the desk: the gate and a simulated WeChat, AWS and upstream; your own parts by variables (docs/own-machine.md).
 run: .venv/simulator.installed $(if $(DATA),$(DYNAMODB_JAR))
@@ -23,33 +23,35 @@ test: .venv/tests.installed $(DYNAMODB_JAR)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal --cov --cov-report=)
 	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=100 --include='chalicelib/*')
 
-# Check style, types and known insecure patterns; `.venv/bin/ruff check --fix` and `ruff format` mend what can be mended.
+# Check style, types and insecure patterns (in all code by ruff, in what ships by bandit as well); `.venv/bin/ruff check --fix` and `ruff format` fix what they can.
 check: .venv/tests.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator infrastructure
 
 # Send ten minutes of mixed traffic of many users to the desk, and check every answer against its user.
 load: .venv/tests.installed $(DYNAMODB_JAR)
 	@echo "Sending traffic to the desk: the figures follow at the end …"
 	@$(BIN)/python -m locust $(ARGS)
 
-# Search for inputs that break a property of the tests, guided by coverage: ARGS="--seconds 3600 path".
-fuzz: .venv/tests.installed
-	@$(BIN)/python -m tests.fuzz $(ARGS)
-
-# Measure what a user feels.
+# Run the benchmarks (docs/benchmarks.md).
 bench: .venv/tests.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Put the client library into the demo mini-program, so that WeChat DevTools opens it.
+demo:
+	@rm -rf miniprogram/demo/miniprogram_npm && mkdir -p miniprogram/demo/miniprogram_npm
+	@cp -R miniprogram/miniprogram_dist miniprogram/demo/miniprogram_npm/wxgate
+	@echo "Now import miniprogram/demo into WeChat DevTools."
 
 # --- what these need ---
 
 # $(call install,environment,requirements): by uv, or by pip on a machine that has no uv.
-install = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
-	|| { echo "uv cannot install it here: trying pip …"; \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2); }
+pip = -m pip install --quiet --disable-pip-version-check
+install = [ -x $(BIN)/uv ] || $(BIN)/python $(pip) $(UV) 2>/dev/null; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
+	|| { echo "uv cannot install it here: trying pip …"; $(1)/bin/python $(pip) --require-hashes -r $(2); }
 
 .venv/%.installed: %/requirements.txt | $(BIN)/python
 	@echo "Installing what $(if $(filter tests,$*),tests and checks need,the desk needs) into .venv …"
@@ -60,7 +62,6 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "wxgate needs Python 3.11 or newer: make run PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) 2>/dev/null || true
 
 # Without npm, the tests that need DynamoDB Local are skipped with one line; CI sets CI=true and fails instead.
 $(DYNAMODB_JAR):

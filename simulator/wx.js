@@ -195,7 +195,7 @@
 
     const isSilent = (api) => switches.silent.includes(api)
 
-    /** An API that gives a promise where none of success, fail, complete is given and it is one of PROMISED, else nothing. */
+    /** An API that gives a promise if it is one of PROMISED and none of success, fail, complete is given, else nothing. */
     function asynchronous(api, act) {
       return function (given = {}) {
         const entry = note(api)

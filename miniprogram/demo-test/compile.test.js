@@ -10,7 +10,7 @@ const { TmplGroup } = require('glass-easel-template-compiler')
 const DEMO = path.join(__dirname, '..', 'demo')
 const PLATFORM = { linux: 'linux', darwin: 'mac', win32: 'windows' }[process.platform]
 
-// Of what a developer may have generated nothing counts.
+// What a developer may have generated does not count.
 const generated = (name) => name.split(path.sep).some((part) => part === 'node_modules' || part === 'miniprogram_npm')
 const files = fs.readdirSync(DEMO, { recursive: true }).filter((name) => !generated(name))
 const ending = (end) => files.filter((name) => name.endsWith(end)).sort()

@@ -331,7 +331,7 @@ test('steps: what the phone denies to WeChat is explained, and the way to its se
   assert.doesNotMatch(page.text, /手机没有允许/)
 })
 
-test('steps: a refusal of wx.getWeRunData itself is told by its cause', async () => {
+test('steps: a refusal of wx.getWeRunData itself has the code of its cause', async () => {
   const demo = startDemo()
   demo.phone.wx.getWeRunData = (o) => o.complete({ errMsg: 'getWeRunData:fail system permission denied', errno: 3 })
   const page = demo.open('steps')

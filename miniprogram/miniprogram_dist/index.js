@@ -1,5 +1,5 @@
 'use strict'
-// See index.d.ts. ES5: phones get this file as it is.
+// See index.d.ts. ES5: phones get it as it is.
 
 // ms
 var MARGIN = 30000
@@ -18,7 +18,7 @@ var MEANINGS = {
   PRIVACY: /priva|隐私|#(104|112|10110\d)$/i,
   UNSUPPORTED: /^/
 }
-var REFUSED = /block|den|#(103|1402101)$/ // by wx.login
+var REFUSED = /block|den[yi]|#(103|1402101)$/
 
 function give(value) {
   return function () {
@@ -75,7 +75,7 @@ function createClient(options) {
   var base = ('' + options.baseUrl).replace(/\/+$/, '')
   var home = originOf(base)
   if (!api || !home) throw fault('UNSUPPORTED', 'no baseUrl or wx')
-  var key = options.storageKey || 'wxgate:' + base // one gate, one token
+  var key = options.storageKey || 'wxgate:' + base
   var limit = options.timeout || 60000
   var listeners = {}
   var saved = {}
@@ -110,8 +110,9 @@ function createClient(options) {
     try {
       return api[method](key, value) || {}
     } catch (e) {
-      if (!stuck) emit('storageError', e)
+      if (stuck) return
       stuck = true
+      emit('storageError', e)
     }
   }
 
@@ -142,7 +143,7 @@ function createClient(options) {
     return session().exit && saved.exit !== exit
   }
 
-  // WeChat for PC hands refused answers to fail.
+  // WeChat for PC hands refusals to fail.
   function call(name, o, life) {
     var args = copy(copy({}, { timeout: options.timeout }), o)
     delete args.complete
@@ -162,12 +163,11 @@ function createClient(options) {
     })
   }
 
-  // After life.over nobody waits for work any more.
-  function limited(name, work, ms, done) {
+  // life.over: nobody waits any more
+  function limited(name, work, ms) {
     var life = {}
     var promise = new Promise(function (resolve, reject) {
       function settle(how, it) {
-        if (!life.over && done) done(it)
         life.over = true
         clearTimeout(timer)
         how(it)
@@ -177,7 +177,7 @@ function createClient(options) {
         settle(reject, failure(name, { errMsg: name + ':fail ' + reason }))
         if (task && task.abort) task.abort()
       }
-      var timer = setTimeout(life.end.bind(0, 'timeout'), (ms || limit) + GRACE)
+      var timer = setTimeout(life.end.bind(0, 'timeout'), +(ms || limit) + GRACE)
       work(life).then(settle.bind(0, resolve), settle.bind(0, reject))
     })
     return copy(promise, { abort: life.end.bind(0, 'abort') })
@@ -220,7 +220,7 @@ function createClient(options) {
     function work(life) {
       return attemptLogin(life).then(function (data) {
         if (!life.over && !leftSince(exit)) {
-          save({ exit: exit }, { token: data.token, expiresAt: Date.now() + data.expires_in * 1000 || undefined })
+          save({ exit: exit }, { token: data.token, expiresAt: Date.now() + (data.expires_in || NaN) * 1000 || undefined })
           return saved
         }
         function leave() {
@@ -229,11 +229,14 @@ function createClient(options) {
         return call('request', argsOf('/logout', {}, { Authorization: 'Bearer ' + data.token }), life).then(leave, leave)
       })
     }
-    var mine = limited('login', work, 0, function (it) {
+    function end(event, it) {
       if (flight === mine) flight = 0
-      emit(it.code ? 'loginError' : 'login', it)
-    })
-    flight = mine
+      emit(event, it)
+      return it
+    }
+    var mine = (flight = limited('login', work).then(end.bind(0, 'login'), function (err) {
+      throw end('loginError', err)
+    }))
     return mine
   }
 
@@ -259,7 +262,7 @@ function createClient(options) {
       var args = copy(copy({}, o), { url: url, header: header })
       var seen
       if (token) {
-        delete header.authorization
+        for (var it in header) if (/^authorization$/i.test(it)) delete header[it]
         header.Authorization = 'Bearer ' + token
       }
       if (method === 'PATCH') {
@@ -321,11 +324,11 @@ function createClient(options) {
   function logout(o) {
     var all = !!(o && o.everywhere)
     var rest = Promise.resolve(flight).then(give(), give())
-    var told = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
+    var sent = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
     flight = 0
     save({}, { exit: Math.random() })
     emit('logout', { everywhere: all })
-    return told.then(give(rest), function (err) {
+    return sent.then(give(rest), function (err) {
       if (all || err.code !== 'NOT_LOGGED_IN') throw err
       return rest
     })
@@ -339,7 +342,7 @@ function createClient(options) {
       good = good && res.valid !== false && res.code !== 'NOT_LOGGED_IN'
       return good && quick('checkSession').then(give(true), give(false))
     }
-    return Promise.resolve(good && ask && gate('/session', 0, false))
+    return Promise.resolve(good && ask && gate('/session', undefined, false))
       .then(check, check)
       .then(function (res) {
         return res ? { renewed: false } : ensureLogin(sent).then(give({ renewed: true }))
@@ -347,11 +350,13 @@ function createClient(options) {
   }
 
   function ensureSession() {
-    ensuring =
-      ensuring ||
-      limited('checkSession', freshen.bind(0, true), 0, function () {
-        ensuring = 0
-      })
+    function end() {
+      ensuring = 0
+    }
+    if (!ensuring) {
+      ensuring = limited('checkSession', freshen.bind(0, true))
+      ensuring.then(end, end)
+    }
     return ensuring
   }
 

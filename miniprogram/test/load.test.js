@@ -73,7 +73,7 @@ test('a first login that WeChat is too busy for is made up for by a second, and 
   await assertTenOfTen(gate, wx, clientOf(wx), 2)
 })
 
-test('a first login that fails is told to all ten, and the next request logs in again', async () => {
+test('a first login that fails fails all ten, and the next request logs in again', async () => {
   const gate = strictGate({ firstLogin: refusal('UserBlocked', 403) })
   const wx = fakeWx(gate.answer)
   const client = clientOf(wx)

@@ -48,6 +48,11 @@ test('the file needs nothing that a phone lacks: no require, no eval, no Functio
   assert.ok(variables.includes('Promise') && members.includes('then'))
 })
 
+test('the one name can be imported from a module, as bundlers do it', async () => {
+  const { createClient } = await import(SOURCE)
+  assert.equal(createClient, require(SOURCE).createClient)
+})
+
 test('importing does nothing', () => {
   const touch = () => assert.fail('touched at import')
   const wx = new Proxy({}, { get: touch, has: touch })

@@ -196,7 +196,52 @@ test('a logout during ensureSession leaves the user out', async () => {
   assert.equal(wx.codes, 1)
 })
 
+test('a login while the logout is on its way to the gate is the next session', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  const leaving = client.logout()
+  await client.login()
+  await leaving
+  await client.get('/api/x')
+  assert.deepEqual(bearers(wx, '/api/x'), ['Bearer token-2'])
+})
+
+test('two logouts at once tell the gate once', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  await Promise.all([client.logout(), client.logout()])
+  assert.equal(wx.sent('/logout').length, 1)
+})
+
 // --- ten at once ---
+
+test('all that an app may do at its start makes one login', async () => {
+  const opened = ok({ data: {}, assertion: 'jwt' })
+  const wx = fakeWx(gateOf({ '/decrypt': opened, '/phone': opened, '/sign': ok({ signature: 'ab' }) }))
+  const client = clientOf(wx)
+  await Promise.all([
+    client.ensureSession(),
+    client.get('/api/a'),
+    client.decrypt({ encryptedData: 'A', iv: 'B' }, { kind: 'user' }),
+    client.phone({ code: 'c' }),
+    client.sign('{}'),
+    client.upload({ url: '/api/f', filePath: 'a', name: 'f' }),
+    client.ensureLogin(),
+    client.login()
+  ])
+  assert.equal(wx.codes, 1)
+})
+
+test('ten that the gate takes as a visitor’s at once make one login, and are all sent again', async () => {
+  const wx = fakeWx((request) => {
+    if (request.url.endsWith('/login')) return ok({ token: `token-${wx.codes}`, expires_in: 7200 })
+    return request.header.Authorization === 'Bearer token-2' ? ok('user') : dead('visitor')
+  })
+  const client = await loggedIn(wx)
+  const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => client.get(`/api/news${i}`)))
+  assert.ok(answers.every((res) => res.data === 'user'))
+  assert.deepEqual([wx.codes, wx.requests.length], [2, 22])
+})
 
 test('ten at app start while logged out: ten times LOGGED_OUT, nothing is sent', async () => {
   const wx = fakeWx(gateOf({}))
@@ -227,7 +272,7 @@ test('one of ten that wait for a login is aborted; nine are sent', async () => {
   assert.deepEqual([wx.codes, wx.sent(`${HOME}/api/`).length], [1, 9])
 })
 
-test('a request that fails by its callback and by its promise is told both ways, complete last', async () => {
+test('a request that fails by its callback and by its promise is reported both ways, complete last', async () => {
   const wx = fakeWx(gateOf({ '/api/x': { errMsg: 'request:fail timeout' } }))
   const client = await loggedIn(wx)
   const heard = []

@@ -100,6 +100,17 @@ test('a token without expires_in is good until it is refused', async () => {
   assert.equal(wx.codes, 1)
 })
 
+for (const [value, usable] of [['7200', true], [0, true], [null, true], ['soon', true], [-5, false]]) {
+  test(`expires_in ${JSON.stringify(value)}: ${usable ? 'usable' : 'past its end'}, and no login before each request`, async () => {
+    const wx = fakeWx(gateOf({ '/login': inTurn(ok({ token: 't', expires_in: value }), ok({ token: 'u', expires_in: 7200 })) }))
+    const client = await loggedIn(wx)
+    assert.equal(client.state().loggedIn, usable)
+    await client.get('/api/x')
+    await client.get('/api/x')
+    assert.equal(wx.codes, usable ? 1 : 2)
+  })
+}
+
 test('a stored token survives a restart of the mini-program', async () => {
   const wx = fakeWx(gateOf({}))
   await loggedIn(wx)
@@ -400,7 +411,7 @@ test('dead again after the replay, that answer stands', async () => {
   assert.deepEqual([wx.codes, wx.sent('/api/news').length], [2, 2])
 })
 
-test('where the login after it fails, the visitor’s answer stands', async () => {
+test('if the login after it fails, the visitor’s answer stands', async () => {
   for (const method of ['GET', 'POST']) {
     const wx = fakeWx(gateOf({ '/api/news': dead('visitor'), '/login': inTurn(ok({ token: 't' }), refusal('UserBlocked', 403)) }))
     const client = await loggedIn(wx)
@@ -467,7 +478,7 @@ test('a login that WeChat for PC reports as failed is read: the reason, and one 
   assert.deepEqual([err.code, err.gate, wx.codes], ['LOGIN_REFUSED', 'UserBlocked', 2])
 })
 
-test('an upload and a download on WeChat for PC are read by what the task told', async () => {
+test('an upload and a download on WeChat for PC are read by the headers that the task reported', async () => {
   for (const [verb, options] of [['upload', { filePath: 'wxfile://a', name: 'f' }], ['download', {}]]) {
     const wx = fakeWx(gateOf({ '/api/f': inTurn(refusal('InvalidToken'), ok()) }))
     wx.pc = true
@@ -475,6 +486,13 @@ test('an upload and a download on WeChat for PC are read by what the task told',
     assert.equal((await client[verb]({ url: '/api/f', ...options })).statusCode, 200)
     assert.equal(wx.codes, 2)
   }
+})
+
+test('a status may be a text there', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.request = (o) => setTimeout(o.fail, 0, { errMsg: 'request:fail', statusCode: '404', header: {} })
+  assert.equal((await client.get('/api/x')).statusCode, '404')
 })
 
 test('headers may be called headers there', async () => {
@@ -551,6 +569,15 @@ test('headers are built when sending: the replay carries the new token, the call
   assert.deepEqual(options, { url: '/api/x', header: { 'X-Mine': '1', authorization: 'Bearer old' } })
 })
 
+test('a caller’s own Authorization, however spelt, does not go beside the token', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  for (const name of ['authorization', 'Authorization', 'AUTHORIZATION']) {
+    await client.request({ url: '/api/x', header: { [name]: 'Bearer old' } })
+    assert.deepEqual(wx.requests.at(-1).header, { Authorization: 'Bearer token-1' })
+  }
+})
+
 test('a refusal of an older token is replayed without another login', async () => {
   let answerFirst
   const first = new Promise((resolve) => (answerFirst = resolve))
@@ -604,6 +631,17 @@ test('callbacks are told as wx tells them: success or fail, then complete', asyn
   clientOf(wx).request({ url: '/api/bad', ...callbacks })
   await pause()
   assert.deepEqual(heard, [['success', 200], ['complete', 200], ['fail', 'TIMEOUT'], ['complete', 'TIMEOUT']])
+})
+
+test('a wx that calls back twice is heard once', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.request = (o) => {
+    o.success(ok('first'))
+    o.fail({ errMsg: 'request:fail' })
+    o.success(ok('second'))
+  }
+  assert.equal((await client.get('/api/x')).data, 'first')
 })
 
 test('with one callback alone, a failure is no unhandled rejection', async () => {
@@ -715,6 +753,21 @@ test('a storage that fails is an event, and the client goes on', async () => {
   await client.get('/api/x')
   assert.equal(wx.sent('/api/x')[0].header.Authorization, 'Bearer token-1')
   assert.deepEqual([...new Set(errors)], ['full'])
+})
+
+test('a listener of storageError may look at the state', async () => {
+  const wx = fakeWx(gateOf({}))
+  wx.getStorageSync = wx.setStorageSync = wx.removeStorageSync = () => {
+    throw new Error('broken')
+  }
+  const client = clientOf(wx)
+  let heard = 0
+  client.on('storageError', () => {
+    heard++
+    client.state()
+  })
+  await client.login()
+  assert.equal(heard, 1)
 })
 
 test('what others left in the storage is not taken for a session', async () => {
@@ -935,6 +988,23 @@ test('ensureSession is not poisoned by one bad moment', async () => {
   assert.deepEqual(await client.ensureSession(), { renewed: false })
 })
 
+test('an ensureSession that nobody listens to may fail', async () => {
+  const wx = fakeWx(gateOf({ '/login': refusal('UserBlocked', 403) }))
+  clientOf(wx).ensureSession()
+  await pause(10)
+  assert.equal(wx.codes, 1)
+})
+
+test('the gate’s own routes are called with their methods', async () => {
+  const wx = fakeWx(gateOf({ '/decrypt': opened }))
+  const client = await loggedIn(wx)
+  await client.ensureSession()
+  await client.decrypt(DETAIL, { kind: 'user' })
+  await client.logout()
+  const sent = wx.requests.map((r) => [r.url.replace(HOME, ''), r.method])
+  assert.deepEqual(sent, [['/login', 'POST'], ['/session', undefined], ['/decrypt', 'POST'], ['/logout', 'POST']])
+})
+
 test('ensureSession takes only a clear no of the gate for a no', async () => {
   for (const [answer, renewed] of [
     [ok({ valid: true }), false],
@@ -1123,7 +1193,7 @@ test('where the last sheet is gone, who asks is answered at once', () => {
   assert.deepEqual(answers, [{ event: 'disagree' }])
 })
 
-/** A phone with two pages' handlers; API `name` waits, and `answers` are what it and others were told. */
+/** A phone with two pages' handlers; API `name` waits, and `answers` are what it and others were answered. */
 function twoPages() {
   const wx = { onNeedPrivacyAuthorization: (listener) => (wx.listener = listener) }
   const client = clientOf(wx)

@@ -58,7 +58,7 @@ const CALLS = {
 }
 
 for (const [name, [api, call]] of Object.entries(CALLS)) {
-  test(`${name} ends as TIMEOUT where wx.${api} never calls back`, async (t) => {
+  test(`${name} ends as TIMEOUT if wx.${api} never calls back`, async (t) => {
     const { wx, pass } = begin(t)
     const client = await loggedIn(wx)
     wx[api] = NEVER

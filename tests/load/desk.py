@@ -1,10 +1,13 @@
 """The desk under load: its processes start with locust and end with it."""
 
+import atexit
 import logging
+import os
 import socket
 import statistics
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -53,24 +56,28 @@ def start(environment: Environment, **_: Any) -> None:
     """Start the desk on DynamoDB Local, or on its own engine where that is missing.
 
     Raises:
-        RuntimeError: if it is not ready within START_SECONDS.
+        SystemExit: if it is not ready within START_SECONDS.
     """
     environment.events.quitting.add_listener(stop)
-    command = [sys.executable, "-m", "simulator", "--port", str(PORT)]
+    atexit.register(_running.close)
+    # None of the user's own parts may be under load.
+    variables = {"PATH": os.environ["PATH"]}
     if (reason := dynamodb_local.missing()) and not dynamodb_local.must_run():
         _logger.warning("%s; the load runs on moto.", reason)
     else:
-        engine, url = dynamodb_local.start()
+        engine, variables["AWS_URL"] = dynamodb_local.start()
         _running.callback(engine.kill)
-        command += ["--aws-url", url]
-    desk = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "simulator", "--port", str(PORT)]
+    root = Path(__file__).parents[2]
+    desk = subprocess.Popen(command, cwd=root, env=variables, stdout=subprocess.DEVNULL)
     _running.callback(desk.terminate)
-    for _second in range(START_SECONDS):
+    end = time.monotonic() + START_SECONDS
+    while desk.poll() is None and time.monotonic() < end:
         if _is_ready():
             gevent.spawn(_watch, psutil.Process(desk.pid))
             return
-        gevent.sleep(1)
-    raise RuntimeError("the desk does not start")
+        gevent.sleep(0.5)
+    sys.exit("The desk does not start.")
 
 
 def _is_ready() -> bool:

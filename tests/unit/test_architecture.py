@@ -17,12 +17,8 @@ from chalicelib.services import SERVICES, Services
 ROOT = Path(__file__).parents[2]
 
 LAYERS = [
-    ["app"],
-    ["services", "handlers"],
-    ["front"],
-    ["sessions", "wechat", "upstream"],
-    ["network"],
-    ["settings", "logs", "strict_json", "deadlines", "errors", "rules", ""],
+    *(["app"], ["services", "handlers"], ["front"], ["sessions", "wechat", "upstream"]),
+    *(["network"], ["settings", "logs", "strict_json", "deadlines", "errors", "rules", ""]),
 ]
 """Packages from top to bottom; "" is the version. Rooms of one layer do not know each other."""
 

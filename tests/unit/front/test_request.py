@@ -84,12 +84,6 @@ def test_any_other_authorization_is_an_invalid_token(value: str) -> None:
     assert error_of(request(("Authorization", value)).token) is InvalidToken
 
 
-@pytest.mark.parametrize("value", ["Bearer a b", "Bearer  a", "Bearer a "])
-def test_a_bearer_is_one_word(value: str) -> None:
-    assert request(("Authorization", "Bearer a")).bearer() == "a"
-    assert error_of(request(("Authorization", value)).bearer) is InvalidToken
-
-
 def test_no_authorization_is_no_bearer_and_no_token() -> None:
     assert request().bearer() is None
     assert error_of(request().token) is InvalidToken
@@ -154,13 +148,9 @@ def test_the_log_knows_a_user_by_a_hash() -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        "application/json",
-        "Application/JSON",
-        "application/json; charset=utf-8",
-        'application/json;charset="UTF-8"',
-        'application/json;charset="utf8"',
-        "application/json ; charset=utf8",
-        "\tapplication/json ; version=1;",
+        *("application/json", "Application/JSON", "application/json; charset=utf-8"),
+        *('application/json;charset="UTF-8"', 'application/json;charset="utf8"'),
+        *("application/json ; charset=utf8", "\tapplication/json ; version=1;"),
         "application/json; odata=verbose",
     ],
 )
@@ -172,32 +162,15 @@ def test_json_is_read(media_type: str) -> None:
 @pytest.mark.parametrize(
     "media_type",
     [
-        "",
-        "*/*",
-        "text/plain",
-        "text/json",
-        "Xapplication/json",
-        "application/*",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
-        "application/jsonx",
-        "application/ld+json",
-        "application/json, text/plain",
-        "text/plain; application/json",
-        "application/json; charset=gbk",
-        "application/json; charset=utf-16",
-        "application/json; charset=",
-        'application/json; charset="utf-8',
-        "application/json; charset=utf-8; charset=utf-16",
-        "application/json; charset =utf-16",
-        "application/json; charset*=utf-16",
-        'application/json;"charset=utf-16"',
-        "application/json; charset",
-        "application/json; utf-16",
-        "\u3000application/json",
-        "application/json\xa0",
-        "application/json\x0b",
-        "application/json\r\n",
+        *("", "*/*", "text/plain", "text/json", "Xapplication/json", "application/*"),
+        *("application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx"),
+        *("application/ld+json", "application/json, text/plain", "text/plain; application/json"),
+        *("application/json; charset=gbk", "application/json; charset=utf-16"),
+        *("application/json; charset=", 'application/json; charset="utf-8'),
+        *("application/json; charset=utf-8; charset=utf-16", "application/json; charset =utf-16"),
+        *("application/json; charset*=utf-16", 'application/json;"charset=utf-16"'),
+        *("application/json; charset", "application/json; utf-16", "\u3000application/json"),
+        *("application/json\xa0", "application/json\x0b", "application/json\r\n"),
     ],
 )
 def test_another_media_type_is_unsupported(media_type: str) -> None:
@@ -386,12 +359,7 @@ def test_the_trace_id_is_read(trace: str) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        [],
-        [""],
-        ["x"],
-        [f"{TRACE}\r\nX: y"],
-        [f"{TRACE};"],
-        [f"{TRACE};a=" + "b" * 256],
+        *([], [""], ["x"], [f"{TRACE}\r\nX: y"], [f"{TRACE};"], [f"{TRACE};a=" + "b" * 256]),
         [TRACE] * 2,
     ],
 )
@@ -451,25 +419,6 @@ def test_an_event_of_another_type_reads_as_an_empty_request(event: Any) -> None:
     sent = Request.from_event(event, None)
     assert (sent.resource, sent.method, sent.path, sent.headers, sent.query) == ("", "", "", [], [])
     assert (sent.body, sent.source_ip, sent.bearer()) == (b"", None, None)
-
-
-MEMBERS = list(request(JSON_TYPE, body="{}").event)
-ODD: list[Any] = [None, 0, 7, "x", "", True, [], [1], {}, {"a": 1}, {"a": [1]}, {"a": [None, {}]}]
-
-
-@pytest.mark.parametrize("member", MEMBERS)
-def test_a_member_of_any_type_is_accepted(member: str) -> None:
-    event = request(JSON_TYPE, body="{}").event
-    for odd in ODD:
-        read_everything({**event, member: odd})
-    read_everything({k: v for k, v in event.items() if k != member})
-
-
-@pytest.mark.parametrize("member", ["resourcePath", "httpMethod", "path", "requestId", "identity"])
-def test_a_context_member_of_any_type_is_accepted(member: str) -> None:
-    event = request(JSON_TYPE).event
-    for odd in ODD:
-        read_everything({**event, "requestContext": {**event["requestContext"], member: odd}})
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.text()
