@@ -22,6 +22,9 @@ from tests.support.misbehaving import Misbehaving, answers, closed_port
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30
 
+ENVIRONMENT = dict(os.environ)
+"""As it was before the desk of other tests set its own."""
+
 
 def free_ports() -> int:
     """Find the first of five free ports in a row."""
@@ -42,7 +45,7 @@ def command(
     return subprocess.Popen(
         [sys.executable, "-m", "simulator", *flags],
         cwd=cwd,
-        env={**os.environ, **environ},
+        env={**ENVIRONMENT, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

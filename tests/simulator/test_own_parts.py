@@ -128,6 +128,8 @@ def test_the_phone_face_is_not_started_beside_the_real_wechat() -> None:
     port = free_ports()
     with other_wechat() as url, running(port, environ=real(url)):
         assert is_free(port + 1)
+        facts = requests.get(f"http://127.0.0.1:{port + 4}/facts", timeout=5).json()
+        assert (facts["wechat"], facts["upstream"]) == (False, True)
 
 
 @pytest.mark.parametrize(
