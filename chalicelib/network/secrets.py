@@ -151,6 +151,9 @@ class Secrets:
                 raise Misconfigured(reason=reason(error), secret=name) from error
             self._failed_at = self._clock()
             raise SecretsUnavailable(reason=reason(error), secret=name) from error
+        if not {"SecretString", "SecretBinary"} & answer.keys():  # botocore takes half a body
+            self._failed_at = self._clock()
+            raise SecretsUnavailable(reason="answer is incomplete", secret=name)
         try:
             # A lone surrogate is for the parser to refuse: the codec's error quotes the text.
             document = answer["SecretString"].encode(errors="surrogatepass")

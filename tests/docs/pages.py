@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]  # has no types
 
 from chalicelib.errors import GateError
 from simulator.desk import Desk
-from tests.conftest import Phone
+from tests.support.front_door import Phone
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -11,7 +11,6 @@ from chalicelib.upstream import paths
 from chalicelib.wechat import kinds, opendata
 from infrastructure.wiring import ROUTES
 from simulator.gateway import renamed
-from tests.conftest import FrontDoor
 from tests.docs.pages import (
     BY_API_GATEWAY,
     ERRORS,
@@ -22,6 +21,7 @@ from tests.docs.pages import (
     operations,
     resolved,
 )
+from tests.support.front_door import FrontDoor
 
 SCHEMAS = SPEC["components"]["schemas"]
 TEMPLATE = (ROOT / "infrastructure/template/api.yaml").read_text()

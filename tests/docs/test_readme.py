@@ -11,7 +11,6 @@ import pytest
 
 from chalicelib import settings
 from simulator import desk
-from tests.conftest import FrontDoor
 from tests.docs.pages import (
     CHINESE,
     DOCS,
@@ -27,6 +26,7 @@ from tests.docs.pages import (
     skeleton,
 )
 from tests.support import dynamodb_local
+from tests.support.front_door import FrontDoor
 
 ARCHITECTURE, UPSTREAM = DOCS / "architecture.md", DOCS / "upstream.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]

@@ -16,9 +16,9 @@ from chalicelib.front import request
 from chalicelib.upstream import headers, paths, upstream
 from simulator import aws, desk
 from simulator.serving import serve_wsgi
-from tests.conftest import APPID
 from tests.docs.pages import DOCS, ROOT, blocks, rows, skeleton
 from tests.support import dynamodb_local
+from tests.support.front_door import APPID
 
 TEXT, CHINESE = (DOCS / "recipes.md").read_text(), (DOCS / "recipes.zh-CN.md").read_text()
 PHONE = """

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from simulator import desk
-from tests.conftest import Phone
 from tests.docs.pages import DOCS, bearer_of, login
+from tests.support.front_door import Phone
 
 # What a schema cannot say: which codes and appids exist, what decrypts, which path is canonical.
 REFUSED = ["2xx", "401", "403", "422", "429"]

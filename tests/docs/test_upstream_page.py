@@ -14,8 +14,8 @@ from chalicelib import rules
 from chalicelib.upstream import headers
 from simulator import desk, gateway
 from simulator.serving import serve
-from tests.conftest import FrontDoor
 from tests.docs.pages import DOCS, bearer_of, blocks, quoted, rows
+from tests.support.front_door import FrontDoor
 
 PAGE = DOCS / "upstream.md"
 TEXT = PAGE.read_text()

@@ -16,7 +16,6 @@ from chalicelib import __version__
 from simulator import upstream
 from simulator.dynamodb_local import missing
 from simulator.wechat import WeChat, serve
-from tests.conftest import Phone
 from tests.simulator.test_desk import (
     ROOT,
     START_SECONDS,
@@ -31,7 +30,8 @@ from tests.simulator.test_desk import (
     running,
 )
 from tests.support import dynamodb_local
-from tests.support.misbehaving import closed_port
+from tests.support.front_door import Phone
+from tests.support.loopback import closed_port
 
 OWN_APP, OWN_SECRET = "wxown0000000000001", "an-appsecret-of-my-own"
 

@@ -18,9 +18,7 @@ from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token, user_reference
 from chalicelib.settings import MAX_TTL
 from simulator import aws
-from tests.conftest import new_table
-from tests.support.fakes import NOW, Clock
-from tests.support.store import (
+from tests.store.store import (
     APPID,
     KEY,
     KEY2,
@@ -31,6 +29,8 @@ from tests.support.store import (
     store_on,
     table_at,
 )
+from tests.support.engines import new_table
+from tests.support.fakes import NOW, Clock
 
 UNIONID = "o-union_1"
 _, WINDOW_END = window(NOW)
