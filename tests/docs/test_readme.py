@@ -143,10 +143,20 @@ def test_the_codes_are_those_of_the_gate(readme: Path) -> None:
 # --- the pages ---
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)(#[^)]*)?\)", page.read_text())
+    for name, anchor in links:
+        target = (page.parent / name) if name else page
+        if "://" not in name:
+            assert target.exists(), name
+            assert not anchor or anchor[1:] in anchors(target), name + anchor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
