@@ -1,10 +1,13 @@
 """How the tests read pages: code blocks, tables, words in backticks, and the OpenAPI document."""
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import yaml  # type: ignore[import-untyped]  # has no types
 
@@ -65,9 +68,10 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield path, method.upper(), item[method]
 
 
-def needs_token(operation: dict[str, Any]) -> bool:
-    """Whether an operation takes a token."""
-    return bool(operation.get("security", SPEC["security"]))
+def need(program: str) -> None:
+    """Skip the test if a program is missing, but never in CI."""
+    if not shutil.which(program) and os.environ.get("CI") != "true":
+        pytest.skip(f"{program} is missing")
 
 
 def login(running: Desk, user: str) -> requests.Response:

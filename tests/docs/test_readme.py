@@ -1,8 +1,7 @@
-"""The pages tell the truth: their commands are run, their tables are held against the code."""
+"""The pages tell the truth: their commands are run, their tables are compared with the code."""
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,136 +10,83 @@ import pytest
 
 from chalicelib import settings
 from simulator import desk
-from tests.docs.pages import (
-    CHINESE,
-    DOCS,
-    ENGLISH,
-    ROOT,
-    STATUSES,
-    blocks,
-    needs_token,
-    operations,
-    quoted,
-    resolved,
-    rows,
-    skeleton,
-)
-from tests.support import dynamodb_local
+from tests.docs import pages
 from tests.support.front_door import FrontDoor
 
-ARCHITECTURE, UPSTREAM = DOCS / "architecture.md", DOCS / "upstream.md"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+ENGLISH, CHINESE = pages.ENGLISH.read_text(), pages.CHINESE.read_text()
+PAGES = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.glob("*.md"))]
 
-both = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=lambda path: path.name)
-
-
-# --- the quick start ---
+both = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["en", "zh"])
 
 
-def transcript(readme: Path) -> str:
-    return readme.read_text().partition("<!-- transcript -->")[2].partition("<!-- /transcript")[0]
-
-
-def pattern(shown: list[str]) -> re.Pattern[str]:
-    """What the page shows as answers: … stands for anything, white space for itself or none."""
-    text = "".join("".join(shown).split())
-    return re.compile(".+?".join(map(re.escape, text.split("…"))))
-
-
-needs_curl = pytest.mark.skipif(
-    not (shutil.which("curl") or dynamodb_local.must_run()), reason="curl is missing"
-)
-
-
-@needs_curl
-@both
-def test_the_quick_start_does_what_it_shows(readme: Path, running_desk: desk.Desk) -> None:
-    script = "\n".join(blocks(transcript(readme), "bash"))
+def test_the_quick_start_does_what_it_shows(running_desk: desk.Desk) -> None:
+    pages.need("curl")
+    shown = ENGLISH.partition("<!-- transcript -->")[2].partition("<!-- /transcript")[0]
+    script = "\n".join(pages.blocks(shown, "bash"))
     for port, name in (("8000", "gate"), ("8001", "WeChat")):
         script = script.replace(f"http://127.0.0.1:{port}", running_desk.urls[name])
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert pattern(blocks(transcript(readme), "text")).fullmatch("".join(done.stdout.split()))
+    # … stands for anything, white space for itself or none
+    answers = "".join("".join(pages.blocks(shown, "text")).split())
+    pattern = ".+?".join(map(re.escape, answers.split("…")))
+    assert re.fullmatch(pattern, "".join(done.stdout.split()))
 
 
-def test_both_readmes_give_the_same_commands_and_answers() -> None:
+def test_both_readmes_have_the_same_parts_commands_and_answers() -> None:
+    assert pages.skeleton(ENGLISH) == pages.skeleton(CHINESE)
     for language in ("bash", "text", "python"):
-        texts = [blocks(readme.read_text(), language) for readme in (ENGLISH, CHINESE)]
-        assert texts[0] == texts[1] != []
-
-
-def test_both_readmes_are_built_alike() -> None:
-    assert skeleton(ENGLISH.read_text()) == skeleton(CHINESE.read_text())
-
-
-def test_the_ports_are_those_of_make_run() -> None:
-    ports = [int(row[0]) for row in rows(ENGLISH.read_text(), "port")]
-    assert ports == [8000 + offset for offset in range(len(desk.PORTS))]
-
-
-# --- the tables ---
-
-
-def variables(readme: Path) -> dict[str, str]:
-    """Name → cell of its default."""
-    first = "name" if readme == ENGLISH else "名称"
-    table = rows(readme.read_text(), first)
-    return {name: default for names, default, *_ in table for name in quoted(names)}
+        assert pages.blocks(ENGLISH, language) == pages.blocks(CHINESE, language) != []
 
 
 @both
-def test_the_environment_table_is_that_of_the_settings(readme: Path) -> None:
-    table = variables(readme)
+def test_the_environment_table_is_that_of_the_settings(readme: str) -> None:
+    found = pages.rows(readme, "name" if readme == ENGLISH else "名称")
+    table = {name: default for names, default, *_ in found for name in pages.quoted(names)}
     assert set(table) == set(settings.VARIABLES)
     for name, variable in settings.VARIABLES.items():
         assert (table[name] in ("required", "必填")) is bool(variable.functions), name
-        assert (quoted(table[name]) or [""])[0] == (variable.default or ""), name
+        assert (pages.quoted(table[name]) or [""])[0] == (variable.default or ""), name
 
 
 def fields(schema: dict[str, Any]) -> dict[str, bool]:
     """The names of a JSON object's members, and whether each must be there."""
-    schema = resolved(schema)
+    schema = pages.resolved(schema)
     return {name: name in schema.get("required", []) for name in schema.get("properties", {})}
 
 
 def shown(cell: str) -> dict[str, bool]:
     """The members that a cell shows, as `{"code", "appid"?}` or `{"status":"ok"}`."""
-    named = re.findall(r'(?<!:)"(\w+)"(\??)', "".join(quoted(cell)))
+    named = re.findall(r'(?<!:)"(\w+)"(\??)', "".join(pages.quoted(cell)))
     return {name: not optional for name, optional in named}
 
 
 @both
-def test_the_table_of_routes_is_that_of_the_specification(readme: Path) -> None:
-    table = rows(readme.read_text(), "request" if readme == ENGLISH else "请求")
-    told = {(q[-1], method): row for row in table for q in [quoted(row[0])] for method in q[:-1]}
-    assert told.keys() == {(path, method) for path, method, _ in operations()}
-    for path, method, operation in operations():
+def test_the_table_of_routes_is_that_of_the_specification(readme: str) -> None:
+    table = pages.rows(readme, "request" if readme == ENGLISH else "请求")
+    named = [(pages.quoted(row[0]), row) for row in table]
+    told = {(path, method): row for (*methods, path), row in named for method in methods}
+    assert told.keys() == {(path, method) for path, method, _ in pages.operations()}
+    for path, method, operation in pages.operations():
         request, body, answer, function = told[path, method]
-        assert (function, "token" in request) == (*operation["tags"], needs_token(operation))
+        takes = bool(operation.get("security", pages.SPEC["security"]))
+        assert (function, "token" in request) == (*operation["tags"], takes)
         if "proxy" in path or method == "GET":
             continue
         media = operation["requestBody"]["content"]["application/json"]
-        # rawData and signature are told as belonging together; 204 has no body
+        # rawData and signature come together, which the cell says in words; 204 has no body
         extra = {"rawData": False, "signature": False} if path == "/decrypt" else {}
         assert shown(body) | extra == fields(media["schema"]), path
-        content = resolved(operation["responses"].get("200", {})).get("content", {})
+        content = pages.resolved(operation["responses"].get("200", {})).get("content", {})
         assert shown(answer) == fields(content.get("application/json", {}).get("schema", {})), path
 
 
 @both
-def test_the_codes_are_those_of_the_gate(readme: Path) -> None:
-    table = rows(readme.read_text(), "Code")
-    told = {code: int(status) for codes, status, *_ in table for code in quoted(codes)}
-    assert told == STATUSES
-
-
-# --- the pages ---
+def test_the_codes_are_those_of_the_gate(readme: str) -> None:
+    table = pages.rows(readme, "Code")
+    told = {code: int(status) for codes, status, *_ in table for code in pages.quoted(codes)}
+    assert told == pages.STATUSES
 
 
 def anchors(page: Path) -> set[str]:
@@ -150,25 +96,21 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]*)(#[^)]*)?\)", page.read_text())
-    for name, anchor in links:
+def test_every_link_and_every_path_leads_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for name, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)]*)?\)", text):
         target = (page.parent / name) if name else page
         if "://" not in name:
             assert target.exists(), name
             assert not anchor or anchor[1:] in anchors(target), name + anchor
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_every_path_that_a_page_names_is_there(page: Path) -> None:
-    named = re.findall(r"`((?:chalicelib|simulator|tests|docs)/[\w./]+)`", page.read_text())
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    named = re.findall(r"`((?:chalicelib|simulator|tests|docs|miniprogram)/[\w./]+)`", text)
+    assert [path for path in named if not (pages.ROOT / path).exists()] == []
 
 
 def test_the_example_of_a_log_line_has_the_fields_of_a_real_one(
     front_door: FrontDoor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (line,) = blocks(ARCHITECTURE.read_text(), "json")
+    (line,) = pages.blocks((pages.DOCS / "architecture.md").read_text(), "json")
     spent = {"code": front_door.phone().code()}
     for _ in range(2):
         front_door.send("POST", "/login", json_body=spent)
