@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from chalicelib import __version__
 from simulator import upstream
 from simulator.dynamodb_local import missing
 from simulator.wechat import WeChat, serve
@@ -239,7 +240,7 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line(copy: Path) -> None:
     ready(process)
     token = login(port)
     version = copy / "chalicelib/__init__.py"
-    version.write_text(version.read_text().replace("0.1.0", "0.9.9"))
+    version.write_text(version.read_text().replace(__version__, "0.9.9"))
     health = f"http://127.0.0.1:{port}/health"
     eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
     door = copy / "app.py"
