@@ -34,8 +34,8 @@ from tests.unit.upstream.test_upstream import upstream
 
 URL = "https://api.test/base"
 APPID = "wx4f4bc4dec97d474b"
-ANN = Session(APPID, "o-ann", "u-ann", user_reference(APPID, "o-ann"))
-BOB = Session(APPID, "o-bob", None, user_reference(APPID, "o-bob"))
+ANN, BOB = Session(APPID, "o-ann", "u-ann"), Session(APPID, "o-bob", None)
+TOKEN = Token.new(user_reference(APPID, "o-ann")).text
 PEM = (
     ec.generate_private_key(ec.SECP256R1())
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -62,7 +62,7 @@ class KnownSessions:
 
     def bearer_of(self, session: Session) -> Pairs:
         """Let a session be known; give the header that stands for it."""
-        token = Token.new(session.user).text
+        token = Token.new(user_reference(session.appid, session.openid)).text
         self.known[token] = session
         return bearing(token)
 
@@ -134,16 +134,16 @@ def bearing(token: str) -> Pairs:
 NO_TOKEN: list[Pairs] = [
     [],
     [("X-WX-OPENID", "o-ann"), ("X-Forwarded-For", "127.0.0.1"), ("User-Agent", "ELB-Health")],
-    [("Cookie", f"token={Token.new(ANN.user).text}")],
+    [("Cookie", f"token={TOKEN}")],
 ]
 MALFORMED: list[Pairs] = [
     bearing("junk"),
     bearing("wxg_" + "A" * 72),
-    bearing(Token.new(ANN.user).text[:-1] + "!"),
-    bearing(Token.new(ANN.user).text + "A"),
-    [("Authorization", Token.new(ANN.user).text)],
-    [("Authorization", f"Basic {Token.new(ANN.user).text}")],
-    bearing(Token.new(ANN.user).text) + bearing(Token.new(ANN.user).text),
+    bearing(TOKEN[:-1] + "!"),
+    bearing(TOKEN + "A"),
+    [("Authorization", TOKEN)],
+    [("Authorization", f"Basic {TOKEN}")],
+    bearing(TOKEN) + bearing(TOKEN),
 ]
 
 
@@ -161,7 +161,7 @@ def test_a_request_without_a_well_formed_token_costs_no_read(headers: Pairs) -> 
 def test_an_unknown_token_costs_one_read_and_goes_nowhere() -> None:
     house = House()
     with pytest.raises(InvalidToken):
-        house.send(headers=bearing(Token.new(ANN.user).text))
+        house.send(headers=bearing(TOKEN))
     assert (len(house.sessions.reads), house.wire.exchanged) == (1, [])
 
 
@@ -198,7 +198,7 @@ def test_a_visitor_of_a_public_path_has_no_identity(headers: Pairs, target: str)
     assert "X-Wxgate-Token" not in answer.headers
 
 
-@pytest.mark.parametrize("headers", [*MALFORMED, bearing(Token.new(ANN.user).text)])
+@pytest.mark.parametrize("headers", [*MALFORMED, bearing(TOKEN)])
 def test_a_dead_token_makes_a_visitor_of_a_public_path_and_the_answer_says_so(
     headers: Pairs,
 ) -> None:
@@ -331,7 +331,7 @@ def test_a_fault_of_the_store_is_never_taken_for_a_bad_token(
 ) -> None:
     house = House(sessions=KnownSessions(failure=failure))
     with pytest.raises(type(failure)) as caught:
-        house.send(target=target, headers=bearing(Token.new(ANN.user).text))
+        house.send(target=target, headers=bearing(TOKEN))
     assert caught.value is failure
     assert house.wire.exchanged == []
 
