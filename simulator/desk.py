@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from wsgiref.types import WSGIApplication
 
 from simulator import engines, playground, upstream
 from simulator.gateway import Gateway, refuse
@@ -20,6 +21,9 @@ from simulator.wechat import serve as serve_wechat
 __all__ = ["DEFAULT_APP", "Desk", "DeskError", "Parts", "load_app", "set_up"]
 
 PORTS = ("gate", "WeChat", "AWS", "upstream", "playground")
+
+PUBLIC_PATH = "welcome"
+"""Below /api/: needs no login before the echo, unless PUBLIC_PATHS says otherwise."""
 
 FRONT_DOOR = Path(__file__).parent.parent / "app.py"
 
@@ -50,7 +54,7 @@ def set_up(port: int, chosen: Parts | None = None, say: Say = lambda _: None) ->
 
 def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     _start_wechat(desk, ports["WeChat"], chosen)
-    _start_upstream(desk, ports["upstream"], chosen)
+    log = _start_upstream(desk, ports["upstream"], chosen)
     engines.use(desk, ports["AWS"], chosen)
     os.environ["WX_APPIDS"] = ",".join(chosen.appids)
     hints = Hints(upstream=chosen.upstream_url, real_wechat=chosen.real_wechat, say=say)
@@ -65,7 +69,7 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     server = serve_wsgi(gate, chosen.host, ports["gate"], refuse)
     number = server.url.rpartition(":")[2]
     desk.add("gate", Server(f"http://{address}:{number}", server.close))
-    pages = playground.application(gate=desk.urls["gate"], wechat=desk.urls["WeChat"])
+    pages = _playground(desk, chosen, log)
     desk.add("playground", serve_wsgi(pages, LOOPBACK, ports["playground"]))
 
 
@@ -88,13 +92,31 @@ def _start_wechat(desk: Desk, port: int, chosen: Parts) -> None:
     os.environ["WECHAT_API_URL"] = url
 
 
-def _start_upstream(desk: Desk, port: int, chosen: Parts) -> None:
+def _start_upstream(desk: Desk, port: int, chosen: Parts) -> upstream.Log | None:
+    """Give the log of the upstream, None if it is the user's own."""
+    log = None
     if chosen.upstream_url:
         desk.name("upstream", chosen.upstream_url, "yours")
     else:
-        os.environ["UPSTREAM_URL"] = desk.add("upstream", upstream.start(LOOPBACK, port), "echo")
+        log = upstream.Log()
+        echo = upstream.start(LOOPBACK, port, log)
+        os.environ["UPSTREAM_URL"] = desk.add("upstream", echo, "echo")
+        os.environ.setdefault("PUBLIC_PATHS", PUBLIC_PATH)
     if not os.environ.get("UPSTREAM_ALLOW_PRIVATE"):
         os.environ["UPSTREAM_ALLOW_PRIVATE"] = "true"
+    return log
+
+
+def _playground(desk: Desk, chosen: Parts, log: upstream.Log | None) -> WSGIApplication:
+    globs = os.environ.get("PUBLIC_PATHS", "").split(",")
+    public = globs[0].strip().strip("/").removeprefix("api/").replace("*", "1").replace("?", "1")
+    facts = playground.Facts(
+        gate=desk.urls["gate"],
+        appids=chosen.appids,
+        public_path=f"/api/{public}" if public else "",
+    )
+    wechat = None if chosen.real_wechat else desk.urls["WeChat"]
+    return playground.application(facts, wechat=wechat, upstream=log)
 
 
 def _numbered(port: int, chosen: Parts) -> dict[str, int]:

@@ -1,11 +1,44 @@
-"""A business API that echoes: what the gate sent, as JSON."""
+"""A business API that echoes: what the gate sent, as JSON. It has a log of its own."""
 
 import base64
 import json
+import threading
+import time
+from collections import deque
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from simulator.serving import Server, serve
+
+LOGGED = 1_000
+"""Requests that the log remembers; older ones are forgotten, their numbers stay theirs."""
+
+BODY_LOGGED = 4_096
+"""Characters of a body that the log remembers."""
+
+
+class Log:
+    """The requests that the upstream received, numbered from 1.
+
+    An entry is the echo with ``{n, time, status}``: time in epoch seconds.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[dict[str, Any]] = deque(maxlen=LOGGED)
+        self._received = 0
+        self._lock = threading.Lock()
+
+    def add(self, echo: dict[str, Any], status: int) -> None:
+        """Note a request and what it was answered."""
+        entry = {**echo, "body": echo["body"][:BODY_LOGGED], "time": time.time(), "status": status}
+        with self._lock:
+            self._received += 1
+            self._entries.append({**entry, "n": self._received})
+
+    def after(self, n: int) -> list[dict[str, Any]]:
+        """Return the entries numbered above n that are still remembered."""
+        with self._lock:
+            return [entry for entry in self._entries if entry["n"] > n]
 
 
 def echoed(method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
@@ -23,6 +56,7 @@ def echoed(method: str, target: str, headers: list[tuple[str, str]], body: bytes
 
 
 class _Echo(BaseHTTPRequestHandler):
+    log: Log
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -30,6 +64,7 @@ class _Echo(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         echo = echoed(self.command, self.path, self.headers.items(), body)
         data = json.dumps(echo, ensure_ascii=False, indent=2).encode()
+        self.log.add(echo, 200)
         self.send_response(200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
@@ -43,10 +78,10 @@ class _Echo(BaseHTTPRequestHandler):
         """Stay silent: the gate logs each request."""
 
 
-def start(host: str, port: int) -> Server:
-    """Serve the echo.
+def start(host: str, port: int, log: Log | None = None) -> Server:
+    """Serve the echo, and note each request in `log`.
 
     Raises:
         OSError: if the port is in use.
     """
-    return serve(_Echo, host, port)
+    return serve(type("Echo", (_Echo,), {"log": log or Log()}), host, port)

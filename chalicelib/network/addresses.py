@@ -11,14 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from chalicelib.deadlines import Deadline
-from chalicelib.network.exchange_errors import (
-    AddressForbidden,
-    ConnectTimeout,
-    NotConnected,
-    NotTrusted,
-    Refused,
-    Unresolved,
-)
+from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
 LookUp = Callable[[str, int], list[Any]]
@@ -91,14 +84,14 @@ def dial(
     """Resolve the host once, connect to an address that was checked, and begin TLS for https.
 
     Raises:
-        NotConnected: one of its kinds.
+        NotConnected: a kind of it.
     """
     sock: DeadlineSocket | None = None
     try:
         found = _resolved(origin, deadline, look_up)
         allowed = [each for each in found if permitted(each[4][0], allow_private=allow_private)]
         if not allowed:
-            raise AddressForbidden
+            raise errors.AddressForbidden
         sock = _connected(allowed, deadline, connect_timeout)
         if origin.scheme == "http":
             return sock
@@ -108,13 +101,13 @@ def dial(
         )
         return cast(TLSSocket, wrapped)
     except TimeoutError:
-        failure: type[NotConnected] = ConnectTimeout
+        failure: type[errors.NotConnected] = errors.ConnectTimeout
     except (socket.gaierror, UnicodeError):
-        failure = Unresolved
+        failure = errors.Unresolved
     except (ssl.SSLError, ValueError) as error:
-        failure = Refused if isinstance(error, ssl.SSLEOFError) else NotTrusted
+        failure = errors.Refused if isinstance(error, ssl.SSLEOFError) else errors.NotTrusted
     except OSError:
-        failure = Refused
+        failure = errors.Refused
     if sock is not None:
         sock.close()
     raise failure

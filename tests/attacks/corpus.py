@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CORPUS = Path(__file__).parent.parent / "corpus" / "attacks.json"
+CORPUS = Path(__file__).parents[1] / "corpus/attacks.json"
 
 _content: dict[str, Any] = json.loads(CORPUS.read_text())
 META: dict[str, Any] = _content["meta"]
@@ -42,7 +42,7 @@ SETUPS = {
     "500 sends from one source address": Setup(flood=500),
     "500 sends, new X-Forwarded-For each time": Setup(flood=500),
     "send the control phone request twice before": Setup(before=2),
-    # test_oracle.py asks these; here one of them is sent.
+    # test_oracle.py sends them all; here one of them is sent.
     "run lab/cbc.py inter() against the endpoint": Setup(),
 }
 """What each `setup` of the corpus means."""
@@ -84,11 +84,7 @@ class Entry:
 
     @property
     def setup(self) -> Setup:
-        """What is to be sent besides the one request.
-
-        Raises:
-            KeyError: if nobody knows what it means.
-        """
+        """What is to be sent besides the one request; KeyError if the meaning is unknown."""
         return SETUPS[self.extra["setup"]] if "setup" in self.extra else Setup()
 
     @property
@@ -130,7 +126,7 @@ def expanded(value: Any) -> Any:
     """Write out `{"$repeat"}`; text stays text, `{"$b64"}` becomes bytes, None stays None.
 
     Raises:
-        ValueError: if nobody knows what an object means.
+        ValueError: if an object has another form.
     """
     match value:
         case {"$repeat": {"prefix": prefix, "unit": unit, "count": count, "suffix": suffix}}:

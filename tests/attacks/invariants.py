@@ -1,6 +1,6 @@
 """The twelve invariants of the corpus, each as a check that tells every breach in a sentence.
 
-G11 stands in test_attacks.py's runner, since it compares answers of several entries.
+G11 stands in runner.py, since it compares answers of several entries.
 """
 
 import base64
@@ -10,18 +10,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import jwt
 
-from chalicelib import errors
 from tests.attacks import watch
-from tests.attacks.choices import ours
 from tests.attacks.corpus import CAPS, Entry
+from tests.attacks.decisions import decision
 from tests.attacks.events import Mode, Tokens
-from tests.attacks.loopback import Received
-from tests.attacks.wechat import USERS
 from tests.attacks.world import APPID, Exchange, World
+from tests.support.loopback import Request
+from tests.support.wechat import USERS
 
 SECONDS = 2.0
 MEMORY = 200 * 1024 * 1024
@@ -42,18 +42,8 @@ _BROUGHT = re.compile(r"""\b(code|encryptedData|iv)["']?[\s:=\[]*["']?([\w+/=-]{
 """What a client brings, in a query, a form, or JSON that is broken or has a name twice."""
 
 
-def _messages() -> str:
-    """Every sentence that the gate may say; a word of these is no reflection of the input."""
-    classes = [errors.GateError]
-    for known in classes:
-        classes += known.__subclasses__()
-    return "\n".join(known.message for known in classes)
-
-
-STATIC = _messages() + (
-    "kind is one of user, phone, werun, share, group. code appid everywhere rawData signature "
-    "Content-Type is missing. Send application/json."
-)
+SOURCE = "".join(path.read_text() for path in Path("chalicelib").rglob("*.py"))
+"""Every sentence that the gate may say stands here; a word of it is no reflection of the input."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Case:
         return self.exchange.answer.code
 
     @property
-    def sent(self) -> Received | None:
+    def sent(self) -> Request | None:
         """What the upstream received, None where it was not called."""
         return self.exchange.upstream[0] if self.exchange.upstream else None
 
@@ -130,9 +120,9 @@ def expected(case: Case) -> Breaches:
         yield f"Code {case.code}, not one of {codes}"
     if case.status < 400 and case.code:
         yield f"a good answer with Code {case.code}"
-    choice = ours(case.entry, case.mode) if case.sends == 1 else None
-    if choice and choice != (case.status, case.code):
-        yield f"{case.status} {case.code}, where our choice is {choice}"
+    ours = decision(case.entry, case.mode) if case.sends == 1 else None
+    if ours and ours != (case.status, case.code):
+        yield f"{case.status} {case.code}, where our decision is {ours}"
     counts = {
         "upstream_calls": len(exchange.upstream),
         "wechat_calls": len(exchange.wechat),
@@ -196,9 +186,9 @@ def _is_json(case: Case) -> Breaches:
 
 
 def _input(case: Case) -> dict[str, Iterable[str]]:
-    """What of the entry's own input must not be told: the code, the ciphertext and its iv.
+    """What of the entry's own input must not be said: the code, the ciphertext and its iv.
 
-    Where a body came in base64, that text tells them too.
+    A body that came in base64 says them too.
     """
     found = _BROUGHT.findall(f"{case.entry.path}\n{case.body_text}")
     with suppress(ValueError, RecursionError):
@@ -310,8 +300,8 @@ def g8_follows_nothing(case: Case) -> Breaches:
 
 def g9_is_quick(case: Case) -> Breaches:
     """G9: an answer comes within two seconds, and takes less than 200 MB."""
-    if case.exchange.seconds > SECONDS:
-        yield f"took {case.exchange.seconds:.1f} s"
+    if case.exchange.own_seconds > SECONDS:
+        yield f"took {case.exchange.own_seconds:.1f} s"
     if case.peak > MEMORY:
         yield f"{case.peak >> 20} MiB at the peak"
 
@@ -349,7 +339,7 @@ def _pieces(case: Case) -> Iterator[str]:
     texts = [text for text in texts if text != "application/json"]
     for body in (str(event["body"] or ""), case.body_text):
         texts += re.split(r"[\"\s]", body[:HEAD])
-    return (text for text in texts if len(text) >= 4 and text not in STATIC)
+    return (text for text in texts if len(text) >= 4 and text not in SOURCE)
 
 
 INVARIANTS = (

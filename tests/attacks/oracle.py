@@ -15,12 +15,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from chalicelib.sessions.failures import Failures
-from chalicelib.sessions.sessions import Session
-from chalicelib.sessions.tokens import Token, user_reference
-from tests.attacks.wechat import USERS
 from tests.attacks.world import APPID
 from tests.support.fakes import NOW
+from tests.support.wechat import USERS
 
 BLOCK = 16
 WATERMARK = {"timestamp": NOW - 5, "appid": APPID}
@@ -99,13 +96,13 @@ def padded(text: bytes) -> bytes:
     return text + bytes([count]) * count
 
 
-BAD_PADDINGS: dict[str, Callable[[bytes], bytes]] = {
-    "the bytes before the last differ": lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],
-    "a whole block too much": lambda text: padded(text)[:-1] + b"\x20",
-    "no padding": lambda text: text + b" " * (-len(text) % BLOCK),
-    "zeros": lambda text: text + bytes(BLOCK - len(text) % BLOCK),
-}
-"""What is no PKCS#7; whoever looks at the last byte alone opens the first."""
+BAD_PADDINGS: list[Callable[[bytes], bytes]] = [
+    lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],  # the bytes before the last differ
+    lambda text: padded(text)[:-1] + b"\x20",  # a block too much
+    lambda text: text + b" " * (-len(text) % BLOCK),  # none
+    lambda text: text + bytes(BLOCK - len(text) % BLOCK),  # zeros
+]
+"""What is no PKCS#7; a reader that looks at the last byte alone opens the first."""
 
 KEY: str = USERS["A"]["session_key"]
 
@@ -213,26 +210,3 @@ def _flipped(block: bytes, bit: int) -> bytes:
     mask = bytearray(BLOCK)
     mask[bit // 8] = 0x80 >> bit % 8
     return xor(block, bytes(mask))
-
-
-class CountedSessions:
-    """The store as /decrypt sees it, with user A alone; `done` is what was asked of it."""
-
-    def __init__(self) -> None:
-        user = USERS["A"]
-        self.done: list[str] = []
-        self.token = Token.new(user_reference(APPID, user["openid"]))
-        self._session = Session(
-            APPID, user["openid"], user["unionid"], self.token.user, (user["session_key"],)
-        )
-
-    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
-        """Find the session; failures never become too many here."""
-        assert token == self.token
-        self.done.append("find_with_keys")
-        return self._session, Failures()
-
-    def count_failure(self, session: Session) -> None:
-        """Count a failure."""
-        assert session is self._session
-        self.done.append("count_failure")

@@ -4,12 +4,10 @@ import base64
 import contextlib
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from copy import copy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -20,10 +18,13 @@ from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.gateway import Context, answer_of, event_of
 from tests.attacks import watch
-from tests.attacks.aws_front import READS, WRITES, AwsFront, Operation
 from tests.attacks.corpus import META
-from tests.attacks.loopback import Loopback, Received, answer
-from tests.attacks.wechat import (
+from tests.support.aws_proxy import READS, WRITES, AwsProxy, Operation
+from tests.support.engines import new_table
+from tests.support.fakes import NOW, Clock
+from tests.support.front_door import Answer
+from tests.support.loopback import Loopback, Peer, Request, whole
+from tests.support.wechat import (
     ACCESS_TOKEN,
     APPSECRET,
     PHONE,
@@ -32,12 +33,13 @@ from tests.attacks.wechat import (
     said,
     session_of,
 )
-from tests.conftest import Answer, new_table
-from tests.support.fakes import NOW, Clock
 
 APPID: str = META["appid"]
+OTHER_APPID: str = META["appid_other"]
 PREFIX = "attacks/"
 KEYS = "/.well-known/jwks.json"
+JUNK = {"kind": "phone", "encryptedData": "MDEyMzQ1Njc4OWFiY2RlZg==", "iv": "A" * 22 + "=="}
+"""Well-formed open data that opens under no key."""
 
 
 @dataclass
@@ -48,10 +50,15 @@ class Exchange:
     result: dict[str, Any]
     answer: Answer
     seconds: float
-    wechat: list[Received]
-    upstream: list[Received]
+    wechat: list[Request]
+    upstream: list[Request]
     operations: list[Operation]
     seen: watch.Seen
+
+    @property
+    def own_seconds(self) -> float:
+        """What it took, less what a busy machine withheld."""
+        return self.seconds - self.seen.stalled
 
     @property
     def store(self) -> list[Operation]:
@@ -73,8 +80,8 @@ class Exchange:
 class Watched:
     """What the servers and the watch noted while a block ran."""
 
-    wechat: list[Received] = field(default_factory=list)
-    upstream: list[Received] = field(default_factory=list)
+    wechat: list[Request] = field(default_factory=list)
+    upstream: list[Request] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     seen: watch.Seen = field(default_factory=watch.Seen)
 
@@ -86,13 +93,13 @@ class World:
         self.clock = Clock()
         self.wechat = FakeWeChat()
         self.upstream = Loopback(echo)
-        self.aws = AwsFront(engine_url)
+        self.aws = AwsProxy(engine_url)
         self.engine_url = engine_url
-        self._remembered = 0
+        self._forgotten = 0
         self.table = new_table(engine_url)
         self.dynamodb: Any = aws.client("dynamodb", engine_url)
         with closing(aws.client("secretsmanager", engine_url)) as manager:
-            aws.make_secrets(manager, PREFIX, {APPID: APPSECRET})
+            aws.make_secrets(manager, PREFIX, dict.fromkeys((APPID, OTHER_APPID), APPSECRET))
         self.secrets: dict[str, set[str]] = {
             "appsecret": {APPSECRET},
             "session_key": {key for user in USERS.values() for key in _keys(user)},
@@ -141,12 +148,12 @@ class World:
     @contextlib.contextmanager
     def watching(self) -> Iterator[Watched]:
         """Note what servers and process do during a block."""
-        marks = len(self.wechat.received), len(self.upstream.received), len(self.aws.operations)
+        marks = len(self.wechat.requests), len(self.upstream.requests), len(self.aws.operations)
         watched = Watched()
         with watch.watching() as watched.seen:
             yield watched
-        watched.wechat = self.wechat.received[marks[0] :]
-        watched.upstream = self.upstream.received[marks[1] :]
+        watched.wechat = self.wechat.requests[marks[0] :]
+        watched.upstream = self.upstream.requests[marks[1] :]
         watched.operations = self.aws.operations[marks[2] :]
 
     def items(self) -> list[dict[str, Any]]:
@@ -163,8 +170,8 @@ class World:
             "code": set(self.wechat.codes),
         }
 
-    def hold_sessions(self) -> None:
-        """Let the table hold what it ever may: two live sessions, and a key that one inherited."""
+    def fill_table(self) -> None:
+        """Store all that may ever be stored: two live sessions, and a key that one inherited."""
         self.door.login("code-B")
         old = self.door.login("code-A")
         with self.wechat.scripted(said(session_of("A", USERS["A"]["session_key_replaced"]))):
@@ -183,11 +190,11 @@ class World:
 
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
-        counted = [op for op in self.aws.operations[self._remembered :] if op.name == "UpdateItem"]
-        for key in (op.parameters["Key"] for op in counted):
-            raw = {name: {"B": base64.b64decode(value["B"])} for name, value in key.items()}
-            self.dynamodb.delete_item(TableName=self.table, Key=raw)
-        self._remembered = len(self.aws.operations)
+        counted = [op for op in self.aws.operations[self._forgotten :] if op.name == "UpdateItem"]
+        for user, item in {_key_of(operation) for operation in counted}:
+            key = {"user": {"B": base64.b64decode(user)}, "item": {"B": base64.b64decode(item)}}
+            self.dynamodb.delete_item(TableName=self.table, Key=key)
+        self._forgotten = len(self.aws.operations)
 
     def change_item(self, token: str, **attributes: Any) -> None:
         """Change the stored item of a token; None takes an attribute away."""
@@ -205,36 +212,18 @@ class World:
 
 
 class Door:
-    """One loaded app and the environment that it lives in; `app` may be another Gate's."""
+    """One loaded app and the environment that it lives in; `start` is what was seen meanwhile."""
 
     def __init__(self, world: World, environ: dict[str, str]) -> None:
         self.world = world
         self.environ = environ
-        with self.inside():
+        with self.inside(), watch.watching() as self.start:
             self.module: ModuleType = desk.load_app()
-        # Services are built when first needed, so this clock reaches all of them.
+        # Nothing else of the app is touched: all else that differs is its environment.
         self.module.services.clock = world.clock
         self.app: Any = self.module.app
         self._notes: list[str] = []
-        self.listen(self.app)
-
-    def cool(self) -> "Door":
-        """Forget every secret and access_token that was read, as a new container has none."""
-        for name in ("wechat", "assertions", "_secrets"):
-            # Cached properties: what is taken away is built anew; the AWS clients stay.
-            vars(self.module.services).pop(name, None)
-        return self
-
-    def with_app(self, app: Any) -> "Door":
-        """Give another app this door's place: same environment, same world."""
-        door = copy(self)
-        door.app, door._notes = app, []
-        door.listen(app)
-        return door
-
-    def listen(self, app: Any) -> None:
-        """Note the exceptions of an app's views."""
-        app.register_middleware(watch.telling(self._notes.append), "http")
+        self.app.register_middleware(watch.exceptions_to(self._notes.append), "http")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -325,15 +314,17 @@ class Door:
             self.world.clock.now = before
 
 
-def echo(connection: socket.socket, received: Received) -> None:
-    """Script of the upstream: tell what arrived."""
-    body = {
-        "method": received.method,
-        "target": received.target,
-        "headers": received.headers,
-    }
+def echo(peer: Peer) -> None:
+    """What the upstream does: answer what arrived, and keep the connection."""
+    request = peer.read_request()
+    body = {"method": request.method, "target": request.target, "headers": request.headers}
     headers = [("Content-Type", "application/json")]
-    connection.sendall(answer(200, headers, json.dumps(body).encode()))
+    peer.send(whole(json.dumps(body).encode(), headers=headers))
+
+
+def _key_of(operation: Operation) -> tuple[str, str]:
+    key = operation.parameters["Key"]
+    return key["user"]["B"], key["item"]["B"]
 
 
 def _keys(user: dict[str, Any]) -> list[str]:

@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.world import KEYS, World
-from tests.faults.user import CODE
+from tests.faults.corpus import CODE
+from tests.support import load_fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "engines")
 
 
 @pytest.fixture(scope="session")
 def world(moto_url: str) -> Iterator[World]:
-    """The app among the servers that are told to fail."""
+    """The app among the servers that fail on demand."""
     world = World(moto_url)
     world.wechat.codes[CODE] = "openid A"
     world.secrets["code"] = set(world.wechat.codes)

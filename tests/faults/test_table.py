@@ -6,6 +6,6 @@ from tests.faults.corpus import sessions_in
 
 
 def test_a_dump_after_every_fault_yields_no_secret(world: World, spent: set[str]) -> None:
-    world.hold_sessions()
+    world.fill_table()
     assert sessions_in(world) > 2
     assert watch.leaks(world.dump(), {**world.unstored, "spent": spent}) == []

@@ -15,7 +15,7 @@ from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.wechat import WeChat, appsecret_of, openid_of, serve, unionid_of
 from simulator.wechat.cipher import user_signature
-from tests.conftest import APPID, Answer, FrontDoor
+from tests.support.front_door import APPID, Answer, FrontDoor
 
 OTHER_APPID = "wx0000000000000001"
 

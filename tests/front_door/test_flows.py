@@ -10,7 +10,7 @@ import pytest
 
 from simulator import desk
 from simulator.wechat import openid_of
-from tests.conftest import APPID, Answer, FrontDoor
+from tests.support.front_door import APPID, Answer, FrontDoor
 
 
 class MiniProgram:

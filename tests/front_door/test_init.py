@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulator.gateway import event_of
-from tests.conftest import FrontDoor
+from tests.support.front_door import FrontDoor
 
 ROOT = Path(__file__).parents[2]
 

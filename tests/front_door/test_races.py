@@ -13,7 +13,8 @@ import pytest
 
 from simulator import aws, desk
 from simulator.wechat import openid_of
-from tests.conftest import APPID, Answer, FrontDoor, new_table
+from tests.support.engines import new_table
+from tests.support.front_door import APPID, Answer, FrontDoor
 
 pytestmark = pytest.mark.dynamodb_local
 

@@ -11,7 +11,7 @@ from wechatpy.exceptions import WeChatClientException
 
 from simulator.desk import Desk
 from simulator.wechat import appsecret_of, openid_of, unionid_of
-from tests.conftest import APPID, FrontDoor, Phone
+from tests.support.front_door import APPID, FrontDoor, Phone
 
 
 @pytest.fixture

@@ -11,6 +11,12 @@ from infrastructure import package, rehearsal, template
 from infrastructure.intrinsics import resolved
 from infrastructure.parts import Template
 from simulator.runtime_api import install_client
+from tests.support import load_fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "front_door")
 
 
 @pytest.fixture(scope="session")

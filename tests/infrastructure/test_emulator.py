@@ -26,7 +26,7 @@ from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
 from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
-from tests.conftest import Phone
+from tests.support.front_door import Phone
 
 MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
 

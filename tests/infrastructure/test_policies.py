@@ -15,8 +15,8 @@ from chalicelib.handlers import decrypt, login, proxy
 from infrastructure.parts import Template
 from simulator import desk
 from simulator.serving import serve_wsgi
-from tests.conftest import FrontDoor
 from tests.infrastructure.conftest import made, strings
+from tests.support.front_door import FrontDoor
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
 

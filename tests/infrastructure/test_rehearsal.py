@@ -14,8 +14,8 @@ from infrastructure.intrinsics import environment
 from infrastructure.parts import Template
 from infrastructure.rehearsal import Rehearsal, Surroundings
 from simulator.runtime_api import Function
-from tests.conftest import Phone
 from tests.infrastructure.conftest import Package
+from tests.support.front_door import Phone
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from chalicelib.deadlines import Deadline
 from chalicelib.network.adapter import Session
 from chalicelib.network.connections import Connections
 from chalicelib.network.exchange_errors import TimedOut
-from tests.support.misbehaving import Misbehaving, answers, drips, whole
+from tests.support.loopback import Loopback, answers, drips, whole
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def session() -> Iterator[Session]:
 
 
 def test_a_body_arrives_and_the_answer_comes_back(session: Session) -> None:
-    with Misbehaving(answers(b'{"a":1}')) as server:
+    with Loopback(answers(b'{"a":1}')) as server:
         response = session.post(server.url + "/x", json={"b": 2}, timeout=Deadline.after(5))  # type: ignore[arg-type]  # our adapter's
     assert response.json() == {"a": 1}
     head, _, body = server.received[0].partition(b"\r\n\r\n")
@@ -30,6 +30,6 @@ def test_a_body_arrives_and_the_answer_comes_back(session: Session) -> None:
 
 def test_the_deadline_is_that_of_the_whole_exchange(session: Session) -> None:
     start = time.monotonic()
-    with Misbehaving(drips(whole(b"x" * 100), 0.05)) as server, pytest.raises(TimedOut):
+    with Loopback(drips(whole(b"x" * 100), 0.05)) as server, pytest.raises(TimedOut):
         session.get(server.url, timeout=Deadline.after(0.3))  # type: ignore[arg-type]  # as above
     assert time.monotonic() - start < 3

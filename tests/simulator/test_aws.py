@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from simulator import aws
-from tests.conftest import new_table
-from tests.support.misbehaving import Misbehaving, answers, closed_port
+from tests.support.engines import new_table
+from tests.support.loopback import Loopback, answers, closed_port
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_where_nobody_listens_is_no_engine() -> None:
 
 def test_a_web_server_is_no_engine() -> None:
     page = answers(b"<html>hello</html>")
-    with Misbehaving(page) as server, pytest.raises(aws.EngineUnavailable):
+    with Loopback(page) as server, pytest.raises(aws.EngineUnavailable):
         aws.has_secrets_manager(server.url)
 
 

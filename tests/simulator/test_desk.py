@@ -15,12 +15,15 @@ import pytest
 import requests
 
 from simulator.desk import PORTS, DeskError, Parts, set_up
-from tests.conftest import APPID, Phone
 from tests.support import dynamodb_local
-from tests.support.misbehaving import Misbehaving, answers, closed_port
+from tests.support.front_door import APPID, Phone
+from tests.support.loopback import Loopback, answers, closed_port
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30
+
+ENVIRONMENT = dict(os.environ)
+"""As it was before the desk of other tests set its own."""
 
 
 def free_ports() -> int:
@@ -42,7 +45,7 @@ def command(
     return subprocess.Popen(
         [sys.executable, "-m", "simulator", *flags],
         cwd=cwd,
-        env={**os.environ, **environ},
+        env={**ENVIRONMENT, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -228,13 +231,13 @@ def test_an_engine_that_does_not_answer_is_told(environment: None, url: str) -> 
 
 
 def test_a_web_server_is_no_engine(environment: None) -> None:
-    with Misbehaving(answers(b"<html></html>")) as server:
+    with Loopback(answers(b"<html></html>")) as server:
         assert refused(chosen=Parts(aws_url=server.url)).endswith("What answers is no AWS engine.")
 
 
 def test_an_engine_that_refuses_is_told(environment: None) -> None:
     refusal = b'{"__type":"AccessDeniedException","message":"no"}'
-    with Misbehaving(answers(refusal, status="400 Bad Request")) as server:
+    with Loopback(answers(refusal, status="400 Bad Request")) as server:
         assert refused(chosen=Parts(aws_url=server.url)).endswith(
             "DynamoDB refuses: AccessDeniedException."
         )

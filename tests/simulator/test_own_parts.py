@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from chalicelib import __version__
 from simulator import upstream
 from simulator.dynamodb_local import missing
 from simulator.wechat import WeChat, serve
-from tests.conftest import Phone
 from tests.simulator.test_desk import (
     ROOT,
     START_SECONDS,
@@ -30,7 +30,8 @@ from tests.simulator.test_desk import (
     running,
 )
 from tests.support import dynamodb_local
-from tests.support.misbehaving import closed_port
+from tests.support.front_door import Phone
+from tests.support.loopback import closed_port
 
 OWN_APP, OWN_SECRET = "wxown0000000000001", "an-appsecret-of-my-own"
 
@@ -127,6 +128,8 @@ def test_the_phone_face_is_not_started_beside_the_real_wechat() -> None:
     port = free_ports()
     with other_wechat() as url, running(port, environ=real(url)):
         assert is_free(port + 1)
+        facts = requests.get(f"http://127.0.0.1:{port + 4}/facts", timeout=5).json()
+        assert (facts["wechat"], facts["upstream"]) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line(copy: Path) -> None:
     ready(process)
     token = login(port)
     version = copy / "chalicelib/__init__.py"
-    version.write_text(version.read_text().replace("0.1.0", "0.9.9"))
+    version.write_text(version.read_text().replace(__version__, "0.9.9"))
     health = f"http://127.0.0.1:{port}/health"
     eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
     door = copy / "app.py"

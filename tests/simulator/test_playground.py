@@ -17,7 +17,17 @@ from simulator import desk, playground, upstream
 from simulator.serving import serve, serve_wsgi
 
 HOST = "127.0.0.1"
-FILES = ["/", "/page.css", "/page.js", "/calls.js", "/diagram.js"]
+SCRIPTS = [
+    "/client.js",
+    "/diagram.js",
+    "/observe.js",
+    "/page.js",
+    "/phone.js",
+    "/sheet.js",
+    "/words.js",
+    "/wx.js",
+]
+FILES = ["/", "/page.css", *SCRIPTS]
 
 
 @dataclass
@@ -63,12 +73,25 @@ class _Odd(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """The playground before an echo in the gate's place, and an odd peer in WeChat's."""
-    echo, odd = upstream.start(HOST, 0), serve(_Odd, HOST, 0)
-    server = serve_wsgi(playground.application(gate=echo.url, wechat=odd.url), HOST, 0)
+    log = upstream.Log()
+    echo, odd = upstream.start(HOST, 0, log), serve(_Odd, HOST, 0)
+    facts = playground.Facts(gate=echo.url, appids=("wxa", "wxb"), public_path="/api/news")
+    pages = playground.application(facts, wechat=odd.url, upstream=log)
+    server = serve_wsgi(pages, HOST, 0)
     yield Page(server.url)
     server.close()
     odd.close()
     echo.close()
+
+
+@pytest.fixture(scope="module")
+def page_of_own_parts() -> Iterator[Page]:
+    """The playground with the real WeChat and an upstream of the user's own."""
+    facts = playground.Facts(gate="http://127.0.0.1:1", appids=("wxa",))
+    pages = playground.application(facts, wechat=None, upstream=None)
+    server = serve_wsgi(pages, HOST, 0)
+    yield Page(server.url)
+    server.close()
 
 
 # --- the files ---
@@ -89,9 +112,17 @@ def test_the_policy_permits_nothing_inline_and_nothing_foreign() -> None:
     assert "http" not in playground.POLICY
 
 
-def test_a_module_has_the_media_type_that_browsers_demand(page: Page) -> None:
-    _, headers, _ = page.ask("GET", "/page.js")
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_a_module_has_the_media_type_that_browsers_demand(page: Page, path: str) -> None:
+    _, headers, _ = page.ask("GET", path)
     assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+
+
+def test_the_client_is_the_very_file_that_phones_get(page: Page) -> None:
+    shipped = playground.CLIENT.read_bytes()
+    before, after = page.ask("GET", "/client.js")[2].split(shipped)
+    assert b"\n" not in before  # so that an error names the file's own line
+    assert after == b"\nexport default module.exports;\n"
 
 
 @pytest.mark.parametrize(
@@ -134,17 +165,61 @@ def test_the_page_keeps_its_own_policy() -> None:
     assert found.links == {"data:,", "page.css", "page.js"}
 
 
-def test_the_modules_import_only_what_is_served() -> None:
+def test_the_modules_import_what_is_served_and_all_of_it() -> None:
     scripts = [file.read_text() for file in playground.PAGE.glob("*.js")]
-    imported = {name for script in scripts for name in re.findall(r'from "\.(/[^"]+)"', script)}
-    assert imported <= set(FILES)
+    imports = re.compile(r'^import (?:.* from )?"\.(/[^"]+)";$', re.MULTILINE)
+    imported = {name for script in scripts for name in imports.findall(script)}
+    assert imported | {"/page.js"} == set(SCRIPTS)
     assert not any("http:" in s or "https:" in s or "innerHTML" in s for s in scripts)
 
 
-def test_each_button_has_an_act() -> None:
-    buttons = re.findall(r'data-act="(\w+)"', (playground.PAGE / "index.html").read_text())
-    acts = (playground.PAGE / "page.js").read_text().partition("const ACTS = {")[2].partition("\n}")
-    assert sorted(buttons) == sorted(re.findall(r"^  (\w+)[:,]", acts[0], re.MULTILINE))
+# --- what the page is told ---
+
+
+def test_the_page_learns_what_stands_on_the_desk(page: Page) -> None:
+    facts = json.loads(page.ask("GET", "/facts")[2])
+    assert facts.pop("gate").startswith("http://127.0.0.1:")
+    assert facts == {
+        "appids": ["wxa", "wxb"],
+        "public_path": "/api/news",
+        "wechat": True,
+        "upstream": True,
+    }
+
+
+def test_the_upstream_tells_of_itself(page: Page) -> None:
+    before = json.loads(page.ask("GET", "/upstream/log?after=0")[2])
+    page.ask("POST", "/gate/orders?a=1", b"x" * 5000, {"X-A": "1"})
+    (entry,) = json.loads(page.ask("GET", f"/upstream/log?after={len(before)}")[2])
+    assert (entry["n"], entry["method"], entry["status"]) == (len(before) + 1, "POST", 200)
+    assert (entry["path"], entry["query"]) == ("/orders", "a=1")
+    assert (entry["headers"]["X-A"], entry["body"]) == ("1", "x" * upstream.BODY_LOGGED)
+
+
+def test_of_parts_of_ones_own_the_page_learns_that_they_tell_nothing(
+    page_of_own_parts: Page,
+) -> None:
+    facts = json.loads(page_of_own_parts.ask("GET", "/facts")[2])
+    assert (facts["wechat"], facts["upstream"]) == (False, False)
+
+
+@pytest.mark.parametrize("target", ["/wx/login", "/control/log?after=0", "/upstream/log?after=0"])
+def test_nothing_of_the_page_reaches_the_real_wechat(page_of_own_parts: Page, target: str) -> None:
+    assert page_of_own_parts.ask("GET", target)[0] == 404
+
+
+def test_the_desk_tells_the_page_of_its_parts(running_desk: desk.Desk) -> None:
+    page = Page(running_desk.urls["playground"])
+    facts = json.loads(page.ask("GET", "/facts")[2])
+    assert facts == {
+        "gate": running_desk.urls["gate"],
+        "appids": [desk.DEFAULT_APP],
+        "public_path": "/api/welcome",
+        "wechat": True,
+        "upstream": True,
+    }
+    status, _, body = page.ask("GET", "/gate/api/welcome")
+    assert (status, json.loads(body)["path"]) == (200, "/welcome")
 
 
 # --- forwarding ---
@@ -202,15 +277,3 @@ def test_a_peer_that_gives_no_answer_is_told_as_wx_tells_it(page: Page) -> None:
     status, _, body = page.ask("GET", "/wx/0")
     assert status == 502
     assert json.loads(body)["errMsg"].startswith("request:fail")
-
-
-def test_a_login_works_at_the_origin_of_the_page(running_desk: desk.Desk) -> None:
-    page = Page(running_desk.urls["playground"])
-    who = json.dumps({"appid": desk.DEFAULT_APP, "user": "ann"}).encode()
-    before = len(json.loads(page.ask("GET", "/control/log?after=0")[2]))
-    code = page.ask("POST", "/wx/login", who, {"Content-Type": "application/json"})[2]
-    status, _, body = page.ask("POST", "/gate/login", code, {"Content-Type": "application/json"})
-    assert status == 200
-    assert json.loads(body)["token"].startswith("wxg_")
-    (call,) = json.loads(page.ask("GET", f"/control/log?after={before}")[2])
-    assert call["path"] == "/sns/jscode2session"

@@ -17,9 +17,9 @@ from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token, user_reference
 from chalicelib.settings import MAX_TTL
 from simulator import aws
-from tests.conftest import new_table
+from tests.store.store import APPID, KEY, KEY2, KEY3, OTHER_APPID, TTL, Store, store_on, table_at
+from tests.support.engines import new_table
 from tests.support.fakes import NOW, Clock
-from tests.support.store import APPID, KEY, KEY2, KEY3, OTHER_APPID, TTL, Store, store_on, table_at
 
 UNIONID = "o-union_1"
 WINDOW, WINDOW_END = b"decrypt-failures-3166666", 1_900_000_200

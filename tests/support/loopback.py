@@ -52,7 +52,7 @@ class Peer:
     def __init__(self, server: "Loopback", sock: socket.socket) -> None:
         self.sock = sock
         self.closing = server.closing
-        self.received = b""
+        self.received = bytearray()
         self._server = server
         self._pending = bytearray()
 
@@ -106,16 +106,22 @@ class Peer:
         """Let time pass; return whether the server goes on."""
         return not self.closing.wait(seconds)
 
+    def close(self) -> None:
+        """End the connection."""
+        self.sock.close()
+        self._server.endings.release()
+
     def end(self) -> None:
         """Close for writing, and take what still comes."""
         self.sock.shutdown(socket.SHUT_WR)
+        self._server.endings.release()
         self.read_to_the_end(2)
         self.sock.close()
 
     def reset(self) -> None:
         """End the connection with RST instead of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        self.close()
 
 
 Act = Callable[[Peer], None]
@@ -165,6 +171,17 @@ def says(*pieces: bytes, pause: float = 0) -> Act:
         peer.end()
 
     return act
+
+
+def then(act: Act, ending: Act) -> Act:
+    """Do one act, and end the connection once its answer was read."""
+
+    def both(peer: Peer) -> None:
+        act(peer)
+        peer.wait(0.05)
+        ending(peer)
+
+    return both
 
 
 def says_and_stays(data: bytes) -> Act:
@@ -242,24 +259,18 @@ def reads_slowly(size: int, pause: float) -> Act:
     return act
 
 
-def echoes_the_request(peer: Peer) -> None:
-    """Send the request's own bytes in every place of an answer, the status line first."""
-    raw = peer.read_request().raw
-    line = raw.partition(b"\r\n")[0]
-    peer.send(line + b"\r\nX-Echo: " + line + b"\r\n\r\n" + raw)
-    peer.end()
-
-
 class Loopback:
     """The server: each request takes the next act of the script, the last act repeats.
 
     `requests` are all requests in the order of arrival; `received` the bytes of every connection
-    that sent any, complete once the server is closed; `connections` counts all.
+    that sent any, complete once the server is closed; `connections` counts all. `endings` is
+    released for each connection that an act ended.
     """
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, buffer: int = 0) -> None:
         self.closing = threading.Event()
         self.requests: list[Request] = []
+        self.endings = threading.Semaphore(0)
         self._script = list(script)
         self._tls = tls
         self._listener = socket.create_server((HOST, 0), backlog=128)
@@ -287,7 +298,12 @@ class Loopback:
     @property
     def received(self) -> list[bytes]:
         """What came, one entry per connection that sent anything."""
-        return [peer.received for peer, _ in self._peers if peer.received]
+        return [bytes(peer.received) for peer, _ in self._peers if peer.received]
+
+    def forget_endings(self) -> None:
+        """Let `endings` be those that are still to come."""
+        while self.endings.acquire(blocking=False):
+            pass
 
     @contextmanager
     def scripted(self, *script: Act) -> Iterator[None]:

@@ -1,17 +1,17 @@
-"""Our answer wherever the corpus leaves one open: without it a gate that refuses all would pass.
+"""Our documented decision wherever the corpus leaves one open: else a gate that refuses all passes.
 
 Served is what an honest client may send too, once it is harmless; all else is refused.
 """
 
 from tests.attacks.corpus import Entry
-from tests.attacks.events import COLLAPSED, Mode
+from tests.attacks.events import MERGED, Mode
 
-Choice = tuple[int, str | None]
+Decision = tuple[int, str | None]
 """A status, and our Code where the gate refuses."""
 
-SERVED: Choice = (200, None)
+SERVED: Decision = (200, None)
 
-_ROWS: list[tuple[Choice, str]] = [
+_ROWS: list[tuple[Decision, str]] = [
     # An unknown member, parameter, cookie or Host takes nothing from an honest login.
     (SERVED, "LOGIN 037 061 066 071 076"),
     ((400, "InvalidRequest"), "LOGIN 051"),
@@ -47,33 +47,29 @@ _ROWS: list[tuple[Choice, str]] = [
     ((401, "InvalidToken"), "TOK 064"),
 ]
 
-
-def _by_identifier(choice: Choice, row: str) -> dict[str, Choice]:
-    group, *numbers = row.split()
-    return {f"{group}-{number}": choice for number in numbers}
-
-
-CHOICES = {name: choice for pair in _ROWS for name, choice in _by_identifier(*pair).items()}
+DECISIONS = {
+    f"{row.split()[0]}-{number}": decision for decision, row in _ROWS for number in row.split()[1:]
+}
 
 # Once the slashes are merged nothing is left of the disguise.
-_MERGED = {"PATH-044": SERVED, "PATH-045": SERVED}
+_WHEN_MERGED = {"PATH-044": SERVED, "PATH-045": SERVED}
 
 
-def ours(entry: Entry, mode: Mode) -> Choice | None:
-    """Give our choice for an entry, None where the corpus leaves none."""
-    merged = _MERGED if mode is COLLAPSED else {}
-    return merged.get(entry.id) or CHOICES.get(entry.id)
+def decision(entry: Entry, mode: Mode) -> Decision | None:
+    """Give our decision for an entry, None where the corpus leaves none."""
+    merged = _WHEN_MERGED if mode is MERGED else {}
+    return merged.get(entry.id) or DECISIONS.get(entry.id)
 
 
-def leaves_a_choice(entry: Entry) -> bool:
+def leaves_a_decision(entry: Entry) -> bool:
     """Tell whether an entry allows several statuses, or a refusal by any Code or by several."""
     statuses = entry.expect["status"]
     return len(statuses) > 1 or (statuses[0] >= 400 and not isinstance(entry.expect["code"], str))
 
 
-def allows(entry: Entry, choice: Choice) -> bool:
-    """Tell whether a choice is one that an entry leaves."""
-    (status, code), allowed = choice, entry.expect["code"]
+def allows(entry: Entry, made: Decision) -> bool:
+    """Tell whether a decision is one that an entry leaves."""
+    (status, code), allowed = made, entry.expect["code"]
     codes = allowed if isinstance(allowed, list) else [allowed]
     fits = code is None if status < 400 else bool(code) and (allowed is None or code in codes)
     return status in entry.expect["status"] and fits

@@ -1,18 +1,24 @@
-"""WeChat as the corpus has it: a table of codes, two users, and errmsg texts that must not leak."""
+"""WeChat as the corpora have it: a table of codes, two users, errmsg texts that must not leak.
+
+Not the simulator: the corpora fix openids and keys, and their answers are often no WeChat's.
+"""
 
 import json
-import socket
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.attacks.corpus import META
-from tests.attacks.loopback import Loopback, Received, Script, answer
+from tests.support.loopback import Act, Loopback, Peer, Request, answers, whole
+
+CORPUS = Path(__file__).parents[1] / "corpus/attacks.json"
+META: dict[str, Any] = json.loads(CORPUS.read_text())["meta"]
 
 APPSECRET = "cafe0123456789abcdef0123456789ab"
 ACCESS_TOKEN = "canary-access-token-7Jq2"
 PHONE = "13777000042"
 RID = "6a7b8c9d-0e1f2a3b-4c5d6e7f"
+PLAIN = [("Content-Type", "text/plain")]
 
 USERS: dict[str, dict[str, Any]] = {
     **META["users"],
@@ -25,14 +31,10 @@ USERS: dict[str, dict[str, Any]] = {
 }
 
 
-def said(fields: object, *, content_type: str = "text/plain") -> Script:
-    """Script: an answer of WeChat's, with the content type that /sns/* has."""
-
-    def script(connection: socket.socket, _received: Received) -> None:
-        body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-        connection.sendall(answer(200, [("Content-Type", content_type)], body))
-
-    return script
+def said(fields: object, *, content_type: str = "text/plain") -> Act:
+    """Answer as WeChat does, with the content type that /sns/* has."""
+    body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
+    return answers(body, headers=[("Content-Type", content_type)])
 
 
 def refusal(errcode: int) -> dict[str, object]:
@@ -51,29 +53,31 @@ class FakeWeChat(Loopback):
     """The server; `appsecret` is the one that it takes, `codes` says what each code gives."""
 
     def __init__(self) -> None:
-        super().__init__(self._answer)
         self.appsecret = APPSECRET
         self.codes: dict[str, Any] = dict(META["fake_wechat"])
         self._spent: set[str] = set()
-        self._lock = threading.Lock()
+        self._spending = threading.Lock()
+        super().__init__(self._exchange)
 
     def renew(self) -> None:
         """Make every one-time code good again."""
         self._spent.clear()
 
-    def _answer(self, connection: socket.socket, received: Received) -> None:
-        parts = urlsplit(received.target)
+    def _exchange(self, peer: Peer) -> None:
+        body = json.dumps(self._fields(peer.read_request())).encode()
+        peer.send(whole(body, headers=PLAIN))
+
+    def _fields(self, request: Request) -> dict[str, Any]:
+        parts = urlsplit(request.target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         match parts.path:
             case "/sns/jscode2session":
-                fields = self._session(query)
+                return self._session(query)
             case "/cgi-bin/stable_token":
-                fields = {"access_token": ACCESS_TOKEN, "expires_in": 7200}
+                return {"access_token": ACCESS_TOKEN, "expires_in": 7200}
             case "/wxa/business/getuserphonenumber":
-                fields = _phone()
-            case _:
-                fields = {"errcode": 0, "errmsg": "ok"}
-        said(fields)(connection, received)
+                return _phone()
+        return {"errcode": 0, "errmsg": "ok"}
 
     def _session(self, query: dict[str, str]) -> dict[str, Any]:
         if query.get("secret") != self.appsecret:
@@ -83,7 +87,7 @@ class FakeWeChat(Loopback):
         if isinstance(meaning, int):
             return refusal(meaning)
         user, _, once = str(meaning).removeprefix("openid ").partition(", ")
-        with self._lock:
+        with self._spending:
             if code in self._spent:
                 return refusal(40163)
             if once:
