@@ -59,7 +59,7 @@ def post_phone() -> Answer:
 @app.route("/sign", methods=["POST"])
 def post_sign() -> Answer:
     """Sign a virtual payment."""
-    return decrypt.sign(app.request, sessions=services.sessions, clock=services.clock)
+    return decrypt.sign(app.request, sessions=services.sessions)
 
 
 @app.route("/session", methods=["GET"])

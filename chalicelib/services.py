@@ -86,15 +86,12 @@ class Services:
     @cached_property
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
-        from chalicelib.wechat.appsecrets import AppSecrets
         from chalicelib.wechat.client import Client
 
-        client = Client(self._wechat_connections, self.settings.wechat_api_url)
-        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
-        tokens = AccessTokens(client, secrets, self.clock)
-        return WeChat(client, self.settings.appids, secrets, tokens)
+        url, prefix = self.settings.wechat_api_url, self.settings.secret_prefix
+        client = Client(self._wechat_connections, url, self._secrets, prefix, self.clock)
+        return WeChat(client, self.settings.appids)
 
     @cached_property
     def upstream(self) -> "Upstream":
@@ -139,7 +136,9 @@ class Services:
         )
         with self._lock:  # sessions of boto3 are not thread-safe, nor is the making of a client
             try:
-                session = boto3.session.Session(region_name=self.settings.region)
+                session = boto3.session.Session(
+                    region_name=self.settings.region, botocore_session=self._table.sdk_session
+                )
                 return session.client("secretsmanager", config=config)
             except BotoCoreError as error:
                 raise Misconfigured(reason=reason(error)) from error

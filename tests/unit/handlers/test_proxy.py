@@ -19,8 +19,7 @@ from tests.unit.upstream.test_upstream import upstream
 
 URL = "https://api.test/base"
 APPID = "wx4f4bc4dec97d474b"
-ANN = Session(APPID, "o-ann", "u-ann", user_reference(APPID, "o-ann"))
-BOB = Session(APPID, "o-bob", None, user_reference(APPID, "o-bob"))
+ANN, BOB = Session(APPID, "o-ann", "u-ann"), Session(APPID, "o-bob", None)
 
 
 @dataclass
@@ -94,7 +93,7 @@ class House:
         **given: Any,
     ) -> Answer:
         """The same with a token of this session."""
-        token = Token.new(session.user).text
+        token = Token.new(user_reference(session.appid, session.openid)).text
         self.sessions.known[token] = session
         return self.send(method, target, [*bearing(token), *(headers or [])], **given)
 
@@ -113,7 +112,7 @@ def bearing(token: str) -> Pairs:
     return [("Authorization", f"Bearer {token}")]
 
 
-UNKNOWN = Token.new(ANN.user).text
+UNKNOWN = Token.new(user_reference(APPID, ANN.openid)).text
 NO_TOKEN: list[Pairs] = [
     [],
     [("X-WX-OPENID", "o-ann"), ("X-Forwarded-For", "127.0.0.1"), ("User-Agent", "ELB-Health")],
