@@ -262,3 +262,25 @@ def test_a_broken_app_is_one_line_at_the_start_too(copy: Path) -> None:
     assert errors.count("\n") == 1
     assert "ZeroDivisionError" in errors
     assert out == ""
+
+
+def test_the_phones_address_is_believed_as_far_as_the_hops_say() -> None:
+    port = free_ports()
+    with running(port, environ={"TRUSTED_HOPS": "1", "PUBLIC_PATHS": "news"}):
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        url = f"http://127.0.0.1:{port}/api/news"
+        sent = requests.get(url, headers=headers, timeout=10).json()["headers"]
+    assert sent["X-Forwarded-For"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"FORWARD_REQUEST_HEADERS": "X_WX_OPENID"}, "The gate does not start: FORWARD_REQUEST"),
+        ({"HOST": "192.0.2.9"}, "HOST=192.0.2.9 is no address of this machine."),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_line(environ: dict[str, str], line: str) -> None:
+    status, out, errors = ended("--port", str(free_ports()), **environ)
+    assert (status, out, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith(line)

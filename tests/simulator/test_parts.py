@@ -88,6 +88,7 @@ def test_no_representation_shows_an_appsecret() -> None:
         ({"HOST": "my-laptop"}, "HOST is malformed"),
         ({"HOST": "::"}, "HOST is malformed"),
         ({"RELOAD": "yes"}, "RELOAD is malformed"),
+        ({"WX_APPIDS": " , "}, "WX_APPIDS is malformed"),
         ({"DATA": "/dev/null/data"}, "DATA is no usable folder"),
     ],
 )
