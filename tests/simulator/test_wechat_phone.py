@@ -59,7 +59,7 @@ def test_werun_gives_31_days_up_to_today(desk: Desk, key: str) -> None:
     assert set(steps[0]) == {"timestamp", "step"}
 
 
-def test_share_and_group_spell_their_id_each_in_its_way_and_a_chat_of_two_has_another(
+def test_share_and_group_spell_their_id_each_in_its_way_and_a_chat_of_two_too(
     desk: Desk, key: str
 ) -> None:
     share, group = (opened(desk.phone(f"get{n}"), key) for n in ("ShareInfo", "GroupEnterInfo"))
