@@ -11,7 +11,6 @@ from simulator.wechat.cipher import raw_data_signature
 from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Desk, opened
 
 WATERMARK = {"timestamp": int(NOW), "appid": APPID}
-ABROAD = {"phoneNumber": "2025550123", "countryCode": "1"}
 
 
 @pytest.fixture
@@ -31,9 +30,7 @@ def test_user_info_is_anonymous_but_names_the_user_and_is_signed(desk: Desk, key
 
 def test_an_older_phone_gives_a_real_name(desk: Desk, key: str) -> None:
     answer = desk.phone("getUserInfo", userInfo={"nickName": "Ann", "gender": 2})
-    info = opened(answer, key)
-    assert (info["nickName"], info["gender"]) == ("Ann", 2)
-    assert "Ann" in answer["rawData"]
+    assert {"nickName": "Ann", "gender": 2}.items() <= opened(answer, key).items()
 
 
 def test_a_phone_number_is_sealed_and_has_a_code(desk: Desk, key: str) -> None:
@@ -80,16 +77,11 @@ def test_data_is_sealed_with_the_key_of_the_tap(desk: Desk, key: str) -> None:
 
 
 def test_a_code_gives_the_number_of_the_tap(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber", **ABROAD)["code"]
+    code = desk.phone("getPhoneNumber", phoneNumber="2025550123", countryCode="1")["code"]
     desk.clock.now += 299
     answer = desk.phone_number(code, openid=openid_of(APPID, "ann"))
-    assert answer["errcode"] == 0
-    assert answer["phone_info"] == {
-        "phoneNumber": "+12025550123",
-        "purePhoneNumber": "2025550123",
-        "countryCode": "1",
-        "watermark": WATERMARK,
-    }
+    number = {"phoneNumber": "+12025550123", "purePhoneNumber": "2025550123", "countryCode": "1"}
+    assert (answer["errcode"], answer["phone_info"]) == (0, {**number, "watermark": WATERMARK})
 
 
 def test_a_phone_code_is_good_once_and_for_five_minutes(desk: Desk) -> None:
