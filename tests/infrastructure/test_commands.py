@@ -39,9 +39,9 @@ def test_deploy_checks_and_then_has_sam_upload_and_deploy() -> None:
     done = make("deploy", *PLACE, *values)
     assert done.returncode == 0, done.stderr
     assert "sam deploy --stack-name wxgate-prod --region cn-north-1 " in done.stdout
-    assert "--parameter-overrides file://build/parameters.yaml " in done.stdout
+    assert "--parameter-overrides file://build/wxgate-prod.yaml " in done.stdout
     assert done.stdout.endswith("--resolve-s3\n")
-    sent = json.loads((ROOT / "build/parameters.yaml").read_text())
+    sent = json.loads((ROOT / "build/wxgate-prod.yaml").read_text())
     assert sent["PublicPaths"] == ""
     assert (sent["AppIds"], sent["UpstreamUrl"]) == ("wx1", "https://api.example.com")
 

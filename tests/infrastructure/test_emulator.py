@@ -1,7 +1,9 @@
 """The commands against an AWS emulator that is not ours: ministack runs the stack that SAM makes.
 
 What it does not do is checked elsewhere: CodeDeploy, SnapStart, WAF and gateway responses on the
-transformed template. It knows no metric math, so the stacks here have no alarms.
+transformed template. It knows no metric math, so the stacks here have no alarms; and its
+BatchGetItem gives no ConsumedCapacity, which the gate takes for half an answer, so what needs the
+session_key is left to the rehearsal.
 """
 
 import os
@@ -143,8 +145,8 @@ def answer_at_the_prompt(cloud: Cloud, stage: str, answer: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def first(cloud: Cloud, around: Surroundings) -> str:
-    """A stage, deployed and with its secrets."""
+def first(cloud: Cloud, around: Surroundings, built: Path) -> str:
+    """A stage, deployed and with its secrets; `built` has fetched the libraries."""
     cloud.deploy(
         "one",
         "Alarms=false",
@@ -162,7 +164,7 @@ def first(cloud: Cloud, around: Surroundings) -> str:
 def test_every_route_works_through_the_emulated_api_gateway(
     cloud: Cloud, first: str, around: Surroundings
 ) -> None:
-    visit(partial(cloud.send, first), Phone(around.wechat_url))
+    visit(partial(cloud.send, first), Phone(around.wechat_url), needs_key=False)
 
 
 def test_an_upgrade_sends_empty_values_too_and_can_be_rolled_back(cloud: Cloud, first: str) -> None:

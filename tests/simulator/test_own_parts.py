@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from chalicelib import __version__
 from simulator import upstream
 from simulator.serving import Desk
 from simulator.wechat import WeChat, serve
@@ -199,7 +200,7 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line(copy: Path) -> None:
     with running({"RELOAD": "1"}, copy) as desk:
         token, health = log_in(desk.urls), f"{desk.urls['gate']}/health"
         version = copy / "chalicelib/__init__.py"
-        version.write_text(version.read_text().replace("0.1.0", "0.9.9"))
+        version.write_text(version.read_text().replace(__version__, "0.9.9"))
         eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
         door = copy / "app.py"
         door.write_text(door.read_text() + "\nthis is no Python\n")
