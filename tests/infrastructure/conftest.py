@@ -1,9 +1,10 @@
 """The template and the package, each made once."""
 
+import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,12 @@ from infrastructure.intrinsics import resolved
 from infrastructure.parts import Template
 from simulator.runtime_api import install_client
 from tests.support import load_fixtures
+from tests.support.front_door import Phone
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that this folder needs."""
-    load_fixtures(config, "front_door")
+    load_fixtures(config, "engines", "front_door")
 
 
 @pytest.fixture(scope="session")
@@ -31,26 +33,25 @@ def stack(sam: Template) -> Template:
     return template.transformed(sam, "us-east-1")
 
 
-@dataclass(frozen=True)
-class Package:
-    """A built package."""
-
-    archive: Path
-    folder: Path
-    sam: Template
-
-
 @pytest.fixture(scope="session")
-def built(sam: Template, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """The package for this machine; skipped where uv finds no wheels, but never in CI."""
-    out = tmp_path_factory.mktemp("package")
-    try:
-        archive = package.build(package.here(), out)
-    except package.PackageError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no package: {str(error).splitlines()[-1]}")
-    return Package(archive, out / "package", sam)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make package` writes for this machine, once for all processes of a run.
+
+    Skipped where uv finds no wheels, but never in CI.
+    """
+    here = tmp_path_factory.getbasetemp()
+    out = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "package"
+    out.mkdir(exist_ok=True)
+    with (out / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            if not (out / "deployment.zip").exists():
+                package.build(package.here(), out)
+        except package.PackageError as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"no package: {str(error).splitlines()[-1]}")
+    return out
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +66,38 @@ def around() -> Iterator[rehearsal.Surroundings]:
     """AWS, WeChat and the upstream of the desk."""
     with rehearsal.surroundings() as running:
         yield running
+
+
+Send = Callable[..., tuple[int, Any]]
+"""Sends method, path, token and body to the gate; gives status and JSON."""
+
+
+def visit(send: Send, phone: Phone, *, needs_key: bool = True) -> None:
+    """Use every route of the gate as a mini-program does, and see that each answer is right.
+
+    Without `needs_key`, all but those that need the session_key.
+    """
+    status, answer = send("POST", "/login", "", {"code": phone.code()})
+    assert status == 200, answer
+    token = answer["token"]
+    status, echo = send("GET", "/api/orders/7?a=2", token)
+    assert (status, echo["path"], echo["query"]) == (200, "/orders/7", "a=2")
+    assert echo["headers"]["X-WX-OPENID"]
+    tapped = phone.do("getPhoneNumber")
+    sealed = {"kind": "phone", "encryptedData": tapped["encryptedData"], "iv": tapped["iv"]}
+    bodies = {"/phone": {"code": tapped["code"]}} | ({"/decrypt": sealed} if needs_key else {})
+    for path, body in bodies.items():
+        status, opened = send("POST", path, token, body)
+        assert status == 200, opened
+        assert opened["data"]["purePhoneNumber"]
+    assert not needs_key or send("GET", "/session", token) == (200, {"valid": True})
+    assert len(send("GET", "/.well-known/jwks.json")[1]["keys"]) == 1
+    assert send("GET", "/health")[0] == 200
+    assert send("DELETE", "/login")[0] == 405
+    assert send("POST", "/logout", token, {}) == (204, None)
+    for method, path in (("GET", "/api/orders"), ("POST", "/phone")):
+        status, refused = send(method, path, token, bodies["/phone"] if method == "POST" else None)
+        assert (status, refused["Code"]) == (401, "InvalidToken")
 
 
 def strings(value: object) -> Iterator[str]:

@@ -39,15 +39,18 @@ def test_deploy_checks_and_then_has_sam_upload_and_deploy() -> None:
     done = make("deploy", *PLACE, *values)
     assert done.returncode == 0, done.stderr
     assert "sam deploy --stack-name wxgate-prod --region cn-north-1 " in done.stdout
-    assert "--parameter-overrides file://build/parameters.yaml " in done.stdout
+    assert "--parameter-overrides file://build/wxgate-prod.yaml " in done.stdout
     assert done.stdout.endswith("--resolve-s3\n")
-    sent = json.loads((ROOT / "build/parameters.yaml").read_text())
+    sent = json.loads((ROOT / "build/wxgate-prod.yaml").read_text())
     assert sent["PublicPaths"] == ""
     assert (sent["AppIds"], sent["UpstreamUrl"]) == ("wx1", "https://api.example.com")
 
 
-def test_deploy_takes_the_bucket_that_is_named() -> None:
-    assert make("deploy", *PLACE, "BUCKET=artifacts").stdout.endswith("--s3-bucket artifacts\n")
+def test_deploy_takes_the_bucket_the_tags_and_the_role_that_are_named() -> None:
+    options = ("BUCKET=artifacts", "TAGS=team=a cost=b", "ROLE_ARN=arn:aws:iam::1:role/r")
+    shown = make("deploy", *PLACE, *options).stdout
+    assert "--tags wxgate:stage=prod team=a cost=b --role-arn arn:aws:iam::1:role/r " in shown
+    assert shown.endswith("--s3-bucket artifacts\n")
 
 
 def test_deploy_goes_no_further_than_a_refusal() -> None:
@@ -56,30 +59,23 @@ def test_deploy_goes_no_further_than_a_refusal() -> None:
     assert done.stderr.startswith("TOKEN_TTL is malformed")
 
 
+WITH_DATA = "python -m infrastructure.destroy --stack wxgate-prod --region cn-north-1 -- "
+
+
 @pytest.mark.parametrize(
-    ("target", "shown"),
+    ("words", "shown"),
     [
-        ("secrets", "put-secret-value wxgate-prod/signing"),
-        ("rollback", "update-alias wxgate-prod-proxy live"),
-        ("logs", "sam logs --stack-name wxgate-prod --region cn-north-1"),
-        ("destroy", "sam delete --stack-name wxgate-prod --region cn-north-1"),
+        (["secrets"], "put-secret-value wxgate-prod/app/<appid>\n"),
+        (["rollback"], "update-alias wxgate-prod-"),
+        (["logs"], "build/tools/bin/sam logs --stack-name wxgate-prod --region cn-north-1"),
+        (["destroy"], "build/tools/bin/sam delete --stack-name wxgate-prod --region cn-north-1"),
+        (["destroy", "DATA=delete"], f".venv/bin/{WITH_DATA}build/tools/bin/sam delete "),
     ],
 )
-def test_a_dry_run_shows_what_would_be_done(target: str, shown: str) -> None:
-    done = make(target, *PLACE)
+def test_a_dry_run_shows_what_would_be_done(words: list[str], shown: str) -> None:
+    done = make(*words, *PLACE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert shown in done.stdout
-
-
-def test_the_data_are_deleted_on_request_only() -> None:
-    assert "infrastructure.destroy" not in make("destroy", *PLACE).stdout
-    assert "infrastructure.destroy" in make("destroy", *PLACE, "DATA=delete").stdout
-
-
-def test_tags_and_a_role_for_cloudformation_are_passed_on() -> None:
-    shown = make("deploy", *PLACE, "TAGS=team=a cost=b", "ROLE_ARN=arn:aws:iam::1:role/r").stdout
-    assert "--tags wxgate:stage=prod team=a cost=b " in shown
-    assert "--role-arn arn:aws:iam::1:role/r " in shown
+    assert done.stdout.startswith(shown)
 
 
 def test_the_revision_differs_if_the_parameters_or_the_package_do(tmp_path: Path) -> None:
@@ -165,8 +161,8 @@ def test_chalice_deploy_is_refused_in_one_line() -> None:
 def manager(moto_url: str) -> Iterator[Any]:
     with closing(aws.client("secretsmanager", moto_url)) as client:
         yield client
-        for secret in client.list_secrets()["SecretList"]:
-            client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+        for name in ("app/wx1", "signing"):
+            client.delete_secret(SecretId=f"wxgate-test/{name}", ForceDeleteWithoutRecovery=True)
 
 
 def value(manager: Any, name: str) -> Any:
@@ -214,18 +210,14 @@ def test_secrets_never_stand_in_a_command_or_an_answer(
 
 def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
     update(manager, "an-appsecret")
+    destroy.delete_secrets(manager, "wxgate")  # another stack
+    assert value(manager, "app/wx1") == {"appsecret": "an-appsecret"}
     destroy.delete_secrets(manager, "wxgate-test")
     with pytest.raises(manager.exceptions.InvalidRequestException):
         value(manager, "signing")
     update(manager, "another-appsecret")
     assert value(manager, "app/wx1") == {"appsecret": "another-appsecret"}
     assert value(manager, "signing")["kid"]
-
-
-def test_another_stack_s_secrets_stay(manager: Any) -> None:
-    update(manager, "an-appsecret")
-    destroy.delete_secrets(manager, "wxgate")
-    assert value(manager, "app/wx1") == {"appsecret": "an-appsecret"}
 
 
 def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib import errors, logs, settings
-from infrastructure import template
+from infrastructure import package, template
 from infrastructure.parts import Template, TemplateError, merge
 from infrastructure.rehearsal import routes
 from infrastructure.wiring import ROUTES, wire
@@ -40,13 +40,14 @@ NETWORK = {"ProxySubnets": "subnet-1,subnet-2", "ProxySecurityGroup": "sg-1"}
 ENDPOINTS = {**NETWORK, "ProxyVpc": "vpc-1", "ProxyRouteTables": "rtb-1"}
 CANARY = {"Rollout": "Canary10Percent5Minutes"}
 PRIVATE = [{"Ref": "PrivateSubnetA"}, {"Ref": "PrivateSubnetB"}]
+PROVISIONED = {"ProvisionedConcurrentExecutions": "2"}
 X_RAY_LESS = {"AWS::Partition": "aws-cn"}
+ENDPOINT = "RestAPI/Body/x-amazon-apigateway-endpoint-configuration"
 
 CHOICES: list[tuple[dict[str, str], str, Any]] = [
     ({"LogRetention": "7"}, "LoginLogs/RetentionInDays", "7"),
     ({}, "LoginLogs/KmsKeyId", None),
     ({"KmsKeyArn": "k"}, "LoginLogs/KmsKeyId", "k"),
-    ({"KmsKeyArn": "k"}, "AccessLogs/KmsKeyId", "k"),
     ({}, "SessionsTable/SSESpecification", {"SSEEnabled": True}),
     ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/SSEType", "KMS"),
     ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/KMSMasterKeyId", "k"),
@@ -59,8 +60,6 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     (X_RAY_LESS, "RestAPIv1Stage/TracingEnabled", False),
     ({}, "Login/TracingConfig/Mode", "Active"),
     (X_RAY_LESS, "Login/TracingConfig/Mode", "PassThrough"),
-    ({"ThrottleRate": "7"}, "RestAPIv1Stage/MethodSettings/0/ThrottlingRateLimit", "7"),
-    ({"ThrottleBurst": "9"}, "RestAPIv1Stage/MethodSettings/0/ThrottlingBurstLimit", "9"),
     ({}, "RestAPIv1Stage/Tags/0/Value", {"Ref": "ApiGatewayAccount"}),  # so the stage waits for it
     ({"AccountLogRole": "false"}, "ApiGatewayAccount", None),
     ({"AccountLogRole": "false"}, "RestAPIv1Stage/Tags/0/Value", "of-another-stack"),
@@ -83,6 +82,7 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     (DOMAIN, "DomainRecord", None),
     ({**DOMAIN, "BasePath": "gate"}, "DomainMapping/BasePath", "gate"),
     ({**DOMAIN, "HostedZoneId": "Z1"}, "DomainRecord/HostedZoneId", "Z1"),
+    ({"DisableExecuteApiEndpoint": "true"}, ENDPOINT, {"disableExecuteApiEndpoint": True}),
     ({}, "RestAPI/MinimumCompressionSize", None),
     ({"MinimumCompressionSize": "99"}, "RestAPI/MinimumCompressionSize", "99"),
     ({}, "Firewall", None),
@@ -90,11 +90,7 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     ({"LoginConcurrency": "5"}, "Login/ReservedConcurrentExecutions", "5"),
     ({}, "Login/ReservedConcurrentExecutions", None),
     ({}, "ProxyAlias/ProvisionedConcurrencyConfig", None),
-    (
-        {"ProxyProvisioned": "2"},
-        "ProxyAlias/ProvisionedConcurrencyConfig",
-        {"ProvisionedConcurrentExecutions": "2"},
-    ),
+    ({"ProxyProvisioned": "2"}, "ProxyAlias/ProvisionedConcurrencyConfig", PROVISIONED),
     ({}, "Decrypt/SnapStart", None),
     ({"SnapStart": "true"}, "Decrypt/SnapStart", {"ApplyOn": "PublishedVersions"}),
     ({}, "Deployments", None),
@@ -164,11 +160,6 @@ def test_a_value_is_taken_or_not(stack: Template, name: str, value: str, taken: 
     assert bool(re.fullmatch(stack["Parameters"][name]["AllowedPattern"], value)) is taken
 
 
-def test_only_what_has_no_default_must_be_given(stack: Template) -> None:
-    needed = {name for name, p in stack["Parameters"].items() if "Default" not in p}
-    assert needed == {"AppIds", "UpstreamUrl"}
-
-
 # --- functions -----------------------------------------------------------------------------------
 
 
@@ -183,6 +174,7 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
 ) -> None:
     ours, low = made(stack), name.lower()
     function = at(ours, name)
+    assert function["Runtime"] == f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     assert function["Handler"] == f"app.{low}_function"
     assert function["MemorySize"] in range(256, 3009)
@@ -192,16 +184,17 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
     needed = {n for n, variable in settings.VARIABLES.items() if low in variable.functions}
     assert needed <= set(function["Environment"]["Variables"])
+    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is (name != "Login")
 
 
 def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) -> None:
     assert stack["Parameters"]["UpstreamTimeout"]["MaxValue"] + 2 <= at(stack, "Proxy/Timeout")
 
 
-@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
-def test_the_functions_run_on_the_architecture_of_the_package(architecture: str) -> None:
-    sam = template.sam_template(architecture)
-    assert {tuple(at(sam, f"{name}/Architectures")) for name in FUNCTIONS} == {(architecture,)}
+def test_the_functions_run_on_the_architecture_of_the_package(sam: Template, built: Path) -> None:
+    ours = json.loads((built / "sam.json").read_text())
+    for made_for, architecture in ((sam, "arm64"), (ours, package.here())):
+        assert [at(made_for, f"{name}/Architectures") for name in FUNCTIONS] == [[architecture]] * 3
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -307,6 +300,7 @@ RESPONSES = {
     "API_CONFIGURATION_ERROR": "GateBusy",
     "WAF_FILTERED": "Blocked",
 }
+GATEWAY_RESPONSES = "RestAPI/Body/x-amazon-apigateway-gateway-responses"
 BUSY = "The gate is busy. Try again after Retry-After seconds, with a new code if one was sent."
 OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
     "GateBusy": (503, BUSY, 1),
@@ -315,17 +309,8 @@ OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
 """What the gate itself never answers: status, Message, Retry-After."""
 
 
-def responses(stack: Template) -> Any:
-    return at(stack, "RestAPI/Body")["x-amazon-apigateway-gateway-responses"]
-
-
-def test_every_answer_of_api_gateway_s_own_has_its_code(stack: Template) -> None:
-    bodies = {
-        kind: json.loads(response["responseTemplates"]["application/json"])
-        for kind, response in responses(stack).items()
-    }
-    assert {kind: body["Code"] for kind, body in bodies.items()} == RESPONSES
-    assert all(set(body) == {"Code", "Message"} for body in bodies.values())
+def test_these_are_the_answers_of_api_gateway_s_own(stack: Template) -> None:
+    assert set(at(stack, GATEWAY_RESPONSES)) == set(RESPONSES)
 
 
 def expected_of(code: str) -> tuple[int, str, int | None]:
@@ -336,12 +321,13 @@ def expected_of(code: str) -> tuple[int, str, int | None]:
 
 
 @pytest.mark.parametrize(("kind", "code"), RESPONSES.items())
-def test_it_has_the_gate_s_own_status_message_and_headers(
+def test_an_answer_of_api_gateway_s_own_has_the_gate_s_shape(
     stack: Template, kind: str, code: str
 ) -> None:
-    response = responses(stack)[kind]
+    response = at(stack, GATEWAY_RESPONSES)[kind]
     status, message, retry_after = expected_of(code)
-    assert json.loads(response["responseTemplates"]["application/json"])["Message"] == message
+    body = json.loads(response["responseTemplates"]["application/json"])
+    assert body == {"Code": code, "Message": message}
     # A status of the two defaults would be that of every refusal.
     assert response.get("statusCode") == (None if kind.startswith("DEFAULT") else str(status))
     headers = {
@@ -390,22 +376,13 @@ def test_no_partition_and_no_domain_is_written_out(stack: Template) -> None:
 
 # --- alarms --------------------------------------------------------------------------------------
 
-ALARMS = (
-    "Alerts",
-    "DecryptFailures",
-    "Errors",
-    "Latency",
-    "Misconfigured",
-    "ServerErrors",
-    "Store",
-    "Throttles",
-    "WeChatFailures",
-)
-
 
 def test_these_are_the_alarms(stack: Template) -> None:
     alarms = of_type(stack, "CloudWatch::Alarm")
-    assert {name.removesuffix("Alarm") for name in alarms} == set(ALARMS)
+    assert {name.removesuffix("Alarm") for name in alarms} == {
+        *("Alerts", "DecryptFailures", "Errors", "Latency", "Misconfigured", "ServerErrors"),
+        *("Store", "Throttles", "WeChatFailures"),
+    }
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
     assert not of_type(made(stack, Alarms="false"), "CloudWatch::Alarm")
@@ -420,13 +397,6 @@ def own_metrics(stack: Template) -> list[Any]:
     return [metric for metric in found if not metric["Namespace"].startswith("AWS/")]
 
 
-def test_alarms_on_refusals_count_codes_that_exist(stack: Template) -> None:
-    dimensions = [d for metric in own_metrics(stack) for d in metric["Dimensions"]]
-    codes = {d["Value"] for d in dimensions if d["Name"] == "Code"}
-    assert len(codes) > 3
-    assert all(issubclass(getattr(errors, code), errors.GateError) for code in codes)
-
-
 def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template) -> None:
     counted = {"Refusals": {"FunctionName", "Code"}, "Alerts": {"FunctionName"}}
     watched = own_metrics(stack)
@@ -434,6 +404,10 @@ def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template
     for metric in watched:
         assert metric["Namespace"] == logs.NAME
         assert {d["Name"] for d in metric["Dimensions"]} == counted[metric["MetricName"]]
+    dimensions = [d for metric in watched for d in metric["Dimensions"]]
+    codes = {d["Value"] for d in dimensions if d["Name"] == "Code"}
+    assert len(codes) > 3
+    assert all(issubclass(getattr(errors, code), errors.GateError) for code in codes)
 
 
 def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> None:
@@ -473,27 +447,19 @@ EVERYTHING = {
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/b",
     "SessionsTableName": "sessions",
 }
-NOTHING = {
-    "AppIds": "wx1",
-    "UpstreamUrl": "https://a",
-    "Alarms": "false",
-    "AccountLogRole": "false",
-}
+NOTHING = {"AppIds": "wx1", "UpstreamUrl": "https://a", "Alarms": "false"}
 
 
 def test_cfn_lint_finds_nothing_in_any_region_with_any_part(
     sam: Template, stack: Template, tmp_path: Path
 ) -> None:
     header = {"AWSTemplateFormatVersion": "2010-09-09"}
-    chosen = {
-        name: {**header, **made(stack, **values)}
-        for name, values in (("everything", EVERYTHING), ("nothing", NOTHING))
-    }
-    for name, content in {"sam": sam, "template": stack, **chosen}.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    lint = str(Path(sys.executable).with_name("cfn-lint"))
+    contents = [sam, *({**header, **made(stack, **chosen)} for chosen in (EVERYTHING, NOTHING))]
+    files = [tmp_path / f"{number}.json" for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_text(json.dumps(content))
+    lint = Path(sys.executable).with_name("cfn-lint")
     regions = ["us-east-1", "ap-east-1", "cn-north-1", "cn-northwest-1"]
-    files = map(str, sorted(tmp_path.iterdir()))
-    command = [lint, "--regions", *regions, "--", *files]
+    command = [str(lint), "--regions", *regions, "--", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0)

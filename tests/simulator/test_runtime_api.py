@@ -39,12 +39,11 @@ def echo(package: Path, client: Path) -> Iterator[Function]:
         yield function
 
 
-def test_a_function_gets_the_event_and_its_result_comes_back(echo: Function) -> None:
-    assert echo.invoke({"a": "é"})["event"] == {"a": "é"}
-
-
-def test_a_function_knows_its_name_and_the_time_that_it_has(echo: Function) -> None:
-    told = echo.invoke({})
+def test_a_function_gets_the_event_and_knows_its_name_and_the_time_that_it_has(
+    echo: Function,
+) -> None:
+    told = echo.invoke({"a": "é"})
+    assert told["event"] == {"a": "é"}
     assert told["function"] == "stack-echo"
     assert 0 < told["left"] <= 25_000
 
@@ -67,18 +66,12 @@ def test_a_function_has_its_package_and_the_client_alone_on_its_path(
     assert not [place for place in path if "site-packages" in place]
 
 
-def test_the_start_is_timed(package: Path, client: Path) -> None:
-    with closing(Function("stack-echo", "small.echo", package, client, {})) as function:
+def test_what_a_function_raises_is_told_and_its_start_is_timed(package: Path, client: Path) -> None:
+    with closing(Function("stack-fail", "small.fail", package, client, {})) as function:
         assert 0 < function.wait() < 30
         assert 0 < function.cpu_seconds() < 30
-
-
-def test_what_a_function_raises_is_told(package: Path, client: Path) -> None:
-    with (
-        closing(Function("stack-fail", "small.fail", package, client, {})) as function,
-        pytest.raises(FunctionError, match="ValueError"),
-    ):
-        function.invoke({})
+        with pytest.raises(FunctionError, match="ValueError"):
+            function.invoke({})
 
 
 def test_a_handler_that_is_not_there_is_told_at_the_start(package: Path, client: Path) -> None:
