@@ -68,7 +68,9 @@ def test_each_mini_program_has_its_secret_and_those_that_exist_are_kept(manager:
 CLOSED = f"http://127.0.0.1:{closed_port()}"
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://a b", CLOSED])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://", "ftp://127.0.0.1", "http://a b", CLOSED], ids=range(5)
+)
 def test_an_address_where_nobody_answers_is_no_engine(url: str) -> None:
     with pytest.raises(aws.EngineUnavailable):
         aws.has_secrets_manager(url)
