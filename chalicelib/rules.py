@@ -33,11 +33,10 @@ _NUMBER = {int: r"[0-9]{1,13}", float: r"[0-9]{1,6}(?:\.[0-9]{1,6})?"}
 
 _T = TypeVar("_T")
 _N = TypeVar("_N", int, float)
+Rule = Callable[[str], _T]
 
 
-def _rule(
-    accepts: Callable[[str], object], advice: str, value: Callable[[str], _T]
-) -> Callable[[str], _T]:
+def _rule(accepts: Rule[object], advice: str, value: Rule[_T]) -> Rule[_T]:
     def rule(text: str) -> _T:
         if not accepts(text):
             raise ValueError(advice)
@@ -46,13 +45,12 @@ def _rule(
     return rule
 
 
-def _matching(pattern: str, advice: str) -> Callable[[str], str]:
+def _matching(pattern: str, advice: str) -> Rule[str]:
     return _rule(re.compile(pattern).fullmatch, advice, str)
 
 
-def number(kind: type[_N], low: _N, high: _N, what: str = "") -> Callable[[str], _N]:
-    """A decimal number in a range; seconds, unless `what` says otherwise."""
-    what = what or ("whole seconds" if kind is int else "seconds")
+def number(kind: type[_N], low: _N, high: _N, what: str = "whole seconds") -> Rule[_N]:
+    """A decimal number in a range."""
 
     def accepts(text: str) -> bool:
         return bool(re.fullmatch(_NUMBER[kind], text)) and low <= kind(text) <= high

@@ -3,11 +3,12 @@
 The README's table and the checks of a deployment's parameters derive from it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeVar
 
 from chalicelib import rules
+from chalicelib.rules import Rule
 
 MIN_TTL, MAX_TTL = 300, 2_592_000
 """Seconds that a token may live: five minutes to thirty days."""
@@ -30,15 +31,13 @@ class BadEnvironment(ValueError):
 class Variable(NamedTuple):
     """One row. `default` None: empty unless set, and required by these `functions`."""
 
-    rule: Callable[[str], Any]
+    rule: Rule[Any]
     default: str | None
     meaning: str
     functions: tuple[str, ...]
 
 
-def _row(
-    rule: Callable[[str], _T], default: str | None, meaning: str, functions: tuple[str, ...] = ()
-) -> _T:
+def _row(rule: Rule[_T], default: str | None, meaning: str, functions: tuple[str, ...] = ()) -> _T:
     declared: _T = field(metadata={"variable": Variable(rule, default, meaning, functions)})
     return declared
 
@@ -52,7 +51,7 @@ class Settings:
     secret_prefix: str = _row(rules.secret_prefix, None, "before names of secrets", FUNCTIONS)
     upstream_allow_private: bool = _row(rules.boolean, "false", "permit http, private addresses")
     upstream_url: str = _row(rules.url, None, "scheme, host, base path", SIGNERS)
-    upstream_timeout: float = _row(rules.number(float, 0.1, 29), "20", "seconds of one exchange")
+    upstream_timeout: float = _row(rules.number(float, 0.1, 29, "seconds"), "20", "of an exchange")
     public_paths: tuple[str, ...] = _row(rules.globs, "", "globs below /api/ that need no login")
     token_ttl: int = _row(rules.number(int, MIN_TTL, MAX_TTL), "604800", "seconds a token lives")
     decrypt_max_age: int = _row(rules.number(int, 1, 2**40), "300", "seconds of a watermark")

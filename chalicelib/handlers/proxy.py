@@ -34,20 +34,20 @@ def proxy(
     """
     subpath = checked_path(request.path, request.proxy_parameter)
     method = _method(request)
-    identity, marks = None, {}
+    identity = None
     try:
         session = sessions.find(request.token())
     except InvalidToken:
         if not upstream.is_public(subpath):
             raise
-        if _has_bearer(request):
-            marks = {"X-Wxgate-Token": "dead"}
+        if request.values("authorization"):
+            request.answer_headers["X-Wxgate-Token"] = "dead"
     else:
         identity = _identity(session, method, upstream.url(subpath), assertions)
     outgoing = _outgoing(request, method, subpath, identity)
     reply = upstream.forward(outgoing, request.deadline, max_bytes=MAX_ANSWER)
     try:
-        return Answer(reply.body, dict(reply.headers) | marks, reply.status)
+        return Answer(reply.body, dict(reply.headers), reply.status)
     except AnswerTooLarge:
         raise UpstreamTooLarge(reason="encoded") from None
 
@@ -75,13 +75,6 @@ def _method(request: Request) -> str:
     """
     override = request.values("x-http-method-override")
     return "PATCH" if (request.method, override) == ("POST", ["PATCH"]) else request.method
-
-
-def _has_bearer(request: Request) -> bool:
-    try:
-        return request.bearer() is not None
-    except InvalidToken:
-        return True
 
 
 def _identity(session: "Session", method: str, url: str, assertions: "Assertions") -> Identity:
