@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 LOGIN_TOTAL = 8.0
 LOGIN_WECHAT = 4.8
 LOGIN_MINIMUM = 2.0
-"""A login with less left is not begun, since its code would be spent for nothing: a second for
-WeChat, usually a tenth of it, and one attempt at the store."""
+"""A login that has less than this left is not begun: its code would be spent for nothing."""
 
 WECHAT_TOTAL = 4.0
 """One call to WeChat, a second connection attempt included."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.deadlines import WECHAT_RESERVE
-from chalicelib.errors import DecryptFailed, InvalidRequest
+from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE
+from chalicelib.errors import DeadlineExceeded, DecryptFailed, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
 from chalicelib.handlers.login import code_of
@@ -64,11 +64,14 @@ def phone(
     Raises:
         InvalidCode: the user must tap again.
         Misconfigured, SecretsUnavailable: without a signing key; the code is not spent.
+        DeadlineExceeded: there is too little time, and the code is not spent.
         What else WeChat.phone_number raises.
     """
     token, code = request.token(), code_of(request.json())
     session = sessions.find(token)
     assertions.ensure_key()
+    if request.deadline.remaining() < LOGIN_MINIMUM:
+        raise DeadlineExceeded
     data = wechat.phone_number(session, code, request.deadline.less(WECHAT_RESERVE))
     return _answer(session, "phone", data, assertions)
 

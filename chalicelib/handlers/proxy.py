@@ -32,20 +32,21 @@ def proxy(
     subpath = checked_path(request.path, request.proxy_parameter)
     method = _method(request)
     identity: Pairs = []
-    marks = {}
     try:
         session = sessions.find(request.token())
     except InvalidToken:
         if not upstream.is_public(subpath):
             raise
         if request.values("authorization"):
-            marks = {"X-Wxgate-Token": "dead"}
+            # Not for a shared cache: its next reader's token is alive.
+            dead = {"X-Wxgate-Token": "dead", "Cache-Control": "private, no-store"}
+            request.answer_headers |= dead
     else:
         identity = _identity(session, method, upstream.url(subpath), assertions)
     outgoing = _outgoing(request, method, subpath, identity)
     reply = upstream.forward(outgoing, request.deadline, max_bytes=MAX_ANSWER)
     try:
-        return Answer(reply.body, dict(reply.headers) | marks, reply.status)
+        return Answer(reply.body, dict(reply.headers), reply.status)
     except AnswerTooLarge:
         raise UpstreamTooLarge(reason="encoded") from None
 

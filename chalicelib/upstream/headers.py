@@ -89,8 +89,10 @@ def client_address(forwarded_for: tuple[str, ...], hops: int, seen: str | None) 
     """
     if not 0 < hops < len(forwarded_for):
         return seen
+    # Some load balancers add the port. The zone of an IPv6 address may be any text.
+    place = re.sub(r"^\[(.+)\](:[0-9]+)?$|^([0-9.]+):[0-9]+$", r"\1\3", forwarded_for[-1 - hops])
     try:
-        return str(ipaddress.ip_address(forwarded_for[-1 - hops]))
+        return str(ipaddress.ip_address(place.partition("%")[0]))
     except ValueError:
         return seen
 

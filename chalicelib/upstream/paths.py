@@ -17,7 +17,7 @@ ROUTE = "/api/"
 MAX_PATH = 2048
 """Bytes of a path below /api/."""
 
-_MAPPING = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+_MAPPING = re.compile(r"(?:/[A-Za-z0-9._~$+!*'()-]+)*")
 _SEGMENT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986
 _SUBPATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*/?")
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")

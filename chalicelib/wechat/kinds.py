@@ -73,6 +73,7 @@ KINDS: dict[str, dict[str, Read]] = {
         "chat_type": _integer,
     },
 }
+_EMPTY_IS_NONE = (("unionId", ""), ("openGId", ""))
 _MEMBERS = {name for members in KINDS.values() for name in members}
 
 
@@ -97,7 +98,8 @@ def documented(kind: str, fields: Any, appid: str) -> Fields:
     watermark = fields.get("watermark") if isinstance(fields, dict) else None
     if not isinstance(watermark, dict) or watermark.get("appid") != appid:
         raise ValueError
-    found = {name: read(fields[name]) for name, read in KINDS[kind].items() if name in fields}
+    sent = {item[0] for item in fields.items() if item not in _EMPTY_IS_NONE}
+    found = {name: read(fields[name]) for name, read in KINDS[kind].items() if name in sent}
     if not _is_complete(kind, found):
         raise ValueError
     return found

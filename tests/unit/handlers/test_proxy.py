@@ -75,14 +75,17 @@ class House:
         seconds: float = 25.0,
         **event: Any,
     ) -> Answer:
-        """Let the proxy handle one request."""
+        """Let the proxy handle one request, and add to the answer what the gate adds."""
         made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], merciful=False)
-        return proxy(
-            Request.from_event({**made, **event}, Context(seconds=seconds)),
+        request = Request.from_event({**made, **event}, Context(seconds=seconds))
+        answer = proxy(
+            request,
             sessions=cast(Sessions, self.sessions),
             upstream=upstream(self.wire, URL, PUBLIC_PATHS="products/*,news", TRUSTED_HOPS="1"),
             assertions=cast(Assertions, self.signer),
         )
+        answer.headers |= request.answer_headers
+        return answer
 
     def send_as(
         self,

@@ -132,7 +132,14 @@ def test_what_is_no_kind_opens_nothing(kind: str) -> None:
 @pytest.mark.parametrize("other", ["", OPENID.lower(), OPENID + " ", OPENID + "\n", UNIONID])
 def test_a_profile_of_another_user_is_refused(other: str) -> None:
     assert refused_with("user", openId=other)
-    assert refused_with("user", unionId=other.replace(UNIONID, OPENID))
+    assert refused_with("user", unionId=other.replace(UNIONID, OPENID) or " ")
+
+
+def test_an_empty_id_is_none() -> None:
+    assert "unionId" not in read(sample("user", unionId=""), "user")
+    ticket = {"msgTicket": "ticket", "watermark": WATERMARK}
+    assert read(written({"openGId": "", **ticket}), "share") == {"msgTicket": "ticket"}
+    assert refused(written({"openGId": "", "watermark": WATERMARK}), "share")
 
 
 def test_a_unionid_that_the_session_does_not_know_is_refused() -> None:
@@ -241,7 +248,6 @@ def test_a_group_id_is_an_opaque_word(kind: str, name: str, value: str) -> None:
 
 def test_a_group_has_an_id_and_a_chat_of_two_one_of_its_own() -> None:
     assert refused_with("group", opengid="")
-    assert refused_with("share", openGId="")
     chat = {"open_single_roomid": "room_1", "group_openid": "oGroup-member_1", "chat_type": 1}
     assert read(sample("group", opengid="", **chat), "group") == {"opengid": "", **chat}
     assert read(written({**chat, "watermark": WATERMARK}), "group") == chat
