@@ -31,12 +31,8 @@ def make(target: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_deploy_checks_and_then_has_sam_upload_and_deploy() -> None:
-    values = (
-        "APPIDS=wx1",
-        "UPSTREAM_URL=https://a.example",
-        "PARAMETERS=PublicPaths= TokenTtl=600",
-    )
-    done = make("deploy", *PLACE, *values)
+    values = ("UPSTREAM_URL=https://a.example", "PARAMETERS=PublicPaths= TokenTtl=600")
+    done = make("deploy", *PLACE, "APPIDS=wx1", *values)
     assert done.returncode == 0, done.stderr
     assert "sam deploy --stack-name wxgate-prod --region cn-north-1 " in done.stdout
     assert "--parameter-overrides file://build/wxgate-prod.yaml " in done.stdout

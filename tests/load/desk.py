@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import gevent
@@ -58,18 +58,12 @@ def start(environment: Environment, **_: Any) -> None:
     _running.callback(desk.terminate)
     end = time.monotonic() + START_SECONDS
     while desk.poll() is None and time.monotonic() < end:
-        if _is_ready():
+        gevent.sleep(0.5)
+        with suppress(requests.RequestException):
+            requests.get(f"{GATE}/health", timeout=1)
             gevent.spawn(_watch, psutil.Process(desk.pid))
             return
-        gevent.sleep(0.5)
     sys.exit("The desk does not start.")
-
-
-def _is_ready() -> bool:
-    try:
-        return requests.get(f"{GATE}/health", timeout=1).ok
-    except requests.RequestException:
-        return False
 
 
 def _watch(process: psutil.Process) -> None:
