@@ -15,7 +15,7 @@ from chalicelib.handlers import decrypt, login, proxy
 from infrastructure.parts import Template
 from simulator import desk
 from simulator.serving import serve_wsgi
-from tests.infrastructure.conftest import made, strings
+from tests.infrastructure.conftest import at, made, strings
 from tests.support.front_door import FrontDoor
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt")
@@ -26,8 +26,7 @@ TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 
 def statements(stack: Template, name: str, **values: str) -> list[Any]:
     """What a function may do with these parameters."""
-    role = made(stack, **values)["Resources"][f"{name}Role"]["Properties"]
-    (policy,) = role["Policies"]
+    (policy,) = at(made(stack, **values), f"{name}Role/Policies")
     found: list[Any] = policy["PolicyDocument"]["Statement"]
     return found
 
@@ -66,10 +65,14 @@ def test_a_function_writes_to_its_own_log_group_alone(stack: Template, name: str
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_only_policy_of_aws_s_own_is_x_ray_s(stack: Template, name: str) -> None:
+def test_a_role_is_lambda_s_alone_and_its_one_policy_of_aws_s_own_x_ray_s(
+    stack: Template, name: str
+) -> None:
+    (trust,) = at(stack, f"{name}Role/AssumeRolePolicyDocument/Statement")
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
     for partition, expected in (("aws", ["AWSXRayDaemonWriteAccess"]), ("aws-cn", [])):
         ours = made(stack, **{"AWS::Partition": partition, "FixedEgress": "true"})
-        arns = ours["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+        arns = at(ours, f"{name}Role/ManagedPolicyArns")
         assert [arn.rpartition("/")[2] for arn in arns] == expected
 
 
@@ -109,21 +112,12 @@ def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> No
 
 
 def test_codedeploy_may_move_the_aliases_of_these_functions_alone(stack: Template) -> None:
-    ours = made(stack, Rollout="Canary10Percent5Minutes")
-    (policy,) = ours["Resources"]["DeploymentsRole"]["Properties"]["Policies"]
+    (policy,) = at(made(stack, Rollout="Canary10Percent5Minutes"), "DeploymentsRole/Policies")
     move, look = policy["PolicyDocument"]["Statement"]
     assert "lambda:UpdateAlias" in move["Action"]
-    assert {t.partition(".")[0].lstrip("${") for t in strings(move["Resource"])} - {"Arn"} == set(
-        FUNCTIONS
-    )
+    moved = {text.partition(".")[0].lstrip("${") for text in strings(move["Resource"])}
+    assert moved - {"Arn"} == set(FUNCTIONS)
     assert look["Action"] == "cloudwatch:DescribeAlarms"
-
-
-def test_only_lambda_may_take_the_roles(stack: Template) -> None:
-    for name in FUNCTIONS:
-        role = stack["Resources"][f"{name}Role"]["Properties"]
-        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
 # --- the keyword list of a handler is the policy of its function ----------------------------------

@@ -25,7 +25,14 @@ def test_every_route_works_through_the_functions_of_the_package(
             status, _, data = gate.send(method, path, headers, sent)
             return status, json.loads(data or b"null")
 
-        visit(send, Phone(around.wechat_url))
+        phone = Phone(around.wechat_url)
+        visit(send, phone)
+        token = send("POST", "/login", "", {"code": phone.code()})[1]["token"]
+        sealed = {**phone.do("getWeRunData"), "kind": "werun"}
+        status, opened = send("POST", "/decrypt", token, sealed)
+        assert (status, len(opened["data"]["stepInfoList"])) == (200, 31)
+        assert send("GET", "/session", token) == (200, {"valid": True})
+        assert send("DELETE", "/login")[0] == 405
 
 
 def test_a_function_without_its_variables_starts_and_says_misconfigured(

@@ -93,20 +93,15 @@ def test_query_values_are_decoded_once_and_sorted_by_name_and_all_kept() -> None
     ]
 
 
-def test_the_address_that_was_seen_is_the_last_of_those_that_were_sent() -> None:
+def test_the_address_that_was_seen_comes_last_and_a_trace_id_is_made_if_there_is_none() -> None:
     sent = [("x-forwarded-for", "1.1.1.1"), ("X-Forwarded-For", "2.2.2.2"), ("A", "b")]
     made = through_api_gateway(sent, "203.0.113.9")
     assert ("X-Forwarded-For", "1.1.1.1, 2.2.2.2, 203.0.113.9") in made
     assert [name.lower() for name, _ in made].count("x-forwarded-for") == 1
     assert ("A", "b") in made
-
-
-def test_a_trace_id_is_made_if_there_is_none() -> None:
-    traces = [dict(through_api_gateway([], "::1"))["X-Amzn-Trace-Id"] for _ in range(2)]
-    assert all(re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24}", trace) for trace in traces)
-    assert traces[0] != traces[1]
-    sent = [("x-amzn-trace-id", "Root=1-2-3")]
-    assert "X-Amzn-Trace-Id" not in dict(through_api_gateway(sent, "::1"))
+    assert re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24}", dict(made)["X-Amzn-Trace-Id"])
+    assert made != through_api_gateway(sent, "203.0.113.9")
+    assert "X-Amzn-Trace-Id" not in dict(through_api_gateway([("x-amzn-trace-id", "1")], "::1"))
 
 
 def test_headers_keep_their_case_and_all_their_values() -> None:
@@ -225,12 +220,6 @@ def gate() -> Iterator[Gate]:
     started.server.close()
 
 
-def test_the_target_arrives_raw(gate: Gate) -> None:
-    gate.ask("GET", "/api/a%2fb//c?x=%2525&x=2")
-    assert gate.events[0]["path"] == "/api/a%2fb//c"
-    assert gate.events[0]["multiValueQueryStringParameters"] == {"x": ["%25", "2"]}
-
-
 @pytest.mark.parametrize(
     ("target", "path"),
     [
@@ -287,13 +276,15 @@ def test_a_front_door_that_breaks_is_an_error_of_ours(gate: Gate) -> None:
     ("target", "path"),
     [
         ("/v1/login", "/login"),
-        ("/v1/api/a?b=1", "/api/a"),
+        ("/v1/api/a%2fb//c?x=%2525", "/api/a%2fb//c"),
         ("/v1/v1/login", "/v1/login"),
         ("/v1", "/v1"),
         ("/v10/login", "/v10/login"),
     ],
 )
-def test_the_stage_may_stand_before_the_path(gate: Gate, target: str, path: str) -> None:
+def test_the_target_arrives_raw_and_the_stage_may_stand_before_its_path(
+    gate: Gate, target: str, path: str
+) -> None:
     gate.ask("GET", target)
     assert gate.events[0]["path"] == path
     assert gate.events[0]["requestContext"]["path"] == f"/v1{path}"
@@ -333,15 +324,19 @@ def test_head_has_no_body_and_a_length_of_zero(gate: Gate) -> None:
     assert gate.ask("GET", "/health")[2] == b"hello"
 
 
-def test_headers_that_api_gateway_has_of_its_own_are_renamed_or_dropped(gate: Gate) -> None:
+def test_headers_go_out_in_utf_8_and_those_of_api_gateway_s_own_renamed_or_dropped(
+    gate: Gate,
+) -> None:
     names = ["WWW-Authenticate", "Date", "Server", "Connection", "Content-Length"]
     sent = {**dict.fromkeys(names, "1"), "TE": "x", "Upgrade": "x", "X-A": "y"}
+    sent["Content-Disposition"] = 'filename="订单.pdf"'
     gate.answer = {**result(), "headers": sent}
     answered = gate.ask("GET", "/login")[1]
     headers = {name.lower(): value for name, value in answered.items()}
     assert {f"x-amzn-remapped-{name.lower()}": "1" for name in names}.items() <= headers.items()
     assert (headers["x-a"], headers["content-length"]) == ("y", "0")
     assert not {"www-authenticate", "te", "upgrade"} & headers.keys()
+    assert headers["content-disposition"].encode("latin-1").decode() == 'filename="订单.pdf"'
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -355,9 +350,10 @@ def test_a_bodiless_answer_has_neither_body_nor_length(gate: Gate, status: int) 
 
 
 @pytest.mark.parametrize("status", [201, 418, 599])
-def test_every_status_passes(gate: Gate, status: int) -> None:
-    gate.answer = result("x", statusCode=status)
-    assert gate.ask("GET", "/health")[0] == status
+def test_every_status_and_a_large_body_passes(gate: Gate, status: int) -> None:
+    gate.answer = result("x" * 5_000_000, statusCode=status)
+    answered, _, body = gate.ask("GET", "/health")
+    assert (answered, len(body)) == (status, 5_000_000)
 
 
 def test_a_connection_is_kept_for_the_next_request(gate: Gate) -> None:
@@ -368,13 +364,6 @@ def test_a_connection_is_kept_for_the_next_request(gate: Gate) -> None:
     assert gate.connection.sock is kept
 
 
-def test_a_header_goes_out_in_utf_8(gate: Gate) -> None:
-    gate.answer = result("", headers={"Content-Disposition": 'filename="订单.pdf"'})
-    _, headers, _ = gate.ask("GET", "/health")
-    sent = headers["Content-Disposition"].encode("latin-1")
-    assert sent.decode() == 'filename="订单.pdf"'
-
-
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_body_over_ten_megabytes_never_reaches_the_function(gate: Gate, is_chunked: bool) -> None:
     sent = b"x" * (MAX_REQUEST + 1)
@@ -382,8 +371,3 @@ def test_a_body_over_ten_megabytes_never_reaches_the_function(gate: Gate, is_chu
     status, _, answer = gate.ask("POST", "/login", body=body, encode_chunked=is_chunked)
     assert (status, json.loads(answer)["Code"]) == (413, "RequestTooLarge")
     assert gate.events == []
-
-
-def test_a_large_answer_that_it_can_carry_arrives_whole(gate: Gate) -> None:
-    gate.answer = result("x" * 5_000_000)
-    assert len(gate.ask("GET", "/health")[2]) == 5_000_000
