@@ -116,6 +116,14 @@ def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
 
 
+def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> None:
+    made: list[str] = []
+    event = "creating-client-class.secretsmanager"
+    services._table.sdk_session.register(event, lambda **_: made.append(event))
+    assert services._secrets_client
+    assert made == [event]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
