@@ -31,7 +31,7 @@ class ConnectionsAdapter(BaseAdapter):
             Origin.of(str(request.url)),
             str(request.method),
             request.path_url,
-            list(request.headers.items()),
+            [pair for pair in request.headers.items() if pair[0].lower() != "content-length"],
             body.encode() if isinstance(body, str) else body,
             deadline=timeout,
             max_bytes=self._max_bytes,

@@ -121,7 +121,7 @@ class Connections:
     def _dialled(self, origin: Origin, deadline: Deadline) -> Connection:
         """Resolve the host once, connect to an address that was checked, begin TLS for https."""
         try:
-            with self._connected(origin, deadline) as sock:  # as a part of the stream it stays open
+            with self._connected(origin, deadline) as sock:  # closed unless taken over
                 if origin.scheme == "http":
                     return Connection(DeadlineSocket(fileno=sock.detach()))
                 sock.settimeout(seconds_left(deadline))  # bounds the handshake as a whole

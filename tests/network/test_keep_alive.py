@@ -167,6 +167,7 @@ def test_a_post_goes_on_a_new_connection_if_the_peer_closed_or_spoke_meanwhile(
         peer.send(whole(b"first"))
         assert go.wait(5)
         meanwhile(peer)
+        peer.wait(0.05)  # until it has arrived, also on a busy machine
         gone.set()
 
     with Loopback(act, answers(b"second"), tls=tls) as server:
