@@ -26,8 +26,8 @@ LAYERS = [
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_700 + 50
-"""What ships, in all: 3,700 lines, and 50 for POST /sign. WeChat's message push may add 550."""
+SHIPPED_LINES = 3_700 + 40
+"""What ships, in all: 3,700 lines, and 40 for POST /sign. WeChat's message push may add 550."""
 
 
 def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:

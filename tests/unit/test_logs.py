@@ -187,6 +187,8 @@ def test_neither_lambdas_root_handler_nor_a_library_writes_a_line_beside_ours(
 
 
 def test_an_alert_is_a_warning_that_cloudwatch_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.alert("StaleSecret")
+    assert not {"_aws", "Alerts", "FunctionName"} & line(capsys).keys()  # outside Lambda
     logs.configure("INFO", "wxgate-prod-Login")
     logs.alert("StaleSecret", secret="wxgate/signing")
     found = line(capsys)
@@ -208,8 +210,3 @@ def test_every_declared_dimension_and_metric_is_a_member_of_the_line() -> None:
         }
     ]
     assert (found["FunctionName"], found["Code"], found["Refusals"]) == ("Login", "InvalidCode", 1)
-
-
-def test_outside_lambda_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.alert("StaleSecret")
-    assert not {"_aws", "Alerts", "FunctionName"} & line(capsys).keys()
