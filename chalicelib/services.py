@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import deadlines, logs, settings
 from chalicelib.deadlines import Deadline
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
 
+_T = TypeVar("_T")
+
 SERVICES = {
     "login": ("sessions", "wechat"),
     "proxy": ("sessions", "assertions", "upstream"),
@@ -36,26 +38,34 @@ SERVICES = {
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
-def now() -> float:
-    """Give the wall clock, looked up at each call so that replacing it reaches everyone."""
-    return time.time()
+def _once(build: Callable[["Services"], _T]) -> cached_property[_T]:
+    """Make it a property that is built when it is first read, by one thread at a time."""
+    name = build.__name__
+
+    def value(self: "Services") -> _T:
+        with self.lock:
+            built: _T = vars(self)[name] if name in vars(self) else build(self)
+            vars(self)[name] = built
+            return built
+
+    return cached_property(value)
 
 
 class Services:
-    """Every service of the gate, by the keyword under which handlers take it.
+    """Every service, by the keyword under which handlers take it; `fault` is the environment's."""
 
-    `fault` is what is wrong with the environment, or None.
-    """
-
-    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
+    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+        function = environ.get("WXGATE_FUNCTION", "")  # set by the template; else all routes
         self.clock = clock
         self.fault: str | None = None
-        function = environ.get("WXGATE_FUNCTION")  # set by the template; None serves all routes
-        self._used = SERVICES.get(function or "", tuple(sorted(set().union(*SERVICES.values()))))
+        self.log_level = "INFO"
+        self.lock = threading.RLock()
+        self._used = SERVICES.get(function) or set[str]().union(*SERVICES.values())
+        self._closers: list[Callable[[], None]] = []
         self._settings: settings.Settings | None = None
-        self._lock = threading.RLock()
         try:
-            self._settings = settings.read(environ, environ.get("WXGATE_FUNCTION"))
+            self._settings = settings.read(environ, function)
+            self.log_level = self._settings.log_level
         except settings.BadEnvironment as error:
             self.fault = str(error)
 
@@ -70,40 +80,44 @@ class Services:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
-    @property
-    def log_level(self) -> str:
-        """The level of the log, also if the environment is faulty."""
-        return self._settings.log_level if self._settings else "INFO"
-
-    @cached_property
+    @_once
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
 
         known = self.settings
-        return Sessions(self._table, known.appids, known.token_ttl, self.clock, alert=logs.alert)
+        return Sessions(self._table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
 
-    @cached_property
+    @_once
+    def _table(self) -> "Table":
+        from chalicelib.sessions.table import Table
+
+        table = Table(self.settings.sessions_table, self.settings.region)
+        self._closers.append(table.close)
+        return table
+
+    @_once
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
-        from chalicelib.wechat.appsecrets import AppSecrets
         from chalicelib.wechat.client import Client
 
-        client = Client(self._wechat_connections, self.settings.wechat_api_url)
-        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
-        tokens = AccessTokens(client, secrets, self.clock)
-        return WeChat(client, self.settings.appids, secrets, tokens)
+        known = self.settings
+        # WeChat's address is the operator's word: the simulator's is loopback.
+        connections = self._connections(True, deadlines.WECHAT_CONNECT)
+        url, prefix = known.wechat_api_url, known.secret_prefix
+        client = Client(connections, url, self._secrets, prefix, self.clock)
+        return WeChat(client, known.wx_appids)
 
-    @cached_property
+    @_once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
 
-        return Upstream(self._upstream_connections, self.settings)
+        private, connect = self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT
+        return Upstream(self._connections(private, connect), self.settings)
 
-    @cached_property
+    @_once
     def assertions(self) -> "Assertions":
         """The signer of what the upstream may trust."""
         from chalicelib.upstream.assertions import Assertions
@@ -111,20 +125,13 @@ class Services:
         name = f"{self.settings.secret_prefix}signing"
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
-    @cached_property
-    def _table(self) -> "Table":
-        from chalicelib.sessions.table import Table
-
-        with self._lock:
-            return Table(self.settings.sessions_table, self.settings.region)
-
-    @cached_property
+    @_once
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
         return Secrets(self._secrets_client, self.clock, logs.alert)
 
-    @cached_property
+    @_once
     def _secrets_client(self) -> Any:
         import boto3
         from botocore.config import Config
@@ -137,36 +144,28 @@ class Services:
             read_timeout=deadlines.SECRETS_ATTEMPT,
             retries={"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"},
         )
-        with self._lock:  # sessions of boto3 are not thread-safe, nor is the making of a client
-            try:
-                session = boto3.session.Session(region_name=self.settings.region)
-                return session.client("secretsmanager", config=config)
-            except BotoCoreError as error:
-                raise Misconfigured(reason=reason(error)) from error
+        try:
+            # The table's botocore session: another would read the SDK's endpoint data once more.
+            session = boto3.Session(
+                region_name=self.settings.region, botocore_session=self._table.sdk_session
+            )
+            client = session.client("secretsmanager", config=config)
+        except BotoCoreError as error:
+            raise Misconfigured(reason=reason(error)) from error
+        self._closers.append(client.close)
+        return client
 
-    @cached_property
-    def _wechat_connections(self) -> "Connections":
-        # WeChat's address is the operator's word: the simulator's is loopback.
-        return self._connections(True, deadlines.WECHAT_CONNECT)
-
-    @cached_property
-    def _upstream_connections(self) -> "Connections":
-        return self._connections(self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT)
-
-    def _connections(self, allow_private: bool, connect_timeout: float) -> "Connections":
+    def _connections(self, private: bool, connect: float) -> "Connections":
         from chalicelib.network.connections import Connections
 
-        return Connections(
-            allow_private=allow_private, connect_timeout=connect_timeout, wall=self.clock
-        )
+        connections = Connections(allow_private=private, connect_timeout=connect, wall=self.clock)
+        self._closers.append(connections.close)
+        return connections
 
     # --- INIT and SnapStart ---
 
     def init(self) -> None:
-        """Build what this function uses, then warm it up; never raises.
-
-        What fails here, the request that needs it does again, and reports.
-        """
+        """Build what this function uses, and warm it up; what fails, a request does again."""
         for name in self._used:
             with suppress(Exception):
                 getattr(self, name)
@@ -179,7 +178,7 @@ class Services:
         """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
 
         The AWS SDK bounds attempts, not calls, so a thread makes them and is not waited for any
-        longer. None begins after the deadline; the last one ends by the SDK's own timeouts.
+        longer; none begins after the deadline.
         """
         deadline = Deadline.after(deadlines.INIT)
 
@@ -195,18 +194,14 @@ class Services:
 
     def after_restore(self) -> None:
         """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""
-        for name in ("_table", "_secrets_client", "_wechat_connections", "_upstream_connections"):
-            if name in vars(self):
-                getattr(self, name).close()
+        for close in self._closers:
+            close()  # each client connects again by itself
         random.seed()
         self.warm_up()  # secrets are as old as the wall clock says, so it fetches them anew
 
 
 def from_environment() -> Services:
-    """Build the services of this process; never raises.
-
-    If the environment is faulty, the log says so once, and every request is Misconfigured.
-    """
+    """Build the services of this process; never raises, but logs what is wrong."""
     services = Services(os.environ)
     function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     logs.configure(services.log_level, function_name)

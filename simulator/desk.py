@@ -1,5 +1,6 @@
 """The whole of wxgate on a desk: gate, WeChat, AWS, upstream and playground."""
 
+import errno
 import importlib.util
 import logging
 import os
@@ -58,10 +59,14 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     engines.use(desk, ports["AWS"], chosen)
     os.environ["WX_APPIDS"] = ",".join(chosen.appids)
     hints = Hints(upstream=chosen.upstream_url, real_wechat=chosen.real_wechat, say=say)
-    gate = Reloading(_loaded_gate, say)
-    logger = logging.getLogger("wxgate")
-    logger.addHandler(hints)  # after the gate has set up its own
-    desk.at_end(lambda: logger.removeHandler(hints))
+
+    def load() -> Gateway:
+        gate = _loaded_gate()
+        logging.getLogger("wxgate").addHandler(hints)  # the gate has just set up its own
+        return gate
+
+    gate = Reloading(load, say)
+    desk.at_end(lambda: logging.getLogger("wxgate").removeHandler(hints))
     if chosen.reload:
         gate.watch()
         desk.at_end(gate.close)
@@ -74,9 +79,12 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
 
 
 def _loaded_gate() -> Gateway:
+    try:
+        # Ahead of the app, which would log it as well.
+        importlib.import_module("chalicelib.settings").read(os.environ)
+    except ValueError as error:
+        raise DeskError(f"The gate does not start: {error}") from error
     front_door = load_app()
-    if front_door.services.fault:
-        raise DeskError(f"The gate does not start: {front_door.services.fault}")
     return Gateway(front_door.app, front_door.app.routes)
 
 
@@ -132,6 +140,8 @@ def _numbered(port: int, chosen: Parts) -> dict[str, int]:
             try:
                 probe.bind((chosen.host if name == "gate" else LOOPBACK, number))
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise DeskError(f"HOST={chosen.host} is no address of this machine.") from error
                 other = port + 1000 if port < 60_000 else 8000
                 raise DeskError(
                     f"Port {number} ({name}) is not available: {(error.strerror or '').lower()}. "

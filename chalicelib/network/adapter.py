@@ -25,17 +25,13 @@ class ConnectionsAdapter(BaseAdapter):
     def send(
         self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any
     ) -> requests.Response:
-        """Send it; `timeout` is the Deadline of the whole exchange.
-
-        Raises:
-            TransportError: without a text, since the URL may hold a secret.
-        """
+        """Send it; `timeout` is the Deadline of all. Raises TransportError, which has no text."""
         body = request.body or b""
         reply = self._connections.exchange(
             Origin.of(str(request.url)),
             str(request.method),
             request.path_url,
-            [pair for pair in request.headers.items() if pair[0].lower() != "content-length"],
+            list(request.headers.items()),
             body.encode() if isinstance(body, str) else body,
             deadline=timeout,
             max_bytes=self._max_bytes,

@@ -168,7 +168,7 @@ def test_another_users_phone_code_is_refused(front_door: FrontDoor) -> None:
 def test_a_payment_is_signed_with_the_session_key(front_door: FrontDoor) -> None:
     token = front_door.login()
     answer = front_door.send("POST", "/sign", token=token, json_body={"data": "{}"})
-    session, _ = front_door.module.services.sessions.find_with_keys(Token.parse(token))
+    session = front_door.module.services.sessions.find_with_keys(Token.parse(token))
     assert answer.json == {"signature": user_signature(session.session_keys[0], b"{}")}
 
 
@@ -245,7 +245,7 @@ def test_no_answer_ever_holds_a_secret(front_door: FrontDoor) -> None:
 
 
 def canaries(door: FrontDoor, token: str) -> list[str]:
-    session, _ = door.module.services.sessions.find_with_keys(Token.parse(token))
+    session = door.module.services.sessions.find_with_keys(Token.parse(token))
     with closing(aws.client("secretsmanager", door.aws_url)) as manager:
         signing = json.loads(manager.get_secret_value(SecretId="wxgate/signing")["SecretString"])
     pem = signing["private_key"].splitlines()[1:-1]

@@ -41,7 +41,7 @@ def test_an_own_api_takes_the_place_of_the_echo_and_own_apps_and_settings_are_re
 ) -> None:
     own = upstream.start("127.0.0.1", 0)
     variables = {"UPSTREAM_URL": f"{own.url}/base", "WX_APPIDS": " wxone,wxtwo,"}
-    variables |= {"TOKEN_TTL": "301", "PUBLIC_PATHS": "news"}
+    variables |= {"TOKEN_TTL": "301", "PUBLIC_PATHS": "news", "TRUSTED_HOPS": "1"}
     variables |= {"SESSIONS_TABLE": "my-own-table", "SECRET_PREFIX": "mine/"}
     port = free_ports()
     desk = desk_with(port, **variables)
@@ -53,7 +53,9 @@ def test_an_own_api_takes_the_place_of_the_echo_and_own_apps_and_settings_are_re
         assert answer["expires_in"] == 301
         echo = call_api(desk.urls, answer["token"]).json()
         assert (echo["path"], echo["headers"]["X-WX-APPID"]) == ("/base/me", appid)
-    assert requests.get(f"{desk.urls['gate']}/api/news", timeout=10).status_code == 200
+    headers = {"X-Forwarded-For": "192.0.2.7"}
+    news = requests.get(f"{desk.urls['gate']}/api/news", headers=headers, timeout=10).json()
+    assert news["headers"]["X-Forwarded-For"] == "192.0.2.7"
     own.close()
 
 

@@ -74,6 +74,7 @@ def test_a_missing_appsecret_is_asked_for_and_its_source_is_known_and_none_is_sh
         ({"HOST": "my-laptop"}, "HOST is malformed"),
         ({"HOST": "::"}, "HOST is malformed"),
         ({"RELOAD": "yes"}, "RELOAD is malformed"),
+        ({"WX_APPIDS": " , "}, "WX_APPIDS is malformed"),
         ({"DATA": "/dev/null/data"}, "DATA is no usable folder"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, Misconfigured, StoreUnavailable
-from chalicelib.sessions.failures import window
+from chalicelib.identity import Identity
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token
 from simulator import aws
@@ -27,7 +27,7 @@ from tests.support.aws_proxy import (
     refusing,
 )
 from tests.support.engines import new_table
-from tests.support.fakes import NOW, Clock
+from tests.support.fakes import Clock
 
 BROKEN = refusing("InternalServerError", status=500)
 COLLISION = refusing("ConditionalCheckFailedException")
@@ -64,12 +64,11 @@ def store(engine: AwsProxy, failing: tuple[AwsProxy, Table, str, Any], clock: Cl
 def acts(store: Store) -> dict[str, Callable[[], object]]:
     """Every operation of the table, by the session operation that needs it."""
     token, ended, other = store.login(), store.login(), store.login()
-    session = store.sessions.find(token)
     return {
         "PutItem": store.login,
         "GetItem": lambda: store.sessions.find(token),
         "BatchGetItem": lambda: store.sessions.find_with_keys(token),
-        "UpdateItem": lambda: store.sessions.count_failure(session),
+        "UpdateItem": lambda: store.sessions.count_failure(token),
         "DeleteItem": lambda: store.sessions.end(ended),
         "Query": lambda: store.sessions.end_all(other),
     }
@@ -261,13 +260,13 @@ def left(seconds: float) -> Deadline:
 def test_a_login_without_time_for_an_attempt_writes_nothing(store: Store, engine: AwsProxy) -> None:
     deadline = left(STORE_ATTEMPT - 0.01)
     with pytest.raises(DeadlineExceeded):
-        store.sessions.create(APPID, store.openid, None, KEY, None, deadline)
+        store.sessions.create(Identity(APPID, store.openid, None), KEY, None, deadline)
     assert engine.taken() == []
 
 
 def test_time_for_one_attempt_is_enough(store: Store) -> None:
-    deadline = left(STORE_ATTEMPT)
-    assert store.is_live(store.sessions.create(APPID, store.openid, None, KEY, None, deadline))
+    who = Identity(APPID, store.openid, None)
+    assert store.is_live(store.sessions.create(who, KEY, None, left(STORE_ATTEMPT)))
 
 
 # --- logouts that fail ---------------------------------------------------------------------------
@@ -370,8 +369,7 @@ def test_sessions_on_a_second_page_are_ended_too(store: Store, engine: AwsProxy)
 
 def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    keys = [key_in_json(store, item) for item in (token.item, window(NOW)[0])]
-    unprocessed = {store.table: {"Keys": keys, "ConsistentRead": True}}
+    unprocessed = {store.table: {"Keys": [key_in_json(store, token.item)]}}
     engine.then(capacity(Responses={store.table: []}, UnprocessedKeys=unprocessed))
     with pytest.raises(StoreUnavailable) as caught:
         store.sessions.find_with_keys(token)
@@ -379,10 +377,10 @@ def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: Aws
 
 
 def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store, engine: AwsProxy) -> None:
-    session = store.sessions.find(token := store.login())
+    token = store.login()
     engine.then(done_but_cut)
-    store.sessions.count_failure(session)
-    assert store.failures(token).count == 2
+    store.sessions.count_failure(token)
+    assert list(store.failures().values()) == [2]
 
 
 # --- the client ----------------------------------------------------------------------------------

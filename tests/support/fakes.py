@@ -59,7 +59,7 @@ class SecretsManager:
     def put(self, name: str, value: object, stage: str = "AWSCURRENT") -> None:
         """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
         made = datetime.fromtimestamp(self._clock(), UTC)
-        version: dict[str, object] = {"CreatedDate": made}
+        version: dict[str, object] = {"Name": name, "CreatedDate": made}
         if isinstance(value, bytes):
             version["SecretBinary"] = value
         else:

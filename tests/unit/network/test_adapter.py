@@ -28,7 +28,8 @@ def test_a_request_goes_out_as_it_was_given() -> None:
     (sent,) = wire.exchanged
     assert (sent.origin, sent.method) == (Origin("https", "api.test", 443), "POST")
     assert (sent.target, sent.body) == ("/a%2Fb?x=1", b"text")
-    assert [name for name, _ in sent.headers] == ["User-Agent", "Accept", "Accept-Encoding"]
+    names = ["User-Agent", "Accept", "Accept-Encoding", "Content-Length"]
+    assert [name for name, _ in sent.headers] == names
     assert (sent.seconds, sent.max_bytes, sent.retry_on) == (3.0, 77, UNSENT)
 
 

@@ -21,6 +21,7 @@ from jwt import PyJWKSet
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured, SecretsUnavailable
 from chalicelib.handlers.proxy import KEY_SET_LIFE
+from chalicelib.identity import Identity
 from chalicelib.network.secrets import CACHE_SECONDS, Secrets
 from chalicelib.upstream.assertions import DATA_LIFE, ISSUER, OVERLAP, Assertions
 from tests.support.fakes import NOW, Alerts, Clock, SecretsManager, client_error, told_by
@@ -90,7 +91,7 @@ def published(assertions: Assertions) -> list[str]:
 
 def test_opened_data_is_proven_to_a_stranger(assertions: Assertions, clock: Clock) -> None:
     data = {"phoneNumber": "13580006666"}
-    token = assertions.for_data(openid=OPENID, appid="wx1", kind="phone", data=data)
+    token = assertions.for_data(Identity("wx1", OPENID, None), "phone", data)
     assert verified(token, assertions.key_set(), clock()) == {
         "iss": "wxgate",
         "aud": AUDIENCE,
