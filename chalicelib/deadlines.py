@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+Clock = Callable[[], float]  # seconds
+
 LOGIN_TOTAL = 8.0
 LOGIN_WECHAT = 4.8
 LOGIN_MINIMUM = 2.0
@@ -53,10 +55,10 @@ class Deadline:
     """An instant of a monotonic clock, in seconds."""
 
     at: float
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
+    clock: Clock = field(default=time.monotonic, repr=False, compare=False)
 
     @classmethod
-    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
         """Give the deadline that is `seconds` away."""
         return cls(clock() + seconds, clock)
 

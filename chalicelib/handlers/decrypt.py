@@ -3,11 +3,11 @@
 Trading a phone code belongs here too, since its answer is signed like decrypted data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE
+from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE, Clock
 from chalicelib.errors import DeadlineExceeded, DecryptFailed, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
@@ -28,7 +28,7 @@ def decrypt(
     *,
     sessions: "Sessions",
     assertions: "Assertions",
-    clock: Callable[[], float],
+    clock: Clock,
     max_age: float,
 ) -> Answer:
     """Decrypt `{"kind", "encryptedData", "iv"}` with the current, then the previous session_key.
@@ -77,10 +77,7 @@ def phone(
 
 
 def session(request: Request, *, sessions: "Sessions", wechat: "WeChat") -> Answer:
-    """Answer `{"valid"}`: whether WeChat still accepts the session_key that is stored.
-
-    Raises what WeChat.session_key_is_valid raises.
-    """
+    """Answer `{"valid"}`: whether WeChat still accepts the session_key that is stored."""
     found = sessions.find_with_keys(request.token(), limited=False)
     deadline = request.deadline.less(WECHAT_RESERVE)
     valid = wechat.session_key_is_valid(found, found.session_keys[0], deadline)

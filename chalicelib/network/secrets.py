@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import strict_json
+from chalicelib.deadlines import Clock
 from chalicelib.errors import Misconfigured, SecretsUnavailable
 from chalicelib.network.aws_errors import translated
 
@@ -52,7 +53,7 @@ class Secrets:
     forbidden or malformed, SecretsUnavailable if the service fails and no value is young enough.
     """
 
-    def __init__(self, client: Any, clock: Callable[[], float], alert: Callable[..., None]) -> None:
+    def __init__(self, client: Any, clock: Clock, alert: Callable[..., None]) -> None:
         self._client, self._clock, self._alert = client, clock, alert
         self._cache: dict[str, tuple[Any, float]] = {}
         self._candidates: dict[str, tuple[list[Any], float]] = {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
+from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Clock, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, StoreUnavailable, TooManyRequests
 from chalicelib.identity import Identity
 from chalicelib.sessions.table import IDENTITY, Attributes, Conflict, Item, Table
@@ -22,6 +22,7 @@ from chalicelib.settings import MAX_TTL
 VERSION = 1  # of the items' schema; the token of an item of another version is refused
 MAX_FAILURES, FAILURE_WINDOW = 10, 600  # seconds
 FAILURES = b"decrypt-failures-"  # sort keys of counters begin so; sessions have SHA-256 digests
+Alert = Callable[..., None]
 INHERITED_LIFE = 600  # seconds that the session_key of a replaced session still opens data
 
 
@@ -41,12 +42,7 @@ class Sessions:
     """
 
     def __init__(
-        self,
-        table: Table,
-        appids: Sequence[str],
-        ttl: int,
-        clock: Callable[[], float],
-        alert: Callable[..., None] = lambda *_, **__: None,
+        self, table: Table, appids: Sequence[str], ttl: int, clock: Clock, alert: Alert
     ) -> None:
         self.ttl = ttl
         self._table, self._appids, self._clock, self._alert = table, appids, clock, alert

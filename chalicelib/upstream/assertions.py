@@ -9,7 +9,7 @@ AWSPREVIOUS stays published until the next rotation, since nothing tells when th
 (Rotations must be OVERLAP apart: Secrets Manager keeps no version before AWSPREVIOUS.)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
 
-from chalicelib.deadlines import Deadline
+from chalicelib.deadlines import Clock, Deadline
 from chalicelib.errors import Misconfigured
 from chalicelib.identity import Identity
 from chalicelib.network.secrets import Secrets, Version
@@ -65,9 +65,7 @@ class Assertions:
     pending or previous key that cannot be read is only left out.
     """
 
-    def __init__(
-        self, secrets: Secrets, name: str, audience: str, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, secrets: Secrets, name: str, audience: str, clock: Clock) -> None:
         self._secrets, self._name = secrets, name
         self._audience, self._clock = audience, clock
 

@@ -24,7 +24,11 @@ class Login(Identity):
 
 
 class WeChat:
-    """The calls, for the mini-programs that are served here; each also raises what Client does."""
+    """The calls, for the mini-programs that are served here.
+
+    Each raises what Client does, and what WeChat's errcode means: InvalidCode, UserBlocked,
+    TooManyRequests or Misconfigured.
+    """
 
     def __init__(self, client: Client, appids: tuple[str, ...]) -> None:
         self._client = client
@@ -54,11 +58,7 @@ class WeChat:
         return appid
 
     def code2session(self, appid: str, code: str, deadline: Deadline) -> Login:
-        """Trade a login code for openid and session_key (WeChat, «小程序登录凭证校验»).
-
-        Raises:
-            InvalidCode, UserBlocked, TooManyRequests, Misconfigured: as WeChat says.
-        """
+        """Trade a login code for openid and session_key (WeChat, «小程序登录凭证校验»)."""
         fields = {"js_code": code, "grant_type": "authorization_code"}
         path = "/sns/jscode2session"
         answer = self._client.call_with_appsecret("GET", path, appid, fields, deadline)
@@ -69,10 +69,6 @@ class WeChat:
         """Trade a phone code for the three phone fields (WeChat, «获取手机号»).
 
         openid goes along, so WeChat checks that the code is this user's.
-
-        Raises:
-            InvalidCode: the code is wrong, spent, too old, or another user's: tap again.
-            UserBlocked, TooManyRequests, Misconfigured: as WeChat says.
         """
         fields = {"code": code, "openid": who.openid}
         path = "/wxa/business/getuserphonenumber"
@@ -84,16 +80,9 @@ class WeChat:
             raise WeChatBadResponse(reason="phone_info") from None
 
     def session_key_is_valid(self, who: Identity, session_key: str, deadline: Deadline) -> bool:
-        """Ask whether WeChat still accepts a session_key (WeChat, «检验登录态»).
-
-        Raises:
-            TooManyRequests, Misconfigured: as WeChat says.
-        """
-        fields = {
-            "openid": who.openid,
-            "signature": opendata.user_signature(session_key, ""),
-            "sig_method": "hmac_sha256",
-        }
+        """Ask whether WeChat still accepts a session_key (WeChat, «检验登录态»)."""
+        signature = opendata.user_signature(session_key, "")
+        fields = {"openid": who.openid, "signature": signature, "sig_method": "hmac_sha256"}
         answer = self._client.call("GET", "/wxa/checksession", who.appid, fields, deadline)
         if answer.errcode in NO_SUCH_SESSION_KEY:
             return False

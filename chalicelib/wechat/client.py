@@ -6,14 +6,14 @@ body of an answer may reach a log line.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
 from chalicelib import errors, strict_json
-from chalicelib.deadlines import WECHAT_TOTAL, Deadline
+from chalicelib.deadlines import WECHAT_TOTAL, Clock, Deadline
 from chalicelib.network import exchange_errors as network
 from chalicelib.network.adapter import Session
 from chalicelib.network.connections import Connections, Origin
@@ -35,7 +35,6 @@ _ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
     network.Broken: errors.WeChatBadResponse,
 }
 _APPSECRET = re.compile(r"[!-~]{1,128}")
-_RID = re.compile(r"rid: ([0-9a-f-]{3,64})")
 _SECONDS = re.compile(r"[ \t]*0*([0-9]{1,9})[0-9]*[ \t]*")
 
 
@@ -59,7 +58,8 @@ class Answer:
         """Raise what the errcode means, `of_a_code` if a one-time code was sent."""
         if self.errcode:
             name, error = meaning(self.errcode, of_a_code=of_a_code)
-            rid = _RID.search(str(self.fields.get("errmsg")))  # the call's name at WeChat's support
+            # The call's name at WeChat's support.
+            rid = re.search(r"rid: ([0-9a-f-]{3,64})", str(self.fields.get("errmsg")))
             raise error(errcode=self.errcode, meaning=name, rid=rid[1] if rid else None)
 
 
@@ -67,19 +67,13 @@ class Client:
     """Calls WeChat over kept connections; what may have been sent is not sent again.
 
     Appsecrets are the secrets `<prefix>app/<appid>` = `{"appsecret": "…"}`. `fields` of a call are
-    the query of a GET, the JSON body of a POST. Every call raises:
-        DeadlineExceeded: there was no time left, and nothing was sent.
-        Misconfigured, SecretsUnavailable: there is no appsecret.
-        WeChatBadResponse, WeChatUnavailable, WeChatBusy, WeChatTimeout: no usable answer.
+    the query of a GET, the JSON body of a POST. A call raises DeadlineExceeded if no time was left
+    and nothing was sent; Misconfigured or SecretsUnavailable without an appsecret; and
+    WeChatBadResponse, WeChatUnavailable, WeChatBusy or WeChatTimeout without a usable answer.
     """
 
     def __init__(
-        self,
-        connections: Connections,
-        base_url: str,
-        secrets: Secrets,
-        prefix: str,
-        clock: Callable[[], float],
+        self, connections: Connections, base_url: str, secrets: Secrets, prefix: str, clock: Clock
     ) -> None:
         self._connections = connections
         self._session = Session(connections, MAX_ANSWER)
@@ -119,10 +113,7 @@ class Client:
     def call(
         self, method: str, path: str, appid: str, fields: Fields, deadline: Deadline
     ) -> Answer:
-        """Make a call with the access_token; if WeChat refuses that, once more with a fresh one.
-
-        Raises also what the errcode of stable_token means.
-        """
+        """Make a call with the access_token; if WeChat refuses that, once more with a fresh one."""
         token = self._access_token(appid, deadline)
         answer = self._send(method, path, fields, deadline, access_token=token)
         if answer.errcode in INVALID_ACCESS_TOKEN:

@@ -38,11 +38,7 @@ def key_bytes(session_key: object) -> bytes:
 
 
 def ciphertext(encrypted_data: object, iv: object) -> tuple[bytes, bytes]:
-    """Decode the two request fields into 1 to 1024 blocks of data and an iv of 16 bytes.
-
-    Raises:
-        InvalidRequest: if a size is another, or either is not strict base64.
-    """
+    """Decode 1 to 1024 blocks of data and an iv from strict base64, or raise InvalidRequest."""
     try:
         data, vector = _base64(encrypted_data), _base64(iv)
     except ValueError:
@@ -53,11 +49,7 @@ def ciphertext(encrypted_data: object, iv: object) -> tuple[bytes, bytes]:
 
 
 def decrypt(key: bytes, data: bytes, iv: bytes) -> bytes:
-    """Open AES-128-CBC: 16-byte key, whole blocks, 16-byte iv, to the unpadded plaintext.
-
-    Raises:
-        ValueError: unless every byte of the padding is right (RFC 5652 6.3).
-    """
+    """Open AES-128-CBC, or raise ValueError: every byte of the padding counts (RFC 5652 6.3)."""
     decryptor = Cipher(AES128(key), CBC(iv)).decryptor()
     unpadder = PKCS7(8 * BLOCK).unpadder()
     padded = decryptor.update(data) + decryptor.finalize()
@@ -67,12 +59,9 @@ def decrypt(key: bytes, data: bytes, iv: bytes) -> bytes:
 def check_raw_data(
     raw_data: str, signature: str, session_key: str, fields: Mapping[str, Any]
 ) -> None:
-    """Check rawData against WeChat's signature of it and the opened fields that it names.
+    """Raise ValueError unless WeChat signed rawData, and it agrees with the opened fields.
 
     The signature is sha1(rawData + session_key as base64 text): «开放数据校验与解密», 数据签名校验.
-
-    Raises:
-        ValueError: if either differs, or rawData is no strict JSON object.
     """
     text = (raw_data + session_key).encode()
     expected = hashlib.sha1(text, usedforsecurity=False).hexdigest()

@@ -56,7 +56,7 @@ def reads(exchange: Exchange) -> int:
 def holding(value: object) -> AwsFault:
     """Secrets Manager holds this text."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return answering({"Name": "x", "VersionId": "v" * 32, "SecretString": text})
+    return answering({"Name": "x", "CreatedDate": 1.9e9, "SecretString": text})
 
 
 # --- the operator's faults -----------------------------------------------------------------------
@@ -222,7 +222,7 @@ def _refusing_late() -> Act:
     """WeChat refuses the secret at the last moment."""
 
     def act(peer: Peer) -> None:
-        time.sleep(3.7)
+        time.sleep(3.4)
         said(refusal(40125))(peer)
 
     return act

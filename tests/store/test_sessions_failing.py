@@ -140,22 +140,6 @@ def test_a_connection_that_is_cut_each_time_is_named(store: Store, engine: AwsPr
     assert caught.value.evidence == {"reason": "ConnectionClosedError"}
 
 
-@pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "KMSAccessDeniedException", "ResourceNotFoundException"]
-)
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_only_the_operator_can_repair_is_not_tried_again(
-    store: Store, engine: AwsProxy, operation: str, code: str
-) -> None:
-    act = acts(store)[operation]
-    engine.taken()
-    engine.then(refusing(code))
-    with pytest.raises(Misconfigured) as caught:
-        act()
-    assert caught.value.evidence == {"reason": code}
-    assert engine.taken() == [operation]
-
-
 def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
     with pytest.raises(Misconfigured) as caught:
         Table("any", "no region")
@@ -177,15 +161,6 @@ def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
 # --- a login whose write fails -------------------------------------------------------------------
 
 
-def test_a_put_whose_answer_was_lost_is_repeated_and_made_once(
-    store: Store, engine: AwsProxy
-) -> None:
-    engine.then(done_but_cut)
-    assert store.keys(store.login(KEY)) == (KEY,)
-    assert [name for name, _ in calls_of(engine)] == ["PutItem", "PutItem", "BatchGetItem"]
-    assert len(store.partition()) == 1
-
-
 @pytest.mark.dynamodb_local
 def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
     dynamodb_local_url: str, clock: Clock
@@ -200,30 +175,6 @@ def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
         engine.then(let_through, done_but_cut)
         assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
         assert len(store.partition()) == 1
-
-
-def test_a_token_whose_item_exists_is_never_given(store: Store, engine: AwsProxy) -> None:
-    engine.then(COLLISION)
-    token = store.login()
-    first, second = (members["Item"]["item"] for _, members in calls_of(engine))
-    assert first != second
-    assert [item["item"]["B"] for item in store.partition()] == [token.item]
-
-
-def test_tokens_that_always_collide_are_given_up(store: Store, engine: AwsProxy) -> None:
-    engine.then(*[COLLISION] * STORE_ATTEMPTS)
-    with pytest.raises(StoreUnavailable) as caught:
-        store.login()
-    assert caught.value.evidence == {"reason": "conflict"}
-    assert engine.taken() == ["PutItem"] * STORE_ATTEMPTS
-
-
-def test_after_a_conflict_the_old_session_is_read_again(store: Store, engine: AwsProxy) -> None:
-    old = store.login(KEY)
-    engine.taken()
-    engine.then(let_through, CONFLICT)
-    assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
-    assert engine.taken()[:4] == ["GetItem", "TransactWriteItems"] * 2
 
 
 def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(
@@ -270,14 +221,6 @@ def test_time_for_one_attempt_is_enough(store: Store) -> None:
 
 
 # --- logouts that fail ---------------------------------------------------------------------------
-
-
-def test_a_logout_that_the_store_refused_is_no_logout(store: Store, engine: AwsProxy) -> None:
-    token = store.login()
-    engine.then(*[BROKEN] * STORE_ATTEMPTS)
-    with pytest.raises(StoreUnavailable):
-        store.sessions.end(token)
-    assert store.is_live(token)
 
 
 def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(

@@ -26,8 +26,8 @@ LAYERS = [
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_700 + 100
-"""What ships, in all: 3,700 lines, and 100 for POST /sign and the settings that widen headers."""
+SHIPPED_LINES = 3_700 + 50
+"""What ships, in all: 3,700 lines, and 50 for POST /sign. WeChat's message push may add 550."""
 
 
 def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -85,7 +85,6 @@ def test_imports_only_go_down(module: str) -> None:
 
 
 def test_the_imports_are_seen() -> None:
-    """Guards the test above: an import that it overlooks would pass it."""
     seen = {module: modules_in(imported(tree)) for module, tree in MODULES.items()}
     assert {"handlers.login", "handlers.proxy", "handlers.decrypt"} <= seen["app"]
     assert {"sessions.sessions", "wechat.api", "upstream.upstream"} <= seen["services"]

@@ -6,33 +6,22 @@ from chalicelib import errors
 from chalicelib.errors import GateError, MethodNotAllowed, TooManyRequests
 
 # The contract's table; NotFound is our own, for a path without a route.
-STATUS = {
-    "InvalidRequest": 400,
-    "InvalidPath": 400,
-    "UnknownApp": 400,
-    "InvalidCode": 401,
-    "InvalidToken": 401,
-    "UserBlocked": 403,
-    "NotFound": 404,
-    "MethodNotAllowed": 405,
-    "RequestTooLarge": 413,
-    "UnsupportedMediaType": 415,
-    "DecryptFailed": 422,
-    "TooManyRequests": 429,
-    "Misconfigured": 500,
-    "InternalError": 500,
-    "WeChatBadResponse": 502,
-    "WeChatUnavailable": 503,
-    "WeChatBusy": 503,
-    "WeChatTimeout": 504,
-    "UpstreamUnreachable": 502,
-    "UpstreamBadResponse": 502,
-    "UpstreamTooLarge": 502,
-    "UpstreamTimeout": 504,
-    "SecretsUnavailable": 503,
-    "StoreUnavailable": 503,
-    "DeadlineExceeded": 503,
+CODES = {
+    400: "InvalidRequest InvalidPath UnknownApp",
+    401: "InvalidCode InvalidToken",
+    403: "UserBlocked",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    413: "RequestTooLarge",
+    415: "UnsupportedMediaType",
+    422: "DecryptFailed",
+    429: "TooManyRequests",
+    500: "Misconfigured InternalError",
+    502: "WeChatBadResponse UpstreamUnreachable UpstreamBadResponse UpstreamTooLarge",
+    503: "WeChatUnavailable WeChatBusy SecretsUnavailable StoreUnavailable DeadlineExceeded",
+    504: "WeChatTimeout UpstreamTimeout",
 }
+STATUS = {code: status for status, codes in CODES.items() for code in codes.split()}
 
 
 def every_class() -> list[type[GateError]]:

@@ -85,11 +85,12 @@ FORGED = {
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
 def test_no_value_can_forge_a_line(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    logs.write(logging.INFO, text, {"value": text})
+    event = text.encode(errors="replace").decode()  # xdist cannot report a message with half a pair
+    logs.write(logging.INFO, event, {"value": text})
     output = capsys.readouterr().out
     assert output.isascii()
     assert output.count("\n") == 1
-    assert [(found["event"], found["value"]) for found in lines(output)] == [(text, text)]
+    assert [(found["event"], found["value"]) for found in lines(output)] == [(event, text)]
 
 
 def test_a_value_that_json_cannot_express_shows_its_type_only(
@@ -123,11 +124,6 @@ def test_an_exception_shows_its_type_and_last_four_places_but_never_its_text(
     assert SECRET not in output
 
 
-def test_exc_info_without_an_exception_adds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.write(logging.ERROR, "x", {}, exc_info=True)
-    assert "exception" not in line(capsys)
-
-
 # --- levels ---
 
 
@@ -141,12 +137,6 @@ def test_the_level_is_configured(capsys: pytest.CaptureFixture[str], level: str,
     assert len(lines(capsys.readouterr().out)) == seen
 
 
-def test_lambdas_own_root_handler_does_not_see_our_lines(ear: Ear) -> None:
-    logging.getLogger("other").debug("theirs")
-    logs.write(logging.ERROR, "ours", {})
-    assert [record.msg for record in ear.heard] == ["theirs"]
-
-
 # --- a failing output ---
 
 
@@ -157,13 +147,7 @@ class Broken(io.StringIO):
         raise BrokenPipeError
 
 
-def closed() -> io.StringIO:
-    output = io.StringIO()
-    output.close()
-    return output
-
-
-@pytest.mark.parametrize("output", [Broken(), closed(), None])
+@pytest.mark.parametrize("output", [Broken(), None])
 def test_a_failing_output_raises_nothing(
     output: io.StringIO | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,15 +170,16 @@ def test_a_line_that_cannot_be_written_as_json_raises_nothing(
 # --- the libraries ---
 
 
-@pytest.mark.parametrize("name", TALKATIVE)
-def test_a_library_logs_nothing_below_critical(
-    name: str, ear: Ear, capsys: pytest.CaptureFixture[str]
+def test_neither_lambdas_root_handler_nor_a_library_writes_a_line_beside_ours(
+    ear: Ear, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("DEBUG")
+    for name in TALKATIVE:
+        for child in ("", ".connectionpool", ".retryhandler.deep"):
+            logging.getLogger(name + child).error(SECRET)
+    logging.getLogger("other").debug("theirs")
     logs.write(logging.DEBUG, "ours", {})
-    for child in ("", ".connectionpool", ".retryhandler.deep"):
-        logging.getLogger(name + child).error(SECRET)
-    assert ear.heard == []
+    assert [record.msg for record in ear.heard] == ["theirs"]
     assert line(capsys)["event"] == "ours"
 
 

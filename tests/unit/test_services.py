@@ -116,6 +116,14 @@ def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
 
 
+def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> None:
+    made: list[str] = []
+    event = "creating-client-class.secretsmanager"
+    services._table.sdk_session.register(event, lambda **_: made.append(event))
+    assert services._secrets_client
+    assert made == [event]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -163,17 +171,6 @@ def test_each_function_warms_up_what_it_uses_by_the_end_of_init(function: str) -
     assert all(0 < seconds <= deadlines.INIT for seconds in left)
 
 
-def fail(_deadline: Deadline) -> None:
-    raise RuntimeError
-
-
-def test_what_fails_in_init_is_left_to_the_request(capsys: pytest.CaptureFixture[str]) -> None:
-    services, warmed = furnished("login", fail)
-    services.init()
-    assert warmed == ["sessions", "wechat"]
-    assert capsys.readouterr() == ("", "")
-
-
 def test_init_ends_though_a_call_does_not_and_begins_no_other() -> None:
     for_ever = threading.Event()
     services, warmed = furnished("login", lambda _: for_ever.wait())
@@ -182,21 +179,16 @@ def test_init_ends_though_a_call_does_not_and_begins_no_other() -> None:
     for_ever.set()
 
 
-def test_in_lambda_init_runs_and_outlives_that_nothing_answers(
+def test_in_lambda_init_and_a_restore_outlive_that_nothing_answers(
     environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environ(**NOWHERE, AWS_LAMBDA_FUNCTION_NAME="x", WXGATE_FUNCTION="login")
+    environ(**NOWHERE, AWS_LAMBDA_FUNCTION_NAME="x")
     services = root.from_environment()
     logs.configure("INFO")
-    assert {"sessions", "wechat"} <= vars(services).keys()
-    assert capsys.readouterr().out == ""
+    assert set(NAMES) <= vars(services).keys()
     assert (services.after_restore, (), {}) in snapshot_restore_py.get_after_restore()
-
-
-def test_a_restore_outlives_that_nothing_answers() -> None:
-    services = Services({**GOOD, **NOWHERE})
-    assert all(getattr(services, name) for name in NAMES)
     services.after_restore()
+    assert capsys.readouterr().out == ""
 
 
 SLOW = {"boto3", "jwt", "pynamodb", "requests"}

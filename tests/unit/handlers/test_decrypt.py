@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.deadlines import WECHAT_RESERVE, Deadline
+from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE, Deadline
 from chalicelib.errors import (
+    DeadlineExceeded,
     DecryptFailed,
     GateError,
     InvalidCode,
@@ -99,11 +100,11 @@ class WeChat:
         return session_key == KEY
 
 
-def sent(body: object, token: str | None = TOKEN.text) -> Request:
+def sent(body: object, token: str | None = TOKEN.text, left: float = LEFT) -> Request:
     headers = [("Content-Type", "application/json")]
     headers += [("Authorization", f"Bearer {token}")] if token else []
     event = event_of("POST", "/decrypt", headers, json.dumps(body), ["/decrypt"])
-    return Request(event, Deadline.after(LEFT, Clock()))
+    return Request(event, Deadline.after(left, Clock()))
 
 
 def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) -> dict[str, Any]:
@@ -245,6 +246,13 @@ def test_without_a_signing_key_no_phone_code_is_spent() -> None:
     with pytest.raises(SecretsUnavailable):
         decrypt.phone(request, sessions=sessions, wechat=wechat, assertions=assertions)
     assert wechat.calls == []
+
+
+def test_without_time_for_an_answer_no_phone_code_is_spent() -> None:
+    fakes: Any = {"sessions": Sessions(), "wechat": WeChat(), "assertions": Assertions()}
+    with pytest.raises(DeadlineExceeded):
+        decrypt.phone(sent({"code": "phonecode"}, left=LOGIN_MINIMUM - 0.1), **fakes)
+    assert fakes["wechat"].calls == []
 
 
 def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json
 from typing import Any
 
 import jwt
@@ -114,13 +113,6 @@ def test_no_claim_of_a_caller_replaces_ours_and_a_life_is_whole_seconds(
     assert claims == {"sub": "u", "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 60}
 
 
-def test_a_changed_assertion_does_not_verify(assertions: Assertions, clock: Clock) -> None:
-    header, _, signature = assertions.sign({"sub": "u"}, 60).split(".")
-    forged = base64.urlsafe_b64encode(json.dumps({"sub": "other"}).encode()).decode().rstrip("=")
-    with pytest.raises(jwt.InvalidSignatureError):
-        verified(f"{header}.{forged}.{signature}", assertions.key_set(), clock())
-
-
 def test_the_key_set_holds_public_halves_alone(assertions: Assertions) -> None:
     (key,) = assertions.key_set()["keys"]
     assert key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}
@@ -225,16 +217,12 @@ def test_the_overlap_outlasts_every_cache_of_the_old_key_set() -> None:
     assert DATA_LIFE <= OVERLAP
 
 
-@pytest.mark.parametrize("placeholder", ["change me", {}, {"kid": "k0", "private_key": "none"}])
 @pytest.mark.parametrize("stage", ["AWSPENDING", "AWSPREVIOUS"])
-def test_another_version_that_is_no_key_stops_nothing(
-    clock: Clock, placeholder: object, stage: str
-) -> None:
+def test_another_version_that_is_no_key_stops_nothing(clock: Clock, stage: str) -> None:
     manager = SecretsManager(clock)
-    order = [placeholder, secret(1)]
-    for value in order if stage == "AWSPREVIOUS" else reversed(order):
-        manager.put(NAME, value, "AWSPENDING" if manager.count() else "AWSCURRENT")
-        manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+    no_key = {"kid": "k0", "private_key": "none"}
+    manager.put(NAME, secret(1) if stage == "AWSPENDING" else no_key)
+    manager.put(NAME, no_key if stage == "AWSPENDING" else secret(1), "AWSPENDING")
     if stage == "AWSPREVIOUS":
         manager.promote(NAME)
     assertions = container(manager, clock)
