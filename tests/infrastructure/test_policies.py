@@ -97,15 +97,13 @@ def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itse
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_key_of_yours_decrypts_through_the_two_services_alone(stack: Template, name: str) -> None:
+def test_a_key_of_yours_decrypts_for_two_services_and_a_restored_table_is_the_only_one(
+    stack: Template, name: str
+) -> None:
     *_, key = statements(stack, name, KmsKeyArn="arn:aws:kms:x")
     assert (key["Action"], key["Resource"]) == (["kms:Decrypt"], ["arn:aws:kms:x"])
     services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
     assert services == {"dynamodb", "secretsmanager"}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> None:
     named = set(strings(statements(stack, name, SessionsTableName="t2")))
     assert "SessionsTable" not in named
     assert [text for text in named if text.endswith(":table/t2")]

@@ -62,6 +62,10 @@ def test_what_cannot_be_is_one_line_and_status_1() -> None:
         status, out, errors = ended(start("--port", str(port)))
     assert (status, out) == (1, "")
     assert re.fullmatch(rf"Port {port + 2} \(AWS\) is not available: .*in use.* PORT=\d+\n", errors)
+    refused = start("--port", str(port), environ={"FORWARD_REQUEST_HEADERS": "X_WX_OPENID"})
+    status, out, errors = ended(refused)
+    assert (status, out, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith("The gate does not start: FORWARD_REQUEST_HEADERS")
 
 
 @pytest.mark.parametrize("flags", [["--port", "x"], ["--port", "0"], ["--port", "65532"], ["-x"]])
@@ -102,6 +106,7 @@ def test_the_port_that_is_proposed_exists(desk_with: DeskWith) -> None:
     [
         ({"TOKEN_TTL": "forever"}, "The gate does not start: TOKEN_TTL is malformed"),
         ({"WX_APPIDS": "wx one"}, "The gate does not start: WX_APPIDS is malformed"),
+        ({"HOST": "192.0.2.9"}, "HOST=192.0.2.9 is no address of this machine."),
         ({"AWS_URL": "nonsense"}, "The AWS engine at nonsense is not usable. "),
         ({"DATA": ".", "PATH": ""}, "DATA cannot be used: Java 17 or newer is missing"),
     ],

@@ -83,9 +83,7 @@ def test_a_phone_fails_as_wx_does(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "order",
     [
-        {"kind": "html"},
         {"path": "/nowhere", "kind": "html"},
-        {"path": SNS},
         {"path": SNS, "kind": "slow"},
         {"path": SNS, "kind": 0},
         {"path": SNS, "kind": "４００２９"},

@@ -59,16 +59,17 @@ def test_a_code_of_another_app_or_kind_is_invalid(desk: Desk, act: str, appid: s
     [
         ({"appid": ""}, 41002),
         ({"secret": ""}, 41004),
-        ({"js_code": ""}, 41008),
-        ({"grant_type": "client_credential"}, 40002),
+        ({"grant_type": "refresh_token"}, 40002),
         ({"appid": "wxffffffffffffffff"}, 40013),
         ({"secret": "0" * 32}, 40125),
     ],
 )
-def test_wrong_parameters_have_their_errcodes(
+def test_wrong_credentials_have_their_errcodes_in_each_call(
     desk: Desk, changes: dict[str, str], errcode: int
 ) -> None:
     assert desk.code2session(desk.code(), **changes).json()["errcode"] == errcode
+    assert desk.token(**changes)["errcode"] == errcode
+    assert desk.stable_token(**changes)["errcode"] == errcode
 
 
 def test_a_refused_secret_leaves_the_code_good(desk: Desk) -> None:
@@ -77,9 +78,10 @@ def test_a_refused_secret_leaves_the_code_good(desk: Desk) -> None:
     assert "openid" in desk.code2session(code).json()
 
 
-def test_a_post_misses_its_appid(desk: Desk) -> None:
+def test_a_code_can_be_missing_and_a_post_misses_its_appid(desk: Desk) -> None:
     answer = desk.call("POST", "/sns/jscode2session", data={"appid": APPID})
     assert answer.json()["errcode"] == 41002
+    assert desk.code2session("").json()["errcode"] == 41008
 
 
 @pytest.mark.parametrize("act", ["login", "prefetch"])

@@ -1,7 +1,5 @@
 """access_token: how long each kind lives, what replaces it, what a dead one is answered."""
 
-import pytest
-
 from tests.simulator.wechat_desk import APPID, Desk
 
 
@@ -28,23 +26,6 @@ def test_a_token_expires_after_two_hours_which_one_never_issued_does_not(desk: D
     token = desk.token()["access_token"]
     desk.clock.now += 7200
     assert (errcode_with(desk, token), errcode_with(desk, "junk")) == (42001, 40014)
-
-
-@pytest.mark.parametrize(
-    ("changes", "errcode"),
-    [
-        ({"appid": ""}, 41002),
-        ({"secret": ""}, 41004),
-        ({"grant_type": "authorization_code"}, 40002),
-        ({"appid": "wxffffffffffffffff"}, 40013),
-        ({"secret": "0" * 32}, 40125),
-    ],
-)
-def test_wrong_credentials_have_their_errcodes(
-    desk: Desk, changes: dict[str, str], errcode: int
-) -> None:
-    assert desk.token(**changes)["errcode"] == errcode
-    assert desk.stable_token(**changes)["errcode"] == errcode
 
 
 def test_a_stable_token_stays_the_same_with_the_time_it_has_left(desk: Desk) -> None:
