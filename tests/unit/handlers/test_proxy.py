@@ -93,7 +93,7 @@ class House:
         **event: Any,
     ) -> Answer:
         """Let the proxy handle one request."""
-        made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], merciful=False)
+        made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], lenient=False)
         return proxy(
             Request.from_event({**made, **event}, Context(seconds=seconds)),
             sessions=cast(Sessions, self.sessions),
