@@ -4,6 +4,7 @@ It writes raw bytes, so it can say what no HTTP library would: half answers, wro
 headers, one byte now and then, nothing at all. A connection may carry several exchanges.
 """
 
+import json
 import socket
 import ssl
 import struct
@@ -158,6 +159,13 @@ def answers(body: bytes = b"", *, status: int | str = "200 OK", headers: str | H
         peer.send(data)
 
     return act
+
+
+def echo(peer: Peer) -> None:
+    """Answer with what arrived, as JSON, and keep the connection."""
+    request = peer.read_request()
+    body = {"method": request.method, "target": request.target, "headers": request.headers}
+    peer.send(whole(json.dumps(body).encode(), headers=[("Content-Type", "application/json")]))
 
 
 def says(*pieces: bytes, pause: float = 0) -> Act:
