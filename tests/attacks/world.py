@@ -207,8 +207,8 @@ class Door:
         # Nothing else of the app is touched: all else that differs is its environment.
         self.module.services.clock = world.clock
         self.app: Any = self.module.app
-        self._notes: list[str] = []
-        self.app.register_middleware(watch.exceptions_to(self._notes.append), "http")
+        self._notes: list[BaseException] = []
+        self.app.register_middleware(watch.exceptions_to(self._notes), "http")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from simulator.gateway import event_of
 from tests.attacks import watch
 from tests.attacks.watch import Address, Seen
 from tests.attacks.world import Door, Exchange, World
@@ -53,8 +52,6 @@ DOCUMENTED: dict[str, tuple[int, str | None, str]] = {
 }
 """Entries that leave the outcome to documentation or to the platform: ours, and why."""
 
-COVERED: set[str] = set()
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -68,25 +65,18 @@ class Fault:
     code: str | None
     client_should: str
 
-    def __str__(self) -> str:
-        return f"{self.id} {self.text}"
-
 
 def _read(item: dict[str, Any]) -> Fault:
     outcome = item["outcome"]
-    status, code, _ = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"], (None, None, ""))
-    return Fault(
-        item["id"],
-        item["area"],
-        item["during"],
-        f"{item['fault']} ({item['inject']}): {item['why']}",
-        [status] if status else outcome["status"],
-        code if status else outcome["code"],
-        outcome["client_should"],
-    )
+    ours = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"])
+    statuses, code = ([ours[0]], ours[1]) if ours else (outcome["status"], outcome["code"])
+    text = f"{item['fault']} ({item['inject']}): {item['why']}"
+    where = item["id"], item["area"], item["during"], text
+    return Fault(*where, statuses, code, outcome["client_should"])
 
 
 FAULTS = {item["id"]: _read(item) for item in _content["faults"]}
+COVERED: set[str] = set()
 
 
 def covers(*identifiers: str) -> pytest.MarkDecorator:
@@ -97,7 +87,7 @@ def covers(*identifiers: str) -> pytest.MarkDecorator:
 
 
 def covers_each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
-    """Run a test for each entry of a table; it gets the entry and the table's value."""
+    """Run a test for each entry of a table; it gets the entry, and its value as `injected`."""
     COVERED.update(table)
     cases = [pytest.param(FAULTS[name], value, id=name) for name, value in table.items()]
     return pytest.mark.parametrize(("fault", "injected"), cases)
@@ -116,8 +106,7 @@ def login(door: Door, code: str = CODE, *, context: Any = None, **fields: object
 
 def login_event(world: World, code: str = CODE, **fields: str) -> dict[str, Any]:
     """Build the event of a login."""
-    headers, body = [("Content-Type", "application/json")], json.dumps({"code": code, **fields})
-    return event_of("POST", "/login", headers, body, world.door.app.routes)
+    return world.door.event("POST", "/login", json_body={"code": code, **fields})
 
 
 def proxied(door: Door, token: str, method: str = "GET", **options: Any) -> Exchange:
@@ -134,7 +123,6 @@ def seconds(name: str) -> float:
     return float(BUDGETS[name]) / 1000
 
 
-LEFT = seconds("lambda_timeout")
 ATTEMPTS = int(BUDGETS["dynamodb_attempts_max"])
 
 _upstream = re.fullmatch(r"min\((\d+), remaining - (\d+)\)", BUDGETS["upstream_total"])
@@ -142,18 +130,16 @@ assert _upstream, "the upstream's budget has another form"
 UPSTREAM_TOTAL, UPSTREAM_RESERVE = (int(number) / 1000 for number in _upstream.groups())
 
 
-def budget(fault: Fault, left: float) -> float:
-    """Give the seconds for an answer, where so many are left of the invocation."""
-    upstream = min(UPSTREAM_TOTAL, left - UPSTREAM_RESERVE)
+def budget(fault: Fault) -> float:
+    """Give the seconds for an answer, with a whole invocation before it."""
+    upstream = min(UPSTREAM_TOTAL, seconds("lambda_timeout") - UPSTREAM_RESERVE)
     areas = {
         "wechat": seconds("wechat_total"),
         "secrets": seconds("secrets_total"),
         "dynamodb": seconds("dynamodb_attempt") * ATTEMPTS,
-        "upstream": upstream,
-        "runtime": upstream,
     }
-    in_all = seconds("login_total") if fault.during == "POST /login" else LEFT
-    return min(areas[fault.area], in_all)
+    total = seconds("login_total") if "login" in fault.during else upstream
+    return min(areas.get(fault.area, upstream), total)
 
 
 # --- the calls that were made --------------------------------------------------------------------
@@ -170,6 +156,7 @@ class Calls:
 
 
 ONCE = Calls(upstream=1, store=1)
+LOGIN = Calls(wechat=1, store=1)
 
 Elsewhere = Mapping[str, Address]
 """Another address than the world's for one of the sides."""
@@ -210,22 +197,21 @@ def check(
     calls: Calls,
     *,
     at: Elsewhere = NOWHERE,
-    left: float = LEFT,
+    within: float | None = None,
 ) -> None:
     """Check the outcome, and what always holds, whatever fails.
 
-    `left` is what the invocation had, in seconds.
+    `within` is another number of seconds than the entry's budget.
     """
     answer = exchange.answer
     assert answer.status in fault.statuses, (fault, answer)
     if answer.status >= 400:
         # Where an entry names no Code, the upstream's own answer is meant, or a token that ended.
         assert answer.code in ([fault.code] if fault.code else [None, "InvalidToken"]), answer
-    found = calls_in(world, exchange, at)
-    assert found == calls, (fault, found)
+    assert calls_in(world, exchange, at) == calls, fault
     operations = Counter(done.name for done in exchange.store)
     assert max(operations.values(), default=0) <= ATTEMPTS, operations
-    assert exchange.own_seconds < budget(fault, left) + ALLOWANCE, (fault, exchange.own_seconds)
+    assert exchange.own_seconds < (within or budget(fault)) + ALLOWANCE, fault
     always(world, exchange, at)
 
 
@@ -235,8 +221,7 @@ def always(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> None:
     assert answer.headers["X-Request-Id"]
     text, secrets = f"{answer.headers}{answer.body!r}", dict(world.secrets)
     if answer.code:
-        assert set(answer.json) == {"Code", "Message"}
-        assert answer.json["Code"] == answer.code
+        assert answer.json == {"Code": answer.code, "Message": answer.json["Message"]}
         assert answer.status not in (429, 503) or answer.headers["Retry-After"]
         secrets |= {**world.personal, "AWS's text": {"canary-aws-text"}}
     elif answer.body.startswith(b'{"token":'):
