@@ -148,6 +148,10 @@ class World:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return [item for page in pages for item in page["Items"]]
 
+    def sessions(self) -> int:
+        """Count the stored sessions."""
+        return sum("openid" in item for item in self.items())
+
     def secrets_in_table(self) -> list[str]:
         """Name what a dump holds and may not: the table has openids and unionids in clear.
 
@@ -161,7 +165,7 @@ class World:
         values = [
             v for item in self.items() for attribute in item.values() for v in attribute.values()
         ]
-        assert sum("openid" in item for item in self.items()) > 2
+        assert self.sessions() > 2
         dump = "\n".join(
             f"{value!r} {value.hex()} {base64.b64encode(value).decode()}"
             if isinstance(value, bytes)

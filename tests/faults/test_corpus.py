@@ -17,12 +17,7 @@ def test_every_fault_is_injected() -> None:
     for path in FOLDER.glob("test_faults_*.py"):
         importlib.import_module(f"{__package__}.{path.stem}")
     assert set(FAULTS) == COVERED
-
-
-def test_every_exception_from_the_corpus_names_an_entry_and_a_reason() -> None:
-    exceptions = {**CONTRADICTIONS, **DOCUMENTED}
-    assert set(exceptions) <= set(FAULTS)
-    assert all(reason.endswith(".") for _, _, reason in exceptions.values())
+    assert {**CONTRADICTIONS, **DOCUMENTED}.keys() <= COVERED
 
 
 def test_every_budget_is_kept_and_ends_before_the_platform_does() -> None:

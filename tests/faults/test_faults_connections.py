@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.world import KEYS, Door, Exchange, World
-from tests.faults.corpus import Calls, Fault, check, covers, covers_each, login, proxied, seconds
+from tests.faults.corpus import Calls, Fault, check, covers, login, proxied, seconds
 from tests.support import loopback
 from tests.support.loopback import HOST, Act, Loopback, Peer, resets, says, self_signed
 from tests.support.wechat import said, session_of
@@ -56,7 +56,7 @@ UNREACHABLE: dict[str, Nowhere] = {
 }
 
 
-@covers_each(UNREACHABLE)
+@covers(UNREACHABLE)
 def test_a_connection_is_tried_once_more_if_it_was_refused_and_that_is_safe(
     world: World, token: str, fault: Fault, injected: Nowhere
 ) -> None:

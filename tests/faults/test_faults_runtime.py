@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
 
 import pytest
 
@@ -28,12 +27,10 @@ from tests.faults.corpus import (
     calls_in,
     check,
     covers,
-    covers_each,
     login,
     login_event,
     nothing_leaks,
     proxied,
-    sessions_in,
 )
 from tests.support.aws_proxy import Forward, Operation
 from tests.support.fakes import NOW
@@ -48,42 +45,28 @@ NEW_KEY = USERS["A"]["session_key_replaced"]
 
 @covers("RUN-02")
 def test_no_token_is_given_where_no_time_is_left_to_store_it(world: World, fault: Fault) -> None:
-    before = sessions_in(world)
+    before = world.sessions()
     late = says(whole(json.dumps(session_of("A")).encode()), pause=1.6)
     with world.wechat.scripted(late):
         exchange = login(world.door, context=Context(seconds=1.9))
     check(world, fault, exchange, Calls(wechat=len(exchange.wechat)))
     assert len(exchange.wechat) <= 1  # better none: the code is not spent
-    assert sessions_in(world) == before
+    assert world.sessions() == before
 
 
-@pytest.mark.parametrize("left", [0.9, 0, -0.1])
-def test_with_no_time_left_nobody_is_called(world: World, token: str, left: float) -> None:
-    for exchange in (
-        login(world.door, context=Context(seconds=left)),
-        proxied(world.door, token, context=Context(seconds=left)),
-    ):
-        assert exchange.answer.code == "DeadlineExceeded"
-        assert (exchange.wechat, exchange.upstream) == ([], [])
-        always(world, exchange)
+class _TooLarge(str):
+    """A body that memory is too small for."""
 
+    __slots__ = ()
 
-class _OutOfMemory(dict[str, Any]):
-    """An event with a body that memory is too small for."""
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if key == "body":
-            raise MemoryError("canary-memory-text")
-        return super().get(key, default)
-
-    def __getitem__(self, key: str) -> Any:
-        return self.get(key)
+    def encode(self, *_: str) -> bytes:
+        raise MemoryError("canary-memory-text")
 
 
 @covers("RUN-04")
 def test_a_request_without_memory_fails_alone(world: World, token: str, fault: Fault) -> None:
-    event = world.door.event("POST", "/api/orders", token=token, body="{}")
-    exchange = world.door.serve(_OutOfMemory(event))
+    event = world.door.event("POST", "/api/orders", token=token, body=_TooLarge("{}"))
+    exchange = world.door.serve(event)
     assert (exchange.answer.status, exchange.answer.code) == (fault.statuses[0], fault.code)
     assert exchange.upstream == []
     nothing_leaks(world, exchange.seen)
@@ -105,7 +88,7 @@ print(app.app(json.load(sys.stdin), None))
 def test_a_process_killed_in_its_writes_leaves_no_half_session(
     world: World, token: str, fault: Fault, moment: str
 ) -> None:
-    before, reached = sessions_in(world), threading.Event()
+    before, reached = world.sessions(), threading.Event()
 
     def stops(peer: Peer, _operation: Operation, forward: Forward) -> None:
         if moment == "after the writes":
@@ -128,7 +111,7 @@ def test_a_process_killed_in_its_writes_leaves_no_half_session(
         process.kill()
         assert process.stdout.read() == ""  # no token left the process
     assert (len(watched.wechat), watched.operations[-1].name) == (1, "TransactWriteItems")
-    assert sessions_in(world) == before  # the old one, or the one that replaced it
+    assert world.sessions() == before  # the old one, or the one that replaced it
     exchange = proxied(world.door, token)
     assert exchange.answer.status == (401 if moment == "after the writes" else 200)
     check(world, fault, login(world.door), LOGIN)
@@ -218,7 +201,7 @@ def test_a_key_that_wechat_replaced_fails_to_open_and_ends_no_session(
 # --- the clock -----------------------------------------------------------------------------------
 
 
-@covers_each({"RUN-12": 300, "RUN-13": -300, "RUN-14": -3600})
+@covers({"RUN-12": 300, "RUN-13": -300, "RUN-14": -3600})
 def test_with_a_wrong_clock_sessions_end_early_or_late_by_as_much(
     world: World, token: str, fault: Fault, injected: int, later: Callable[[float], None]
 ) -> None:
@@ -240,17 +223,11 @@ def test_with_a_wrong_clock_sessions_end_early_or_late_by_as_much(
 # --- the log -------------------------------------------------------------------------------------
 
 
-def _closed() -> io.StringIO:
-    stream = io.StringIO()
-    stream.close()
-    return stream
-
-
-STREAMS: dict[str, Callable[[], Any]] = {
-    "closed": _closed,
-    "ascii": lambda: io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict"),
-    "none": lambda: None,
+STREAMS = {
+    "closed": io.StringIO(),
+    "ascii": io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict"),
 }
+STREAMS["closed"].close()
 
 
 @covers("RUN-17")
@@ -259,7 +236,7 @@ def test_a_log_that_fails_fails_no_request(
     world: World, token: str, fault: Fault, stream: str
 ) -> None:
     event = world.door.event("GET", "/api/echo", token=token)
-    broken = contextlib.redirect_stdout(STREAMS[stream]())
+    broken = contextlib.redirect_stdout(STREAMS[stream])
     with world.door.inside(), world.watching() as watched, broken:
         assert world.door.app(event, None)["statusCode"] == 200
     assert len(watched.upstream) == 1
@@ -269,19 +246,15 @@ def test_a_log_that_fails_fails_no_request(
 
 # --- strange events ------------------------------------------------------------------------------
 
-_LOGIN = '"requestContext":{"resourcePath":"/login","httpMethod":"POST"}'
 _JSON = '"multiValueHeaders":{"Content-Type":["application/json"]}'
-_PROXY = '"requestContext":{"resourcePath":"/api/{proxy+}","httpMethod":"GET"}'
+_LOGIN = f'{{"requestContext":{{"resourcePath":"/login","httpMethod":"POST"}},{_JSON}'
+_PROXY = '{"requestContext":{"resourcePath":"/api/{proxy+}","httpMethod":"GET"}'
 EVENTS = [
-    *("{}", "null", "[]", '"x"', '{"key1":"value1"}'),
+    *("{}", "null", "[]", '"x"', '{"key1":"value1"}', '{"requestContext":[]}'),
     '{"path":"/login","httpMethod":"POST","body":"{}","headers":null}',
-    *('{"requestContext":null}', '{"requestContext":[]}'),
-    f'{{{_LOGIN},"headers":null,"multiValueHeaders":null,"body":"{{}}"}}',
-    f'{{{_LOGIN},{_JSON},"body":{{"code":"code-A"}}}}',
-    f'{{{_LOGIN},{_JSON},"body":"{{\\"code\\":\\"\\ud800\\"}}"}}',
-    f'{{{_PROXY},"path":null}}',
-    f'{{{_PROXY},"path":7,"headers":[],"multiValueHeaders":{{"Authorization":"Bearer x"}}}}',
-    f'{{{_PROXY},"path":"/api/a","multiValueQueryStringParameters":{{"a":null}}}}',
+    f'{_LOGIN},"headers":null,"body":{{"code":"code-A"}}}}',
+    f'{_PROXY},"path":7,"headers":[],"multiValueHeaders":{{"Authorization":"Bearer x"}}}}',
+    f'{_PROXY},"path":"/api/a","multiValueQueryStringParameters":{{"a":null}}}}',
     '{"version":"2.0","rawPath":"/login","requestContext":{"http":{"method":"POST"}},"body":"{}"}',
 ]
 """A console's test event, other shapes of Lambda events, and members of other types."""
@@ -304,15 +277,15 @@ def test_a_strange_event_is_refused_without_a_trace(world: World, fault: Fault, 
 
 @covers("RUN-21")
 def test_the_functions_have_their_instances_to_themselves(fault: Fault) -> None:
-    folder = ROOT / "infrastructure/template"
-    template = "\n".join(page.read_text() for page in folder.glob("*.yaml"))
+    pages = (ROOT / "infrastructure/template").glob("*.yaml")
+    template = "\n".join(page.read_text() for page in pages)
     reserved = re.findall(r"ReservedConcurrentExecutions[^}\]]*?\b(\w+)Concurrency\b", template)
     assert set(reserved) >= {"Login", "Proxy", "Decrypt"}, fault
 
 
 @covers("RUN-22")
 def test_a_slow_upstream_delays_no_login(world: World, token: str, fault: Fault) -> None:
-    door = world.open_door(UPSTREAM_TIMEOUT="0.8")
+    door = world.open_door(UPSTREAM_TIMEOUT="2")
     event = door.event("GET", "/api/slow", token=token)
     with (
         world.upstream.scripted(is_silent),

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,11 +20,9 @@ from tests.faults.corpus import (
     alerts,
     check,
     covers,
-    covers_each,
     login,
     proxied,
     request_line,
-    sessions_in,
 )
 from tests.support import aws_proxy
 from tests.support.aws_proxy import Fault as AwsFault
@@ -57,63 +56,58 @@ def lives(world: World, token: str) -> bool:
 
 @covers("DDB-01")
 def test_no_token_is_given_for_a_session_that_is_not_stored(world: World, fault: Fault) -> None:
-    before = sessions_in(world)
+    before = world.sessions()
     throttled = refusing("ProvisionedThroughputExceededException")
     with world.aws.failing("PutItem", throttled):
         exchange = login(world.door)
     check(world, fault, exchange, Calls(wechat=1, store=3))
-    assert sessions_in(world) == before
+    assert world.sessions() == before
 
 
-@covers_each(
+@covers(
     {"DDB-05": aws_proxy.done_but_unanswered, "DDB-07": refusing("ConditionalCheckFailedException")}
 )
 def test_a_put_that_is_repeated_makes_one_session_of_one_token(
     world: World, fault: Fault, injected: AwsFault
 ) -> None:
-    before = sessions_in(world)
+    before = world.sessions()
     with world.aws.failing("PutItem", injected, times=1):
         exchange = login(world.door)
     check(world, fault, exchange, Calls(wechat=1, store=2))
-    assert sessions_in(world) == before + 1
+    assert world.sessions() == before + 1
     assert lives(world, exchange.answer.json["token"])
     first, second = (put.parameters["Item"]["item"] for put in named(exchange, "PutItem"))
     # Of a lost answer the second put meets its own item; a token that exists is not given again.
     assert (first == second) == (fault.id == "DDB-05")
 
 
-@covers("DDB-08")
-@pytest.mark.parametrize(("times", "status"), [(1, 200), (2, 200), (9, 503)])
-def test_a_conflict_is_tried_again_and_then_is_all_or_nothing(
-    world: World, token: str, fault: Fault, times: int, status: int
-) -> None:
-    conflict = cancelling("TransactionConflict", "None")
-    with world.aws.failing("TransactWriteItems", conflict, times):
-        exchange = login(world.door, replaces=token)
-    check(world, fault, exchange, Calls(wechat=1, store=len(exchange.store)))
-    assert len(named(exchange, "TransactWriteItems")) == min(times + 1, 3)
-    assert exchange.answer.status == status
-    assert lives(world, token) == (status == 503)
+CONFLICT = cancelling("TransactionConflict", "None")
+CANCELLED = {
+    "DDB-08": [(CONFLICT, 1, 2), (CONFLICT, 2, 3), (CONFLICT, 9, 3)],
+    "DDB-09": [(cancelling("None", why), 9, 1) for why in ("ThrottlingError", "ValidationError")],
+}
+"""How a transaction is cancelled, how often, and how often it is tried."""
 
 
-@covers("DDB-09")
-@pytest.mark.parametrize("reason", ["ThrottlingError", "ValidationError", "ItemCollectionSize"])
+@covers(CANCELLED)
 def test_of_two_writes_both_or_none_is_made(
-    world: World, token: str, fault: Fault, reason: str
+    world: World, fault: Fault, injected: list[tuple[AwsFault, int, int]]
 ) -> None:
-    before = sessions_in(world)
-    with world.aws.failing("TransactWriteItems", cancelling("None", reason)):
-        exchange = login(world.door, replaces=token)
-    check(world, fault, exchange, Calls(wechat=1, store=2))
-    assert exchange.answer.status == 503
-    assert sessions_in(world) == before
-    assert lives(world, token)
+    for cancelled, times, tries in injected:
+        old, before = world.door.login(), world.sessions()
+        with world.aws.failing("TransactWriteItems", cancelled, times):
+            exchange = login(world.door, replaces=old)
+        check(world, fault, exchange, Calls(wechat=1, store=len(exchange.store)))
+        assert len(named(exchange, "TransactWriteItems")) == tries
+        assert exchange.answer.status == (200 if times < tries else 503)
+        assert lives(world, old) == (times >= tries)
+        assert world.sessions() == before  # the old one, or the one that replaced it
 
 
 # --- the session is read -------------------------------------------------------------------------
 
 
-@covers_each(
+@covers(
     {
         "DDB-02": refusing("ThrottlingException"),
         "DDB-03": refusing("InternalServerError", status=500),
@@ -162,37 +156,29 @@ def test_sessions_are_read_consistently(world: World, token: str, fault: Fault) 
     exchange = proxied(world.door, token)
     check(world, fault, exchange, ONCE)
     assert named(exchange, "GetItem")[0].parameters["ConsistentRead"] is True
-    keys = named(failed_decryption(world, token), "BatchGetItem")[0].parameters["RequestItems"]
-    assert keys[world.table]["ConsistentRead"] is True
-    query = named(logged_out(world, token, everywhere=True), "Query")[0]
-    assert query.parameters["ConsistentRead"] is True
 
 
 # --- every operation, refused --------------------------------------------------------------------
 
-Route = tuple[str, Calls, Callable[[World, str], Exchange]]
+Route = tuple[str, Callable[[World, str], Exchange], Calls]
 
 ROUTES: dict[str, Route] = {
-    "login": ("PutItem", LOGIN, lambda world, _token: login(world.door)),
+    "login": ("PutItem", lambda world, _: login(world.door), LOGIN),
     "login that replaces": (
         "TransactWriteItems",
-        Calls(wechat=1, store=2),
         lambda world, token: login(world.door, replaces=token),
+        Calls(wechat=1, store=2),
     ),
-    "proxy": ("GetItem", Calls(store=1), lambda world, token: proxied(world.door, token)),
-    "decrypt": ("BatchGetItem", Calls(store=1), failed_decryption),
-    "decrypt's counter": ("UpdateItem", Calls(store=2), failed_decryption),
-    "logout": ("DeleteItem", Calls(store=1), logged_out),
-    "logout everywhere": (
-        "Query",
-        Calls(store=1),
-        lambda world, token: logged_out(world, token, everywhere=True),
-    ),
+    "proxy": ("GetItem", lambda world, token: proxied(world.door, token), Calls(store=1)),
+    "decrypt": ("BatchGetItem", failed_decryption, Calls(store=1)),
+    "decrypt's counter": ("UpdateItem", failed_decryption, Calls(store=2)),
+    "logout": ("DeleteItem", logged_out, Calls(store=1)),
+    "logout everywhere": ("Query", partial(logged_out, everywhere=True), Calls(store=1)),
 }
-"""The operation that fails, the calls where it fails at once, and the request."""
+"""The operation that fails, the request, and the calls where it fails at once."""
 
 
-@covers_each(
+@covers(
     {
         "DDB-11": refusing("ResourceNotFoundException"),
         "DDB-12": refusing("AccessDeniedException"),
@@ -202,7 +188,7 @@ ROUTES: dict[str, Route] = {
 def test_what_the_operator_must_repair_is_reported_at_once(
     world: World, token: str, fault: Fault, injected: AwsFault, route: str
 ) -> None:
-    operation, calls, send = ROUTES[route]
+    operation, send, calls = ROUTES[route]
     with world.aws.failing(operation, injected):
         exchange = send(world, token)
     check(world, fault, exchange, calls)
@@ -221,7 +207,7 @@ def test_a_failure_that_cannot_be_counted_is_not_answered_and_login_lives(
     check(world, fault, exchange, Calls(store=4))
 
 
-@covers_each(
+@covers(
     {
         "DDB-17": MALFORMED_ITEMS["exp missing"],
         "DDB-18": MALFORMED_ITEMS["openid missing"],

@@ -5,26 +5,8 @@ import pytest
 from simulator.gateway import Context
 from tests.attacks.corpus import bomb
 from tests.attacks.world import World
-from tests.faults.corpus import (
-    ONCE,
-    UPSTREAM_RESERVE,
-    Calls,
-    Fault,
-    check,
-    covers,
-    covers_each,
-    proxied,
-)
-from tests.support.loopback import (
-    Act,
-    answers,
-    drips,
-    is_silent,
-    repeats,
-    resets,
-    says,
-    whole,
-)
+from tests.faults.corpus import ONCE, UPSTREAM_RESERVE, Calls, Fault, check, covers, proxied
+from tests.support.loopback import Act, answers, drips, is_silent, repeats, resets, says, whole
 
 JSON = [("Content-Type", "application/json")]
 METHODS = pytest.mark.parametrize("method", ["GET", "POST"])
@@ -42,7 +24,7 @@ SLOW = {
 }
 
 
-@covers_each(SLOW)
+@covers(SLOW)
 @METHODS
 def test_an_answer_that_does_not_come_ends_at_the_deadline(
     world: World, token: str, fault: Fault, injected: list[Act], method: str
@@ -88,7 +70,7 @@ BROKEN: dict[str, list[Act]] = {
 }
 
 
-@covers_each(BROKEN)
+@covers(BROKEN)
 @METHODS
 def test_a_broken_answer_is_never_passed_on_nor_asked_for_again(
     world: World, token: str, fault: Fault, injected: list[Act], method: str
@@ -107,7 +89,7 @@ def test_a_broken_answer_is_never_passed_on_nor_asked_for_again(
 # --- the upstream's own answers ------------------------------------------------------------------
 
 
-@covers_each({"UP-14": 502, "UP-15": 503, "UP-16": 401, "UP-17": 429})
+@covers({"UP-14": 502, "UP-15": 503, "UP-16": 401, "UP-17": 429})
 @METHODS
 def test_the_upstreams_own_refusal_is_passed_on_as_its_own(
     world: World, token: str, fault: Fault, injected: int, method: str
@@ -130,7 +112,7 @@ def test_a_redirect_to_itself_is_one_call(world: World, token: str, fault: Fault
     assert exchange.answer.headers["Location"] == "/v1/api/orders"
 
 
-@covers_each({"UP-28": ("gzip, gzip", bomb()), "UP-29": ("gzip", b"plain")})
+@covers({"UP-28": ("gzip, gzip", bomb()), "UP-29": ("gzip", b"plain")})
 def test_what_is_packed_is_passed_on_unopened(
     world: World, token: str, fault: Fault, injected: tuple[str, bytes]
 ) -> None:

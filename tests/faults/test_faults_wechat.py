@@ -10,21 +10,12 @@ from tests.faults.corpus import (
     Calls,
     Fault,
     check,
-    covers_each,
+    covers,
     login,
     request_line,
     seconds,
 )
-from tests.support.loopback import (
-    Act,
-    answers,
-    drips,
-    is_silent,
-    repeats,
-    resets,
-    says,
-    whole,
-)
+from tests.support.loopback import Act, answers, drips, is_silent, repeats, resets, says, whole
 from tests.support.wechat import RID, refusal, said, session_of
 
 GOOD = session_of("A")
@@ -50,7 +41,7 @@ SLOW: dict[str, tuple[Act, float | None]] = {
 }
 
 
-@covers_each(SLOW)
+@covers(SLOW)
 def test_an_answer_that_does_not_come_ends_at_the_total_deadline_and_is_not_asked_for_again(
     world: World, fault: Fault, injected: tuple[Act, float | None]
 ) -> None:
@@ -84,7 +75,7 @@ BROKEN = {
 }
 
 
-@covers_each(BROKEN)
+@covers(BROKEN)
 def test_a_broken_answer_is_no_login_and_is_not_asked_for_again(
     world: World, fault: Fault, injected: Act
 ) -> None:
@@ -100,7 +91,7 @@ def test_a_broken_answer_is_no_login_and_is_not_asked_for_again(
 # --- answers that are unusual, and good ----------------------------------------------------------
 
 
-@covers_each(
+@covers(
     {
         "WX-23": said(GOOD, content_type="text/plain"),
         "WX-24": said(GOOD, content_type="text/html"),
@@ -127,7 +118,7 @@ ERRCODES = {
 }
 
 
-@covers_each(ERRCODES)
+@covers(ERRCODES)
 def test_an_errcode_means_one_refusal_and_goes_to_the_log_alone(
     world: World, fault: Fault, injected: int
 ) -> None:
@@ -140,8 +131,3 @@ def test_an_errcode_means_one_refusal_and_goes_to_the_log_alone(
     assert RID not in exchange.answer.body.decode()
     if injected == 45011:
         assert exchange.answer.headers["Retry-After"] == "60"
-
-
-def test_a_wechat_that_fails_leaves_sessions_alone(world: World, token: str) -> None:
-    with world.wechat.scripted(is_silent):
-        assert world.door.send("GET", "/api/echo", token=token).answer.status == 200
