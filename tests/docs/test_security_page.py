@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks import corpus as attacks
-from tests.attacks.test_attacks import CASES, ENTRIES
+from tests.attacks.test_attacks import CASES
 from tests.faults import corpus as faults
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_no_other_exception_is_told() -> None:
 
 def test_the_figures_that_can_be_counted_are_counted() -> None:
     given = [text.count("\n@given(") for text in _texts("tests/**/test_*.py")]
-    assert f"| {len(ENTRIES)} entries, {len(CASES)} runs |" in PAGE
+    assert f"| {len(attacks.ENTRIES)} entries, {len(CASES)} runs |" in PAGE
     assert f"| {len(faults.FAULTS)} entries |" in PAGE
     assert f"| properties, hypothesis | {sum(given)}: " in PAGE
 

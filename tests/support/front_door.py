@@ -96,22 +96,14 @@ class FrontDoor:
     answers: list[Answer] = field(default_factory=list)
 
     def send(
-        self,
-        method: str,
-        target: str,
-        *,
-        token: str | None = None,
-        headers: list[tuple[str, str]] | None = None,
-        json_body: object = None,
-        body: bytes | str | None = None,
-        seconds: float = LAMBDA_SECONDS,
+        self, method: str, target: str, *, seconds: float = LAMBDA_SECONDS, **sent: Any
     ) -> Answer:
-        """Send one request through the adapter; give the answer.
+        """Send one request, with what `headers_and_body` takes, through the adapter.
 
         `seconds` is what Lambda has left for it.
         """
-        sent, body = headers_and_body(token, headers, json_body, body)
-        arrived = through_api_gateway(sent, "127.0.0.1")
+        headers, body = headers_and_body(**sent)
+        arrived = through_api_gateway(headers, "127.0.0.1")
         event = event_of(method, target, arrived, body, self.module.app.routes)
         status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
         self.answers.append(Answer(status, dict(answered), data))
