@@ -76,7 +76,7 @@ class House:
         **event: Any,
     ) -> Answer:
         """Let the proxy handle one request, and add to the answer what the gate adds."""
-        made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], merciful=False)
+        made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], lenient=False)
         request = Request.from_event({**made, **event}, Context(seconds=seconds))
         answer = proxy(
             request,
