@@ -1,52 +1,74 @@
-# make run · make test · make check · make bench · make clean; to deploy, see docs/deploy.md
+# The desk, the tests and the deployment. `git clean -fdX` removes all that these have made.
+# ARGS go to the tool that a target runs: make test ARGS=tests/store, make load ARGS="--run-time 30s".
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-# DynamoDB Local, as packed by its npm package; only the tarball is taken, not its 200 dependencies.
+UV := uv==0.13.9
+# DynamoDB Local, as its npm package holds it; only the tarball is taken, not its 200 dependencies.
 DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_JAR := build/dynamodb-local/package/emulator/DynamoDBLocal.jar
 
-.PHONY: run test check format bench clean
+.PHONY: run unit test check load bench demo
 
-run: .venv/installed
-	@exec $(BIN)/python -m simulator --port $(PORT) $(if $(AWS_URL),--aws-url $(AWS_URL))
+# Run the desk: the gate and a simulated WeChat, AWS and upstream; your own parts by variables (docs/own-machine.md).
+run: .venv/simulator.installed $(if $(DATA),$(DYNAMODB_JAR))
+	@exec $(BIN)/python -m simulator --port $(PORT)
 
-# On two cores. chalicelib is covered wholly, lines and branches; a part of the tests (ARGS) is not judged.
-test: .venv/installed $(DYNAMODB_JAR)
-	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal) --cov --cov-report=term
-	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=97 --format=total >/dev/null \
-		&& $(BIN)/coverage report --fail-under=100 --include='chalicelib/*')
+# Run the tests that need no server and no Node: seconds.
+unit: .venv/tests.installed
+	@$(BIN)/python -m pytest tests/unit -q -n 2 $(ARGS)
 
-check: .venv/installed
+# Run all tests; what ships must be covered completely, lines and branches. With ARGS: these tests alone, without coverage.
+test: .venv/tests.installed $(DYNAMODB_JAR)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist worksteal --cov --cov-report=)
+	@$(if $(ARGS),,$(BIN)/coverage report --fail-under=100 --include='chalicelib/*')
+
+# Check style, types and insecure patterns (in all code by ruff, in what ships by bandit as well); `.venv/bin/ruff check --fix` and `ruff format` fix what they can.
+check: .venv/tests.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r app.py chalicelib
-	$(BIN)/bandit -q -ll -r simulator infrastructure fuzz
 
-format: .venv/installed
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+# Send ten minutes of mixed traffic of many users to the desk, and check every answer against its user.
+load: .venv/tests.installed $(DYNAMODB_JAR)
+	@echo "Sending traffic to the desk: the figures follow at the end …"
+	@$(BIN)/python -m locust $(ARGS)
 
-bench: .venv/installed
-	$(BIN)/python -m benchmarks $(ARGS)
+# Run the benchmarks (docs/benchmarks.md).
+bench: .venv/tests.installed
+	@$(BIN)/python -m benchmarks $(ARGS)
 
-clean:
-	rm -rf .venv build miniprogram/node_modules miniprogram/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+# Put the client library into the demo mini-program, so that WeChat DevTools opens it.
+demo:
+	@rm -rf miniprogram/demo/miniprogram_npm && mkdir -p miniprogram/demo/miniprogram_npm
+	@cp -R miniprogram/miniprogram_dist miniprogram/demo/miniprogram_npm/wxgate
+	@echo "Now import miniprogram/demo into WeChat DevTools."
 
-.venv/installed: requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "wxgate needs Python 3.11 or newer: make run PYTHON=python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+# --- what these need ---
+
+# $(call install,environment,requirements): by uv, or by pip on a machine that has no uv.
+pip = -m pip install --quiet --disable-pip-version-check
+install = [ -x $(BIN)/uv ] || $(BIN)/python $(pip) $(UV) 2>/dev/null; \
+	{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); } \
+	|| { echo "uv cannot install it here: trying pip …"; $(1)/bin/python $(pip) --require-hashes -r $(2); }
+
+.venv/%.installed: %/requirements.txt | $(BIN)/python
+	@echo "Installing what $(if $(filter tests,$*),tests and checks need,the desk needs) into .venv …"
+	@$(call install,.venv,$<)
 	@touch $@
 
-# Without npm the tests that need it are skipped with one line; CI sets CI=true and fails instead.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "wxgate needs Python 3.11 or newer: make run PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+# Without npm, the tests that need DynamoDB Local are skipped with one line; CI sets CI=true and fails instead.
 $(DYNAMODB_JAR):
 	@mkdir -p build/dynamodb-local
-	@if command -v npm >/dev/null; then \
+	@if command -v npm >/dev/null; then echo "Fetching DynamoDB Local …"; \
 		cd build/dynamodb-local && npm pack --silent $(DYNAMODB_LOCAL) >/dev/null && tar xzf *.tgz && rm *.tgz; \
-	else echo "npm is missing: the tests on DynamoDB Local will be skipped"; fi
+	else echo "npm is missing: the tests on DynamoDB Local are skipped."; fi
 
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
 # make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
@@ -60,15 +82,16 @@ comma := ,
 quoted = '$(subst ','\'',$(1))'
 # A dry run shows the command, and changes nothing.
 SHOW = $(if $(DRY_RUN),$(BIN)/python -c 'import shlex$(comma) sys; print(shlex.join(sys.argv[1:]))')
-SAM = $(BIN)/uvx --from aws-sam-cli==1.170.0 sam
+SAM = build/tools/bin/sam
+SAM_INSTALLED = $(if $(DRY_RUN),,build/tools/installed)
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: package deploy secrets rollback logs destroy
 
-package: .venv/installed
+package: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
 
-deploy: .venv/installed
+deploy: .venv/tests.installed $(SAM_INSTALLED)
 	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
 		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
 		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
@@ -77,39 +100,24 @@ deploy: .venv/installed
 		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
 		$(if $(ROLE_ARN),--role-arn $(call quoted,$(ROLE_ARN))) --s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
-secrets: .venv/installed
+secrets: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
 		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
 
 # To the version before, in seconds; the next deployment goes forward.
-rollback: .venv/installed
+rollback: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.rollback --stack $(STACK) $(PLACE) $(DRY)
 
-logs: .venv/installed
+logs: .venv/tests.installed $(SAM_INSTALLED)
 	@$(SHOW) $(SAM) logs --stack-name $(STACK) $(PLACE) --tail
 
 # SAM CLI asks before it deletes. The table stays, but for DATA=delete.
-destroy: .venv/installed
+destroy: .venv/tests.installed $(SAM_INSTALLED)
 	@$(SHOW) $(if $(filter delete,$(DATA)),$(BIN)/python -m infrastructure.destroy --stack $(STACK) $(PLACE) --) \
 		$(SAM) delete --stack-name $(STACK) $(PLACE)
 
-# --- fuzz and audit: each in an environment of its own, so that none changes what is tested ---
-# make fuzz ARGS="--seconds 3600" · make audit
-.PHONY: fuzz audit
-
-fuzz: build/fuzzer/installed
-	@build/fuzzer/bin/python -m fuzz $(ARGS)
-
-audit: build/auditor/installed
-	@build/auditor/bin/pip-audit --strict --disable-pip --no-deps -r requirements.txt
-
-# What does not install is tried again the next time; until then the command itself says what is missing, and fails nothing.
-build/fuzzer/installed: requirements.txt
-	@$(PYTHON) -m venv build/fuzzer
-	@build/fuzzer/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt atheris==3.0.0 \
-		&& touch $@ || true
-
-build/auditor/installed: Makefile
-	@$(PYTHON) -m venv build/auditor
-	@build/auditor/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
-		&& touch $@ || true
+build/tools/installed: infrastructure/requirements.txt | $(BIN)/python
+	@echo "Installing the SAM command line into build/tools …"
+	@$(PYTHON) -m venv build/tools
+	@$(call install,build/tools,$<)
+	@touch $@

@@ -22,6 +22,7 @@ from benchmarks import naive, relays
 from benchmarks.figures import Figure, Goal, ratios
 from benchmarks.quota import Quota, share
 from infrastructure import intrinsics, package, rehearsal, template
+from infrastructure.parts import Template
 from simulator.desk import DEFAULT_APP
 from simulator.gateway import answer_of, event_of
 from simulator.runtime_api import Function, install_client
@@ -146,7 +147,7 @@ class Bench:
 class Packages:
     """Our package and its template, and the naive app without and with .pyc files."""
 
-    sam: template.Template
+    sam: Template
     ours: Path
     naive: Path
     compiled: Path

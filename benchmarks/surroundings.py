@@ -114,10 +114,10 @@ def _dynamodb_local(stack: ExitStack) -> str | None:
 
 def main() -> None:
     """Start everything, tell in one line of JSON where it is, and end with standard input."""
-    from simulator.desk import set_up
+    from simulator.desk import Parts, set_up
 
     with ExitStack() as stack:
-        desk = set_up(0, aws_url=_dynamodb_local(stack))
+        desk = set_up(0, Parts(aws_url=_dynamodb_local(stack)))
         stack.callback(desk.close)
         largest = _largest()
         stack.callback(largest.close)

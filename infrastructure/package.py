@@ -17,10 +17,15 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from infrastructure import template
 from infrastructure.parts import Template, TemplateError
@@ -96,7 +101,7 @@ def libraries(architecture: str, requirements: Path = REQUIREMENTS, store: Path 
         PackageError: if one has no wheel, or another one than was locked; nothing is left behind.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wanted = _without_vendored(requirements.read_text())
+    wanted = _what_ships(requirements.read_text())
     digest = sha256(wanted.encode()).hexdigest()[:12]
     place = store / f"{architecture}-{version}-{digest}"
     if not place.exists():
@@ -128,10 +133,19 @@ def _uv() -> str:
     return found
 
 
-def _without_vendored(requirements: str) -> str:
-    """Leave out a requirement together with the lines of its hashes."""
-    logical = requirements.replace("\\\n", "\0").splitlines()
-    kept = [line for line in logical if line.partition("==")[0] != _VENDORED]
+def _what_ships(locked: str) -> str:
+    """Keep the locked requirements that the gate's own dependencies need, with their hashes."""
+    direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    found, open_ = set[str](), [Requirement(line) for line in direct]
+    while open_:
+        requirement = open_.pop()
+        name = canonicalize_name(requirement.name)
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and name not in found | {_VENDORED}:
+            found.add(name)
+            open_ += map(Requirement, metadata.requires(name) or ())
+    logical = locked.replace("\\\n", "\0").splitlines()
+    kept = [line for line in logical if line.partition("==")[0] in found]
     return "\n".join(kept).replace("\0", "\\\n") + "\n"
 
 

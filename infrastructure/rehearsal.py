@@ -15,7 +15,7 @@ from infrastructure import template
 from infrastructure.intrinsics import environment
 from infrastructure.parts import Template
 from simulator import aws, gateway, upstream
-from simulator.desk import DEFAULT_APP, HOST
+from simulator.parts import DEFAULT_APP, LOOPBACK
 from simulator.runtime_api import Function
 from simulator.wechat import WeChat, appsecret_of
 from simulator.wechat import serve as serve_wechat
@@ -48,11 +48,11 @@ def surroundings() -> Iterator[Surroundings]:
     for name, value in _CREDENTIALS.items():
         os.environ.setdefault(name, value)
     with ExitStack() as stack:
-        engine = aws.start(HOST, 0)
+        engine = aws.start(LOOPBACK, 0)
         stack.callback(engine.close)
-        wechat = serve_wechat(WeChat({DEFAULT_APP: appsecret_of(DEFAULT_APP)}), HOST, 0)
+        wechat = serve_wechat(WeChat({DEFAULT_APP: appsecret_of(DEFAULT_APP)}), LOOPBACK, 0)
         stack.callback(wechat.close)
-        echo = upstream.start(HOST, 0)
+        echo = upstream.start(LOOPBACK, 0)
         stack.callback(echo.close)
         table = f"{STACK}-SessionsTable"
         with closing(aws.client("dynamodb", engine.url)) as dynamodb:

@@ -5,6 +5,10 @@ import os
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.serving import Desk
 
 MAX_PORT = 65_535 - 4
 ENDS = (signal.SIGINT, signal.SIGTERM)
@@ -20,9 +24,10 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
         description="Run wxgate on this desk: gate, simulated WeChat, embedded AWS, upstream.",
+        epilog="UPSTREAM_URL, WECHAT, HOST, DATA, AWS_URL and RELOAD put your own parts in "
+        "place of ours: docs/own-machine.md.",
     )
     parser.add_argument("--port", type=_port, default=8000, help="first of five ports (8000)")
-    parser.add_argument("--aws-url", help="another AWS endpoint, such as DynamoDB Local")
     return parser.parse_args(arguments)
 
 
@@ -30,35 +35,53 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the desk until SIGINT or SIGTERM; give the exit status."""
     options = _arguments(arguments)
     started = time.monotonic()
-    # Blocked in every thread to come, and awaited below: a handler would run only when the main
-    # thread wakes up, and nothing wakes it where the signal goes to another thread.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     try:
         # Late, so that a bad flag is answered at once and a missing package in one line.
-        from simulator.desk import DEFAULT_APP, DeskError, set_up
+        from simulator import parts
+        from simulator.desk import set_up
     except ModuleNotFoundError as error:
-        return _fail(f"The package {error.name} is missing: pip install -r requirements-dev.txt")
-    named = [appid.strip() for appid in os.environ.get("WX_APPIDS", "").split(",")]
-    appids = [appid for appid in named if appid] or [DEFAULT_APP]
+        return _fail(f"The package {error.name} is missing: make run installs it.")
+    except Exception as error:  # noqa: BLE001 - the user's own edit: anything may be wrong
+        return _fail(f"The gate does not load: {parts.described(error)}.")
     try:
-        desk = set_up(options.port, aws_url=options.aws_url, appids=appids)
-    except (DeskError, OSError) as error:
+        chosen = parts.read(os.environ, parts.terminal())
+        asked = time.monotonic()
+        # Blocked in every thread to come, and awaited below: a handler would run only when the
+        # main thread wakes up, and nothing wakes it if the signal goes to another thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+        desk = set_up(options.port, chosen, _say)
+    except (parts.DeskError, OSError) as error:
         return _fail(str(error))
-    _show(desk.urls, time.monotonic() - started)
+    except KeyboardInterrupt:
+        return _fail("")
+    waited = asked - started if chosen.real_wechat else 0.0
+    _show(desk, time.monotonic() - started - waited)
+    if chosen.host != parts.LOOPBACK:
+        from simulator.wifi import page
+
+        print("\n".join(page(chosen.host, desk.urls["gate"])), flush=True)
     signal.sigwait(ENDS)
     desk.close()
     return 0
 
 
-def _show(urls: dict[str, str], seconds: float) -> None:
-    width = max(map(len, urls))
-    lines = [f"  {name:<{width}}  {url}" for name, url in urls.items()]
+def _show(desk: "Desk", seconds: float) -> None:
+    names, addresses = max(map(len, desk.urls)), max(map(len, desk.urls.values()))
+    lines = [
+        f"  {name:<{names}}  {url:<{addresses}}  {desk.remarks.get(name, '')}".rstrip()
+        for name, url in desk.urls.items()
+    ]
+    lines += [f"  {note}" for note in desk.notes]
     first = f"wxgate is ready after {seconds:.1f} s. Ctrl-C ends it."
     print("\n".join([first, "", *lines, ""]), flush=True)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+    _say(sentence)
     return 1
 
 

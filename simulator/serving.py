@@ -4,7 +4,8 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -29,6 +30,35 @@ class Server:
 
     url: str
     close: Callable[[], None]
+
+
+@dataclass
+class Desk:
+    """What runs, by name: its address and what it is; and how to end all of it."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _ends: ExitStack = field(default_factory=ExitStack)
+
+    def add(self, name: str, server: Server, remark: str = "") -> str:
+        """Remember a server under a name; give its address."""
+        self._ends.callback(server.close)
+        return self.name(name, server.url, remark)
+
+    def name(self, name: str, url: str, remark: str = "") -> str:
+        """Remember an address that is not the desk's to end."""
+        self.urls[name] = url
+        self.remarks[name] = remark
+        return url
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Do this too when everything ends."""
+        self._ends.callback(action)
+
+    def close(self) -> None:
+        """End everything, the newest first."""
+        self._ends.close()
 
 
 class _HttpServer(ThreadingHTTPServer):

@@ -8,7 +8,7 @@
  *
  * What happens behind the scenes is asked of the simulated WeChat's phone face at `wechatUrl`; wx.request, uploadFile
  * and downloadFile go over real HTTP. Names, shapes and words are those of miniprogram-api-typings 5.2.3 and of
- * WeChat's pages; where these are silent (the eleventh request, the exact words of a full storage) it is said below.
+ * WeChat's pages; what these do not say (the eleventh request, the exact words of a full storage) is marked below.
  *
  * In a browser, load it as a plain script: it sets `wxgateSimulator`.
  */
@@ -37,6 +37,9 @@
 
   const SCOPES = { getWeRunData: 'scope.werun', getLocation: 'scope.userLocation' }
   const PRIVATE = ['getUserInfo', 'getUserProfile', 'getWeRunData', 'getLocation']
+  // The functions that give a promise by WeChat's pages and by the typings both. Of the others one of the two says no, or
+  // nothing: wx.login, wx.getUserInfo, wx.getWeRunData, wx.getShareInfo, the privacy functions …
+  const PROMISED = ['checkSession', 'getSetting', 'authorize', 'getLocation', 'setStorage', 'getStorage', 'removeStorage']
   const PRIVACY_APIS = ['getPrivacySetting', 'requirePrivacyAuthorize', 'onNeedPrivacyAuthorization', 'openPrivacyContract']
 
   /** What a wx function fails with: `{errMsg, errno?}`. */
@@ -57,11 +60,51 @@
     return new TextEncoder().encode(text).length
   }
 
-  function queryOf(data) {
+  function formOf(data) {
     return Object.keys(data)
       .map((name) => encodeURIComponent(name) + '=' + encodeURIComponent(data[name]))
       .join('&')
   }
+
+  /**
+   * The URL of a GET with data, as the base library makes it: an object (null too) as JSON, undefined as the word; a name
+   * that is in the URL already takes the new value in its old place.
+   */
+  function withQuery(url, data) {
+    const names = Object.keys(data)
+    if (!names.length) return url
+    const [path, query = ''] = url.split('?')
+    const pairs = query.split('&').filter(Boolean).map((text) => [text.split('=')[0], text])
+    const merged = new Map(pairs)
+    for (const name of names) {
+      const value = typeof data[name] === 'object' ? JSON.stringify(data[name]) : data[name]
+      merged.set(encodeURIComponent(name), `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    }
+    return `${path}?${[...merged.values()].join('&')}`
+  }
+
+  // What a failed request is called, by platform; as quoted in bug reports.
+  const WORDS = {
+    android: {
+      timeout: 'timeout',
+      offline: 'errcode:-106 cronet_error_code:-106 error_msg:net::ERR_INTERNET_DISCONNECTED',
+      refused: 'errcode:-102 cronet_error_code:-102 error_msg:net::ERR_CONNECTION_REFUSED',
+      domain: 'url not in domain list'
+    },
+    ios: {
+      timeout: '请求超时。',
+      offline: '似乎已断开与互联网的连接。',
+      refused: '未能连接到服务器。',
+      domain: 'url not in domain list'
+    },
+    devtools: {
+      timeout: 'timeout',
+      offline: 'net::ERR_INTERNET_DISCONNECTED',
+      refused: 'net::ERR_CONNECTION_REFUSED',
+      domain: 'url not in domain list'
+    }
+  }
+  WORDS.pc = { ...WORDS.devtools, timeout: 'time out' }
 
   function headerNamed(header, wanted) {
     const name = Object.keys(header).find((name) => name.toLowerCase() === wanted)
@@ -81,7 +124,7 @@
    * ask(question) answers WeChat's own sheets, at once or by promise, and by default from the switches:
    *   {kind: 'authorize', scope}, {kind: 'privacy', referrer}, {kind: 'phoneNumber'} → boolean,
    *   {kind: 'openSetting', authSetting} → the new authSetting;
-   * trace(entry) is told each call when it begins and ends: {n, api, url?, method?, phase, status?, errMsg?}.
+   * trace(entry) hears of each call when it begins and ends: {n, api, url?, method?, phase, status?, errMsg?}.
    */
   function createPhone(options) {
     const baseLibrary = options.baseLibrary || '3.4.2'
@@ -97,6 +140,9 @@
       privacyNeeded: false,
       offline: false,
       storageFull: false,
+      silent: [], // functions that never call back, such as 'request': it is sent, and its answer lost
+      platform: 'android', // whose words failures have: android, ios (Chinese), devtools, pc; pc hands 400 and above to fail
+      systemDenied: [], // scopes that the phone's own settings deny to WeChat
       domains: null, // the allowlist of origins, null for all
       headerCase: 'title', // how answer headers are spelt: lower, title, upper
       ...options.switches
@@ -147,8 +193,10 @@
       }, 0)
     }
 
-    /** An API that gives a promise where none of success, fail, complete is given, else nothing. */
-    function dual(api, act) {
+    const isSilent = (api) => switches.silent.includes(api)
+
+    /** An API that gives a promise if it is one of PROMISED and none of success, fail, complete is given, else nothing. */
+    function asynchronous(api, act) {
       return function (given = {}) {
         const entry = note(api)
         const tapped = inTap
@@ -159,11 +207,12 @@
             (failure) => ({ name: 'fail', result: failed(api, failure) })
           )
           .then((it) => {
+            if (isSilent(api)) return new Promise(() => {})
             entry.errMsg = it.result.errMsg
             trace({ ...entry, phase: 'end' })
             return it
           })
-        if (given.success || given.fail || given.complete) {
+        if (given.success || given.fail || given.complete || !PROMISED.includes(api)) {
           outcome.then((it) => tell(given, it.name, it.result))
           return undefined
         }
@@ -172,7 +221,8 @@
     }
 
     async function wechat(name, more) {
-      if (switches.offline) throw new Failure('net::ERR_INTERNET_DISCONNECTED', NETWORK_ERRNO)
+      const words = WORDS[switches.platform]
+      if (switches.offline) throw new Failure(words.offline, NETWORK_ERRNO)
       let answer
       try {
         answer = await fetch(`${options.wechatUrl}/wx/${name}`, {
@@ -181,7 +231,7 @@
           body: JSON.stringify({ appid: options.appid, user: options.user, ...more })
         })
       } catch (e) {
-        throw new Failure('net::ERR_CONNECTION_REFUSED', NETWORK_ERRNO)
+        throw new Failure(words.refused, NETWORK_ERRNO)
       }
       const body = await answer.json()
       if (answer.ok) return body
@@ -213,6 +263,7 @@
 
     /** Asks once; after a refusal it fails at once, until the settings are opened. */
     async function consent(scope) {
+      if (switches.systemDenied.includes(scope)) throw new Failure('system permission denied', 3)
       if (!(scope in account.authSetting)) account.authSetting[scope] = await ask({ kind: 'authorize', scope })
       if (!account.authSetting[scope]) throw new Failure('auth deny', 103)
     }
@@ -223,7 +274,7 @@
     }
 
     function personal(name) {
-      return dual(name, async (given, tapped) => {
+      return asynchronous(name, async (given, tapped) => {
         if (name === 'getUserProfile' && !tapped) throw new Failure('can only be invoked by user TAP gesture.')
         if (PRIVATE.includes(name)) await privacy(name)
         if (SCOPES[name]) await consent(SCOPES[name])
@@ -260,7 +311,7 @@
       let over = false
 
       function end(name, result) {
-        if (over) return
+        if (over || (isSilent(api) && !/abort$/.test(result.errMsg))) return
         over = true
         clearTimeout(timer)
         entry.status = result.statusCode
@@ -271,7 +322,8 @@
       }
       const fail = (reason, errno) => end('fail', failed(api, new Failure(reason, errno)))
       // WeChat counts from the call, also where it waits for its turn.
-      const timer = setTimeout(() => fail('timeout', 5), given.timeout || DEFAULT_TIMEOUT)
+      const words = WORDS[switches.platform]
+      const timer = setTimeout(() => fail(words.timeout, 5), given.timeout || DEFAULT_TIMEOUT)
 
       const job = {
         interrupt: () => fail('interrupted', INTERRUPTED),
@@ -280,10 +332,10 @@
           try {
             const origin = new URL(given.url).origin
             if (switches.domains && !switches.domains.includes(origin)) {
-              return fail('url not in domain list', NOT_ALLOWED_DOMAIN)
+              return fail(words.domain, NOT_ALLOWED_DOMAIN)
             }
             if (asleep) return fail('interrupted', INTERRUPTED)
-            if (switches.offline) return fail(chromeWords('-106', 'INTERNET_DISCONNECTED'), NETWORK_ERRNO)
+            if (switches.offline) return fail(words.offline, NETWORK_ERRNO)
             const { url, init } = build()
             const answer = await fetch(url, { ...init, signal: control.signal, redirect: 'follow', cache: 'no-store' })
             const header = {}
@@ -292,12 +344,13 @@
               header[spell(name)] = value
             })
             headerListeners.forEach((listener) => listener({ header, cookies: [], statusCode: answer.status }))
-            const bytes = await read(answer)
-            if (!over) end('success', { ...finish(answer, header, bytes), errMsg: `${api}:ok` })
+            const result = finish(answer, header, await read(answer))
+            if (switches.platform === 'pc' && answer.status >= 400) end('fail', { header, ...result, errMsg: `${api}:fail` })
+            else end('success', { ...result, errMsg: `${api}:ok` })
           } catch (e) {
             if (e instanceof Failure) fail(e.reason, e.errno)
-            else if (e instanceof TypeError && /invalid url/i.test(String(e))) fail('invalid url', 600009)
-            else fail(chromeWords('-102', 'CONNECTION_REFUSED'), NETWORK_ERRNO)
+            else if (e instanceof TypeError && /invalid url/i.test(String(e))) fail(`invalid url "${given.url}"`, 600009)
+            else fail(words.refused, NETWORK_ERRNO)
           }
         }
       }
@@ -327,10 +380,6 @@
       return { ...task, onProgressUpdate: on(progressListeners), offProgressUpdate: off(progressListeners) }
     }
 
-    function chromeWords(number, name) {
-      return `errcode:${number} cronet_error_code:${number} error_msg:net::ERR_${name}`
-    }
-
     /** Referer cannot be set on a phone; a browser page cannot set it either, and leaves it out. */
     function ownHeaders(header) {
       const sent = { ...header }
@@ -344,14 +393,11 @@
     function bodyOf(method, given, headers) {
       const { data } = given
       if (data === undefined || data === null || data === '') return { url: given.url }
-      if (method === 'GET' || method === 'HEAD') {
-        if (typeof data !== 'object') return { url: given.url }
-        const query = queryOf(data)
-        return { url: given.url + (query && (given.url.includes('?') ? '&' : '?')) + query }
-      }
+      if (method === 'GET') return { url: typeof data === 'object' ? withQuery(given.url, data) : given.url }
+      if (method === 'HEAD') return { url: given.url }
       if (typeof data === 'string' || data instanceof ArrayBuffer) return { url: given.url, body: data }
       const form = /x-www-form-urlencoded/i.test(headerNamed(headers, 'content-type'))
-      return { url: given.url, body: form ? queryOf(data) : JSON.stringify(data) }
+      return { url: given.url, body: form ? formOf(data) : JSON.stringify(data) }
     }
 
     function request(given) {
@@ -440,7 +486,7 @@
     }
 
     function overStorage(api, act) {
-      return dual(api, async (given) => {
+      return asynchronous(api, async (given) => {
         try {
           return act(given)
         } catch (e) {
@@ -452,37 +498,38 @@
     // --- wx ---
 
     const wx = {
-      login: dual('login', () => wechat('login')),
-      checkSession: dual('checkSession', async () => {
+      login: asynchronous('login', () => wechat('login')),
+      checkSession: asynchronous('checkSession', async () => {
         if (!(await wechat('checkSession')).valid) throw new Failure('session time out, need relogin')
       }),
       request,
       uploadFile,
       downloadFile,
-      getSetting: dual('getSetting', async () => ({ authSetting: { ...account.authSetting } })),
-      authorize: dual('authorize', async ({ scope }) => {
+      getSetting: asynchronous('getSetting', async () => ({ authSetting: { ...account.authSetting } })),
+      authorize: asynchronous('authorize', async ({ scope }) => {
         if (Object.values(SCOPES).includes(scope)) await privacy('authorize')
         await consent(scope)
       }),
-      openSetting: dual('openSetting', async (given, tapped) => {
+      openSetting: asynchronous('openSetting', async (given, tapped) => {
         if (!tapped) throw new Failure('can only be invoked by user TAP gesture.')
         return openSettings()
       }),
+      openAppAuthorizeSetting: asynchronous('openAppAuthorizeSetting', async () => ({})),
       getUserInfo: personal('getUserInfo'),
       getUserProfile: personal('getUserProfile'),
       getWeRunData: personal('getWeRunData'),
       getLocation: personal('getLocation'),
       getShareInfo: personal('getShareInfo'),
       getGroupEnterInfo: personal('getGroupEnterInfo'),
-      getPrivacySetting: dual('getPrivacySetting', async () => ({
+      getPrivacySetting: asynchronous('getPrivacySetting', async () => ({
         needAuthorization: switches.privacyNeeded && !account.privacyAgreed,
         privacyContractName: '《小程序隐私保护指引》'
       })),
-      requirePrivacyAuthorize: dual('requirePrivacyAuthorize', () => privacy('requirePrivacyAuthorize')),
+      requirePrivacyAuthorize: asynchronous('requirePrivacyAuthorize', () => privacy('requirePrivacyAuthorize')),
       onNeedPrivacyAuthorization(listener) {
         privacyListener = listener // the last one wins
       },
-      openPrivacyContract: dual('openPrivacyContract', async () => {}),
+      openPrivacyContract: asynchronous('openPrivacyContract', async () => {}),
       setStorageSync,
       getStorageSync,
       removeStorageSync: (key) => void storage.delete(key),
@@ -585,6 +632,8 @@
       files,
       tap,
       tapButton,
+      /** Calls a wx function by its callbacks, as one must for those that give no promise. */
+      call: (api, given) => new Promise((success, fail) => wx[api]({ ...given, success, fail })),
       background,
       foreground,
       /** How often an API was called; `url` is a part of its address. */

@@ -31,7 +31,7 @@ for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
 
 # Properties: many examples where it is judged, enough at the desk; no example is timed.
 settings.register_profile("desk", max_examples=300, deadline=None)
-settings.register_profile("ci", max_examples=10_000, deadline=None, database=None)
+settings.register_profile("ci", max_examples=2_000, deadline=None, database=None)
 # A mutant is killed by any example: the first is as good as the smallest.
 settings.register_profile(
     "mutants",

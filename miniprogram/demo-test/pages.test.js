@@ -17,12 +17,13 @@ const revoke = (token) => post(`${GATE}/logout`, {}, { authorization: `Bearer ${
 const expireWeChatSession = (user) => post(`${WECHAT}/control/expire_session`, { appid: APPID, user })
 
 /** Puts an answer of the business API in the place of the echo's. */
-function answering(statusCode, data) {
-  return {
-    wx: {
-      request: ({ success }) => void setTimeout(success, 0, { statusCode, data, header: {}, errMsg: 'request:ok' })
-    }
+function answering({ phone }, statusCode, data) {
+  const real = phone.wx.request
+  phone.wx.request = (o) => {
+    if (!o.url.includes('/api/')) return real(o)
+    setTimeout(o.success, 0, { statusCode, data, header: {}, errMsg: 'request:ok' })
   }
+  return () => (phone.wx.request = real)
 }
 
 // --- the first page ---
@@ -57,8 +58,8 @@ test('the check logs in where nobody is logged in, and not a second time', async
 })
 
 test('the check logs in where WeChat’s session is stale', async () => {
-  const { user, phone, app, open } = startDemo()
-  await app.client.login()
+  const { user, phone, client, open } = startDemo()
+  await client.login()
   await expireWeChatSession(user)
   const page = open('session')
   page.tap('.button')
@@ -67,30 +68,56 @@ test('the check logs in where WeChat’s session is stale', async () => {
 })
 
 test('the button logs in anew although somebody is logged in', async () => {
-  const { phone, app, open } = startDemo()
-  await app.client.login()
+  const { phone, client, open } = startDemo()
+  await client.login()
   const page = open('session')
   await page.loading()
   assert.match(page.text, /已登录/)
   page.tap('.quiet')
-  await until(() => /已重新登录/.test(page.text))
+  await until(() => /刚刚登录/.test(page.text))
   assert.equal(phone.count('login'), 2)
 })
 
 test('leaving this phone makes the token dead at the gate', async () => {
-  const { app, open } = startDemo()
-  const { token } = await app.client.login()
+  const { client, open } = startDemo()
+  const { token } = await client.login()
   const page = open('session')
   page.all('.plain')[0].dispatchEvent('tap')
   await until(() => /这部手机已退出/.test(page.text))
   await page.loading() // asked before, answered after: no longer true
-  assert.match(page.text, /未登录/)
+  assert.match(page.text, /已退出/)
   await assert.rejects(revoke(token), /401/)
+})
+
+test('who left stays out, also after a restart, until the button is tapped', async () => {
+  const { phone, client, toasts } = startDemo()
+  await client.login()
+  await client.logout()
+  const page = startDemo({ wx: phone.wx }).open('session')
+  await page.loading()
+  assert.match(page.text, /已退出/)
+  page.tap('.button') // the check
+  await until(() => toasts.length)
+  assert.deepEqual([toasts, phone.count('login')], [['已退出登录，请先登录'], 1])
+  page.tap('.quiet')
+  await until(() => /已登录/.test(page.text))
+  assert.equal(phone.count('login'), 2)
+})
+
+test('who left can still leave everywhere', async () => {
+  const { phone, client, open } = startDemo()
+  await client.logout()
+  const page = open('session')
+  await page.loading()
+  page.all('.plain')[1].dispatchEvent('tap')
+  await until(() => /所有手机都已退出/.test(page.text))
+  assert.match(page.text, /已退出/)
+  assert.equal(phone.count('request', '/logout'), 1)
 })
 
 test('leaving everywhere works without a token, and logs out the other phone', async () => {
   const first = startDemo()
-  const other = await first.app.client.login()
+  const other = await first.client.login()
   const second = startDemo({ wx: first.phone.anotherPhone().wx })
   const page = second.open('session')
   await page.loading()
@@ -100,12 +127,12 @@ test('leaving everywhere works without a token, and logs out the other phone', a
 })
 
 test('a page that was left no longer listens', async () => {
-  const { app, open } = startDemo()
+  const { client, open } = startDemo()
   const page = open('session')
   await page.loading()
   page.leave()
-  await app.client.login()
-  assert.equal(page.data.loggedIn, false)
+  await client.login()
+  assert.match(page.text, /未登录/)
 })
 
 test('offline, the login state stays open and the user is told', async () => {
@@ -124,12 +151,12 @@ test('orders: the page asks, the client logs in by itself, the list shows what w
   await page.loading()
   assert.match(page.text, /请求GET \/orders\?page=1/)
   assert.match(page.text, /X-WX-OPENIDo[\w-]{27}/)
-  assert.deepEqual([phone.count('login'), phone.count('request', '/api/orders')], [1, 2])
+  assert.deepEqual([phone.count('login'), phone.count('request', '/api/orders')], [1, 1])
 })
 
 test('orders: a refused token costs one login and one replay, and the user sees nothing of it', async () => {
-  const { phone, app, toasts, open } = startDemo()
-  await revoke((await app.client.login()).token)
+  const { phone, client, toasts, open } = startDemo()
+  await revoke((await client.login()).token)
   const page = open('orders')
   await page.loading()
   assert.match(page.text, /X-WX-OPENID/)
@@ -141,7 +168,9 @@ for (const [where, data] of [
   ['an array within', { orders: [{ id: 7, name: '咖啡', status: '已发货' }], total: 1 }]
 ]) {
   test(`orders: a real API gives ${where}`, async () => {
-    const page = startDemo(answering(200, data)).open('orders')
+    const demo = startDemo()
+    answering(demo, 200, data)
+    const page = demo.open('orders')
     await page.loading()
     assert.match(page.text, /咖啡已发货/)
     assert.equal(page.all('.row').length, 1)
@@ -150,24 +179,38 @@ for (const [where, data] of [
 
 for (const data of [[], {}, '', null]) {
   test(`orders: ${JSON.stringify(data)} is no order`, async () => {
-    const page = startDemo(answering(200, data)).open('orders')
+    const demo = startDemo()
+    answering(demo, 200, data)
+    const page = demo.open('orders')
     await page.loading()
     assert.match(page.text, /还没有订单/)
   })
 }
 
 test('orders: a failure of the business API is told, and the button tries again', async () => {
-  const { phone, toasts, open } = startDemo()
-  const request = phone.wx.request
-  Object.assign(phone.wx, answering(500, 'sorry').wx)
+  const demo = startDemo()
+  const { toasts, open } = demo
+  const restore = answering(demo, 500, 'sorry')
   const page = open('orders')
   await page.loading()
   assert.match(page.text, /没有加载成功/)
   assert.deepEqual(toasts, ['服务暂时不可用，请稍后再试'])
-  phone.wx.request = request
+  restore()
   page.tap('.button')
   await until(() => /X-WX-OPENID/.test(page.text))
   assert.doesNotMatch(page.text, /没有加载成功/)
+})
+
+test('orders: who left is offered the login, and only the tap logs in', async () => {
+  const { phone, client, toasts, open } = startDemo()
+  await client.logout()
+  const page = open('orders')
+  await page.loading()
+  assert.match(page.text, /已退出登录.*登录后才能看到自己的订单/)
+  assert.deepEqual([toasts, phone.count('login')], [[], 0])
+  page.tap('.button')
+  await until(() => /X-WX-OPENID/.test(page.text))
+  assert.doesNotMatch(page.text, /已退出登录/)
 })
 
 // --- avatar and nickname ---
@@ -182,7 +225,7 @@ test('profile: the chosen avatar is shown, uploaded with the token, and the nick
   await until(() => page.data.avatarUrl === AVATAR)
   page.fire('.card', 'submit', { value: { nickname: '小明' } })
   await until(() => /已保存，你好，小明/.test(page.text))
-  assert.equal(phone.count('uploadFile', '/api/avatar'), 2) // refused without a login, then replayed
+  assert.equal(phone.count('uploadFile', '/api/avatar'), 1)
   assert.equal(phone.count('request', '/api/profile'), 1)
   assert.equal(page.data.busy, false)
 })
@@ -272,6 +315,31 @@ test('steps: refused now is respected, refused earlier shows the button, the set
   assert.equal(phone.count('authorize'), 1)
 })
 
+test('steps: what the phone denies to WeChat is explained, and the way to its settings offered', async () => {
+  const { phone, toasts, open } = startDemo({ switches: { systemDenied: ['scope.werun'] } })
+  const page = open('steps')
+  await page.loading()
+  page.tap('.button')
+  await until(() => page.data.systemDenied)
+  assert.match(page.text, /手机没有允许微信读取步数.*打开系统设置/)
+  page.tap('.quiet')
+  await until(() => phone.count('openAppAuthorizeSetting') === 1)
+  assert.deepEqual(toasts, [])
+  phone.switches.systemDenied = []
+  page.tap('.button')
+  await until(() => page.all('.bar').length === 7)
+  assert.doesNotMatch(page.text, /手机没有允许/)
+})
+
+test('steps: a refusal of wx.getWeRunData itself has the code of its cause', async () => {
+  const demo = startDemo()
+  demo.phone.wx.getWeRunData = (o) => o.complete({ errMsg: 'getWeRunData:fail system permission denied', errno: 3 })
+  const page = demo.open('steps')
+  await page.loading()
+  page.tap('.button')
+  await until(() => page.data.systemDenied)
+})
+
 test('steps: settings that were opened and left as they were are told', async () => {
   const { phone, toasts, open } = startDemo({ switches: { refuse: ['scope.werun'] } })
   const page = open('steps')
@@ -307,7 +375,7 @@ test('steps: a login that fails when the page opens is silent; the tap says it',
   phone.switches.offline = false
   page.tap('.button')
   await until(() => toasts.length === 2 && !page.data.busy)
-  assert.deepEqual(toasts, ['服务暂时不可用，请稍后再试', '登录已更新，请再点一次'])
+  assert.deepEqual(toasts, ['网络不可用，请再试一次', '登录已更新，请再点一次'])
   page.tap('.button')
   await until(() => page.all('.bar').length === 7)
 })
@@ -390,21 +458,22 @@ test('desk: in DevTools the simulated WeChat stands in, and login and decryption
 })
 
 test('desk: without it the gate refuses a code that its WeChat does not know', async () => {
-  const { app } = startDemo({ wx: strangersWx() })
-  await assert.rejects(app.client.login(), { code: 'LOGIN_REFUSED', gate: 'InvalidCode' })
+  const { client } = startDemo({ wx: strangersWx() })
+  await assert.rejects(client.login(), { code: 'LOGIN_REFUSED', gate: 'InvalidCode' })
 })
 
 test('desk: a session that ended there is a failure of wx.checkSession', async () => {
   const desk = { url: WECHAT, appid: APPID, user: `devtools-ended-${process.pid}` }
-  const { app } = startDemo({ wx: strangersWx(), config: { desk } })
-  await app.client.login()
-  assert.deepEqual(await app.client.ensureSession(), { renewed: false })
+  const { client } = startDemo({ wx: strangersWx(), config: { desk } })
+  await client.login()
+  assert.deepEqual(await client.ensureSession(), { renewed: false })
   await expireWeChatSession(desk.user)
-  await assert.rejects(global.wx.checkSession(), { errMsg: 'checkSession:fail refused by the desk' })
+  const { errMsg } = await new Promise((complete) => global.wx.checkSession({ complete }))
+  assert.equal(errMsg, 'checkSession:fail refused by the desk')
 })
 
 test('desk: while it is down, login fails as it does without a network', async () => {
   const desk = { url: 'http://127.0.0.1:9', appid: APPID, user: 'nobody' }
-  const { app } = startDemo({ wx: strangersWx(), config: { desk } })
-  await assert.rejects(app.client.login(), { code: 'NETWORK' })
+  const { client } = startDemo({ wx: strangersWx(), config: { desk } })
+  await assert.rejects(client.login(), { code: 'NETWORK' })
 })

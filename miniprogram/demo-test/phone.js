@@ -14,18 +14,21 @@ global.requestAnimationFrame = window.requestAnimationFrame
 const simulate = require('miniprogram-simulate')
 
 const DEMO = path.join(__dirname, '..', 'demo')
+const LIBRARY = path.join(__dirname, '..', 'miniprogram_dist')
 const PORT = Number(process.env.WXGATE_PORT)
 const GATE = `http://127.0.0.1:${PORT}`
 const WECHAT = `http://127.0.0.1:${PORT + 1}`
 const APPID = 'wx4f4bc4dec97d474b'
 const PATIENCE = 10000 // ms
 
-/** The demo as its developer sets it up: another config.js, and npm's names found where DevTools looks for them. */
+const GENERATED = ['node_modules', 'miniprogram_npm']
+
+/** The demo as its developer sets it up: another config.js, and the library where Node looks for npm's names. */
 function setUp(config) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'wxgate-demo-'))
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
-  fs.cpSync(DEMO, folder, { recursive: true, filter: (from) => path.basename(from) !== 'node_modules' })
-  fs.renameSync(path.join(folder, 'miniprogram_npm'), path.join(folder, 'node_modules'))
+  fs.cpSync(DEMO, folder, { recursive: true, filter: (from) => !GENERATED.includes(path.basename(from)) })
+  fs.cpSync(LIBRARY, path.join(folder, 'node_modules', 'wxgate'), { recursive: true })
   fs.writeFileSync(path.join(folder, 'config.js'), `module.exports = ${JSON.stringify(config)}\n`)
   return folder
 }
@@ -70,12 +73,11 @@ function startDemo({ wx, config, ...options } = {}) {
   global.wx = Object.assign(phone.wx, { showToast: ({ title }) => toasts.push(title) }, wx)
   global.Page = Page
   const folder = folderOf({ baseUrl: GATE, desk: null, ...config })
-  let app
-  global.App = (definition) => (app = definition)
-  global.getApp = () => app
+  global.App = () => undefined
   for (const file of Object.keys(require.cache)) if (file.startsWith(folder)) delete require.cache[file]
   require(path.join(folder, 'app.js'))
-  return { user, phone, toasts, app, open: (name) => openPage(folder, phone, name) }
+  const client = require(path.join(folder, 'client.js'))
+  return { user, phone, toasts, client, open: (name) => openPage(folder, phone, name) }
 }
 
 function openPage(folder, phone, name) {

@@ -2,21 +2,21 @@
 // 接真的网关时用不到这个文件。
 module.exports = function useDesk(desk) {
   function ask(name, o, read) {
-    const answer = new Promise((resolve, reject) => {
-      wx.request({
-        url: desk.url + '/wx/' + name,
-        method: 'POST',
-        data: { appid: desk.appid, user: desk.user },
-        success: (res) => {
-          const result = res.statusCode === 200 && read(res.data)
-          if (result) resolve(result)
-          else reject({ errMsg: name + ':fail refused by the desk' })
-        },
-        fail: (err) => reject({ errMsg: name + ':fail ' + err.errMsg, errno: err.errno })
-      })
+    const end = (how, result) => {
+      if (o[how]) o[how](result)
+      if (o.complete) o.complete(result)
+    }
+    wx.request({
+      url: desk.url + '/wx/' + name,
+      method: 'POST',
+      data: { appid: desk.appid, user: desk.user },
+      success: (res) => {
+        const result = res.statusCode === 200 && read(res.data)
+        if (result) end('success', result)
+        else end('fail', { errMsg: name + ':fail refused by the desk' })
+      },
+      fail: (err) => end('fail', { errMsg: name + ':fail ' + err.errMsg, errno: err.errno })
     })
-    if (!o || !(o.success || o.fail || o.complete)) return answer
-    answer.then(o.success, o.fail).then(o.complete, o.complete)
   }
 
   function replace(name, read) {

@@ -1,11 +1,13 @@
 // 出错时对用户说的话，按客户端的错误码。
 const WORDS = {
-  TAP_AGAIN: '登录已更新，请再点一次',
-  NEEDS_SETTING: '请先在设置中允许',
-  PRIVACY: '同意隐私保护指引后才能使用',
-  QUOTA: '手机号额度已用完，请手动填写',
+  LOGGED_OUT: '已退出登录，请先登录',
   NOT_LOGGED_IN: '还没有登录',
   LOGIN_REFUSED: '登录失败，请稍后再试',
+  TAP_AGAIN: '登录已更新，请再点一次',
+  NEEDS_SETTING: '请先在设置中允许',
+  SYSTEM_DENIED: '请在手机的系统设置中允许微信使用',
+  PRIVACY: '同意隐私保护指引后才能使用',
+  QUOTA: '手机号额度已用完，请手动填写',
   TIMEOUT: '网络太慢，请再试一次',
   NETWORK: '网络不可用，请再试一次',
   UNSUPPORTED: '当前微信或账号不支持',
@@ -18,7 +20,8 @@ const SILENT = ['USER_DENIED', 'ABORTED']
 
 function tell(err) {
   if (SILENT.indexOf(err.code) >= 0) return
-  if (!err.code) console.error(err)
+  // DOMAIN：地址没有加入小程序的合法域名，是开发者的疏忽。
+  if (!err.code || err.code === 'DOMAIN') console.error(err)
   wx.showToast({ title: WORDS[err.code] || '服务暂时不可用，请稍后再试', icon: 'none' })
 }
 

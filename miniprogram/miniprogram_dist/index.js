@@ -1,20 +1,24 @@
 'use strict'
-// See index.d.ts. ES5, since npm build ships this file as it is.
+// See index.d.ts. ES5: phones get it as it is.
 
-var MARGIN = 30000 // ms before its end that a token ends here
-var PATIENCE = 60000 // ms
+// ms
+var MARGIN = 30000
+var GRACE = 5000
 
-// "<function> <errMsg> #<errno>", the first match counts
+// "<function> <reason> #<errno>", the first match counts
 var MEANINGS = {
-  ABORTED: /fail abort/,
-  TIMEOUT: /#5$|time.{0,2}out/i,
-  NETWORK: /^(request|\w+File) |net(work|::)/i,
-  QUOTA: /#1400001$|quota/i,
-  PRIVACY: /#1(04|12)$|privacy/i,
-  USER_DENIED: /#103$|den[yi]|cancel/i,
+  ABORTED: /^\w+ abort/,
+  DOMAIN: /domain list|合法域名|(valid|bad|supported|的)[ _]?url|#6000(02|09|11)$/i,
+  TIMEOUT: /time.{0,2}out|[超逾][时時]|#5$/i,
+  NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|connect|host|interrupt|[网網连連]|#(10[89]|60\d{4})$/i,
   LOGIN_REFUSED: /^login /,
+  QUOTA: /quota|额度|#1400001$/,
+  SYSTEM_DENIED: /system.*(permi|den|locat)|系统.{0,3}[权定]|switch.?off|#3$/i,
+  USER_DENIED: /^(?!.*(priva|隐私|access|\bfile\b)).*(den[yi]|cancel|unauth|no response|拒|取消|#(1|103)$)/i,
+  PRIVACY: /priva|隐私|#(104|112|10110\d)$/i,
   UNSUPPORTED: /^/
 }
+var REFUSED = /block|den[yi]|#(103|1402101)$/
 
 function give(value) {
   return function () {
@@ -23,38 +27,43 @@ function give(value) {
 }
 
 function copy(to, from) {
-  for (var name in from) if (from[name] !== undefined) to[name] = from[name]
+  for (var it in from) if (from[it] !== undefined) to[it] = from[it]
   return to
 }
 
 function fault(code, errMsg, more) {
-  return copy(copy(new Error(errMsg), { code: code, errMsg: errMsg }), more)
+  return copy(copy(new Error(errMsg), more), { code: code, errMsg: errMsg })
 }
 
 function failure(name, res) {
   res = res || {}
-  var errMsg = res.errMsg || res.message || name + ':fail'
+  var errMsg = '' + (res.errMsg || res.message || name + ':fail')
+  var subject = name + ' ' + errMsg.replace(/^((\w+:)?\s*fail\b[:\s]*)+/i, '') + ' #' + res.errno
   var code = ''
-  for (code in MEANINGS) if (MEANINGS[code].test(name + ' ' + errMsg + ' #' + res.errno)) break
+  for (code in MEANINGS) if (MEANINGS[code].test(subject)) break
   return fault(code, errMsg, { errno: res.errno, cause: res })
 }
 
-function markOf(header) {
-  for (var name in header) if (/^x-wxgate-error$/i.test(name)) return header[name]
+function loggedOut() {
+  return fault('LOGGED_OUT', 'logged out')
 }
 
-function refusal(res, code) {
-  var gate = markOf(res.header)
-  var words = (res.data && res.data.Message) || res.statusCode
-  code = code || (gate === 'InvalidToken' ? 'NOT_LOGGED_IN' : gate ? 'GATE_' + gate : 'NETWORK')
-  return fault(code, 'request:fail ' + words, { gate: gate, response: res })
+function tapAgain(err) {
+  return fault('TAP_AGAIN', 'tap again', { cause: err })
 }
 
-function tapAgain(cause) {
-  return fault('TAP_AGAIN', 'button:fail tap again', { cause: cause })
+function markOf(res, name) {
+  for (var it in res.header) if (it.toLowerCase() === 'x-wxgate-' + name) return '' + res.header[it]
 }
 
-// Odd characters stay: no disguised host equals ours.
+function refusal(res) {
+  var gate = markOf(res, 'error')
+  var code = gate === 'InvalidToken' ? 'NOT_LOGGED_IN' : gate ? 'GATE_' + gate : 'NETWORK'
+  var errMsg = 'request:fail ' + ((res.data || {}).Message || res.statusCode)
+  return fault(code, errMsg, { gate: gate, response: res })
+}
+
+// Strange characters stay: no host in disguise equals ours.
 function originOf(url) {
   var found = /^[a-z][a-z\d+.-]*:\/\/[^\/?#]+/i.exec(url)
   return found && found[0].toLowerCase()
@@ -65,15 +74,13 @@ function createClient(options) {
   var api = options.wx || (typeof wx === 'undefined' ? 0 : wx)
   var base = ('' + options.baseUrl).replace(/\/+$/, '')
   var home = originOf(base)
-  if (!api || !home) throw fault('UNSUPPORTED', 'baseUrl or wx is missing')
-  var key = options.storageKey || 'wxgate:' + base // one gate, one token
-  var limit = options.timeout || PATIENCE
+  if (!api || !home) throw fault('UNSUPPORTED', 'no baseUrl or wx')
+  var key = options.storageKey || 'wxgate:' + base
+  var limit = options.timeout || 60000
   var listeners = {}
-  var saved
-  var flight, ensuring
-  var logouts = 0
+  var saved = {}
+  var stuck, flight, ensuring
   var sheets = []
-  var waiting = []
 
   function emit(event, payload) {
     ;(listeners[event] || []).slice().forEach(function (fn) {
@@ -101,121 +108,169 @@ function createClient(options) {
 
   function storage(method, value) {
     try {
-      return api[method](key, value)
+      return api[method](key, value) || {}
     } catch (e) {
+      if (stuck) return
+      stuck = true
       emit('storageError', e)
     }
   }
 
+  // The storage is the truth: clients share it. Memory stands in where it fails.
   function session() {
-    saved = saved || storage('getStorageSync')
-    if (!saved || typeof saved.token !== 'string') saved = {}
+    var found = storage('getStorageSync')
+    var ours = found && (typeof found.token === 'string' || found.exit)
+    if (ours || (found && !stuck)) saved = ours ? found : {}
     return saved
   }
 
-  function save(token, expiresAt, pending) {
-    saved = copy({}, { token: token, expiresAt: expiresAt, pending: pending })
-    storage(token || pending ? 'setStorageSync' : 'removeStorageSync', saved)
+  // {token, expiresAt, pending, exit: the last logout's number}
+  function save(old, more) {
+    saved = copy(copy({}, old), more)
+    stuck = !storage('setStorageSync', saved)
+    if (stuck) storage('removeStorageSync')
   }
 
   function usable() {
     return session().token && !(saved.expiresAt - MARGIN <= Date.now())
   }
 
-  function call(name, args, limit) {
-    var task
-    var promise = new Promise(function (resolve, reject) {
-      var timer = limit && setTimeout(fail, limit, { errMsg: name + ':fail timeout' })
-      function fail(res) {
-        clearTimeout(timer)
-        reject(failure(name, res))
-      }
-      args.fail = fail
+  function state() {
+    return { loggedIn: !!usable(), loggedOut: !saved.token && !!saved.exit, expiresAt: saved.expiresAt }
+  }
+
+  function leftSince(exit) {
+    return session().exit && saved.exit !== exit
+  }
+
+  // WeChat for PC hands refusals to fail.
+  function call(name, o, life) {
+    var args = copy(copy({}, { timeout: options.timeout }), o)
+    delete args.complete
+    return new Promise(function (resolve, reject) {
       args.success = function (res) {
-        clearTimeout(timer)
         resolve(res || {})
       }
+      args.fail = function (res) {
+        if (res && res.statusCode > 99) resolve(res)
+        else reject(failure(name, res))
+      }
       try {
-        task = api[name](args)
+        life.task = api[name](args)
       } catch (e) {
-        fail(e)
+        args.fail(e)
       }
     })
-    return copy(promise, { task: task })
   }
 
-  function argsOf(path, data) {
-    return copy({ url: base + path, timeout: limit }, data && { method: 'POST', data: data })
+  // life.over: nobody waits any more
+  function limited(name, work, ms) {
+    var life = {}
+    var promise = new Promise(function (resolve, reject) {
+      function settle(how, it) {
+        life.over = true
+        clearTimeout(timer)
+        how(it)
+      }
+      life.end = function (reason) {
+        var task = !life.over && life.task
+        settle(reject, failure(name, { errMsg: name + ':fail ' + reason }))
+        if (task && task.abort) task.abort()
+      }
+      var timer = setTimeout(life.end.bind(0, 'timeout'), +(ms || limit) + GRACE)
+      work(life).then(settle.bind(0, resolve), settle.bind(0, reject))
+    })
+    return copy(promise, { abort: life.end.bind(0, 'abort') })
   }
 
-  function attemptLogin(again) {
-    var old = session()
+  function quick(name) {
+    return limited(name, call.bind(0, name, {}))
+  }
+
+  function argsOf(path, data, header) {
+    return { url: base + path, method: data && 'POST', data: data && copy({}, data), header: header }
+  }
+
+  function attemptLogin(life, last) {
+    var code
     // checkSession judges by the last code, which the gate may never see.
-    save(old.token, old.expiresAt, true)
-    return call('login', { timeout: limit }, limit)
+    save(session(), { pending: true })
+    return call('login', {}, life)
       .then(function (res) {
-        if (!res.code) throw failure('login', res)
-        var body = copy({}, { code: res.code, appid: options.appid, replaces: old.token })
-        return call('request', argsOf('/login', body), limit)
+        if (life.over) throw 0
+        code = res.code
+        if (!code) throw failure('login', res)
+        return call('request', argsOf('/login', { code: code, appid: options.appid, replaces: session().token }), life)
       })
       .then(function (res) {
-        var data = res.data || {}
-        if (!again && markOf(res.header) === 'InvalidCode') return attemptLogin(true)
-        if (res.statusCode !== 200 || !data.token) throw refusal(res, 'LOGIN_REFUSED')
-        save(data.token, Date.now() + data.expires_in * 1000 || undefined)
-        return saved
+        if (res.data && res.data.token) return res.data
+        throw copy(refusal(res), { code: 'LOGIN_REFUSED' })
+      })
+      .then(null, function (err) {
+        var again = code ? /InvalidCode|WeChat(Busy|Unavail)/.test(err.gate) : !REFUSED.test(err.errMsg + '#' + err.errno)
+        if (last || life.over || !again) throw err
+        return attemptLogin(life, true)
       })
   }
 
   function login() {
-    flight = flight || attemptLogin().then(
-      function (res) {
-        flight = 0
-        emit('login', res)
-        return res
-      },
-      function (err) {
-        flight = 0
-        emit('loginError', err)
-        throw err
-      }
-    )
-    return flight
-  }
+    if (flight) return flight
+    var exit = session().exit
 
-  function ensureLogin() {
-    return flight || !usable() ? login() : Promise.resolve(saved)
-  }
-
-  // Logs in, unless somebody did since this was sent.
-  function renew(sent) {
-    if (!flight) {
-      if (session().token && saved.token !== sent) return Promise.resolve(saved)
-      save(sent, 1)
+    function work(life) {
+      return attemptLogin(life).then(function (data) {
+        if (!life.over && !leftSince(exit)) {
+          save({ exit: exit }, { token: data.token, expiresAt: Date.now() + (data.expires_in || NaN) * 1000 || undefined })
+          return saved
+        }
+        function leave() {
+          throw loggedOut()
+        }
+        return call('request', argsOf('/logout', {}, { Authorization: 'Bearer ' + data.token }), life).then(leave, leave)
+      })
     }
-    return login()
+    function end(event, it) {
+      if (flight === mine) flight = 0
+      emit(event, it)
+      return it
+    }
+    var mine = (flight = limited('login', work).then(end.bind(0, 'login'), function (err) {
+      throw end('loginError', err)
+    }))
+    return mine
+  }
+
+  function ensureLogin(stale) {
+    if (flight) return flight
+    if (usable() && saved.token !== stale) return Promise.resolve(saved)
+    return state().loggedOut ? Promise.reject(loggedOut()) : login()
   }
 
   function exchange(name, o) {
     var url = '' + o.url
     if (!originOf(url)) url = base + '/' + url.replace(/^\//, '')
     var ours = originOf(url) === home
-    var born = logouts
-    var over, task, stop
+    var mayLogin = ours && o.login !== false
+    var method = (o.method || 'GET').toUpperCase()
+    var exit = session().exit
 
-    function attempt(again) {
+    function attempt(life, again) {
+      if (life.over) throw 0
+      if (mayLogin && leftSince(exit)) throw loggedOut()
       var token = ours && session().token
-      var args = copy(copy({}, { timeout: options.timeout }), o)
+      var header = copy({}, o.header)
+      var args = copy(copy({}, o), { url: url, header: header })
       var seen
-      args.url = url
-      args.header = copy({}, o.header)
       if (token) {
-        delete args.header.authorization
-        args.header.Authorization = 'Bearer ' + token
+        for (var it in header) if (/^authorization$/i.test(it)) delete header[it]
+        header.Authorization = 'Bearer ' + token
       }
-      delete args.complete
-      var job = call(name, args)
-      task = job.task
+      if (method === 'PATCH') {
+        header['X-HTTP-Method-Override'] = method
+        args.method = 'POST'
+      }
+      var job = call(name, args, life)
+      var task = life.task
       if (task && task.onHeadersReceived) {
         task.onHeadersReceived(function (res) {
           seen = res.header
@@ -223,35 +278,36 @@ function createClient(options) {
       }
       if (task && o.onTask) o.onTask(task)
       return job.then(function (res) {
-        task = 0
-        res = copy({ header: seen }, res)
-        if (!ours || !markOf(res.header)) return res
-        var err = refusal(res)
-        // No straggler undoes a logout.
-        if (err.code !== 'NOT_LOGGED_IN' || over || again || o.login === false || born !== logouts) throw err
-        return renew(token).then(function () {
-          if (over || o.replay === false) throw err
+        res = copy({ header: seen || res.headers }, res)
+        var gate = ours && markOf(res, 'error')
+        var refused = gate === 'InvalidToken'
+        var dead = token && markOf(res, 'token') === 'dead'
+
+        function answer(err) {
+          if (err && !dead) throw err
+          if (gate) throw refusal(res)
+          return res
+        }
+        if (!refused && !dead) return answer()
+        if (token && session().token === token) save(saved, { expiresAt: 1 })
+        if (!mayLogin || again || life.over) return answer()
+        return ensureLogin(token).then(function () {
+          if (life.over || o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
           emit('replay', { url: url })
-          return attempt(true)
-        })
+          return attempt(life, true)
+        }, answer)
       })
     }
 
-    var promise = new Promise(function (resolve, reject) {
-      stop = reject
-      attempt().then(resolve, reject)
-    })
+    function begin(life) {
+      return mayLogin && !usable() ? ensureLogin().then(attempt.bind(0, life, false)) : attempt(life)
+    }
+    var promise = limited(name, begin, o.timeout)
     if (o.success || o.fail || o.complete) {
       promise.then(o.success, o.fail || give())
       promise.then(o.complete, o.complete || give())
     }
-    return copy(promise, {
-      abort: function () {
-        over = true
-        stop(fault('ABORTED', name + ':fail abort'))
-        if (task && task.abort) task.abort()
-      }
-    })
+    return promise
   }
 
   function verb(method, url, data, o) {
@@ -266,82 +322,80 @@ function createClient(options) {
   }
 
   function logout(o) {
-    var all = !!(o || {}).everywhere
-    function go() {
-      var told = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : Promise.resolve()
-      logouts++
-      save()
-      emit('logout', { everywhere: all })
-      return told.then(give(), function (err) {
-        if (all || err.code !== 'NOT_LOGGED_IN') throw err
-      })
+    var all = !!(o && o.everywhere)
+    var rest = Promise.resolve(flight).then(give(), give())
+    var sent = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
+    flight = 0
+    save({}, { exit: Math.random() })
+    emit('logout', { everywhere: all })
+    return sent.then(give(rest), function (err) {
+      if (all || err.code !== 'NOT_LOGGED_IN') throw err
+      return rest
+    })
+  }
+
+  function freshen(ask) {
+    var sent = session().token
+    var good = usable() && !flight && !saved.pending
+
+    function check(res) {
+      good = good && res.valid !== false && res.code !== 'NOT_LOGGED_IN'
+      return good && quick('checkSession').then(give(true), give(false))
     }
-    // A login under way would bring the token back.
-    return flight ? flight.then(go, go) : go()
-  }
-
-  function ready() {
-    return !flight && usable() && !saved.pending
-  }
-
-  function check() {
-    return call('checkSession', {}, limit).then(give(true), give(false))
+    return Promise.resolve(good && ask && gate('/session', undefined, false))
+      .then(check, check)
+      .then(function (res) {
+        return res ? { renewed: false } : ensureLogin(sent).then(give({ renewed: true }))
+      })
   }
 
   function ensureSession() {
-    var sent = session().token
     function end() {
       ensuring = 0
     }
-    if (ensuring) return ensuring
-    var accepted = ready() && gate('/session', 0, false).then(null, function (err) {
-      return { valid: err.code !== 'NOT_LOGGED_IN' }
-    })
-    ensuring = Promise.resolve(accepted)
-      .then(function (res) {
-        return res && res.valid !== false && check()
-      })
-      .then(function (res) {
-        return res ? { renewed: false } : renew(sent).then(give({ renewed: true }))
-      })
-    ensuring.then(end, end)
+    if (!ensuring) {
+      ensuring = limited('checkSession', freshen.bind(0, true))
+      ensuring.then(end, end)
+    }
     return ensuring
   }
 
   function decrypt(detail, o) {
-    if (!detail || !detail.encryptedData || !o || !o.kind) return Promise.reject(failure('button', detail))
-    var sent = session().token
-    var body = { kind: o.kind, encryptedData: detail.encryptedData, iv: detail.iv }
-    copy(body, { rawData: detail.rawData, signature: detail.signature })
+    if (!detail || !detail.encryptedData) return Promise.reject(failure('button', detail))
+    var body = {
+      kind: (o || {}).kind,
+      encryptedData: detail.encryptedData,
+      iv: detail.iv,
+      rawData: detail.rawData,
+      signature: detail.signature
+    }
 
-    function open(last) {
-      sent = session().token
+    function open(res) {
+      var sent = session().token
       return gate('/decrypt', body, false).then(null, function (err) {
-        if (err.code !== 'GATE_DecryptFailed' && err.code !== 'NOT_LOGGED_IN') throw err
-        if (last) throw tapAgain(err)
-        return relogin(err, flight || saved.token !== sent)
+        if (!/DecryptFailed|NOT_LOGGED_IN/.test(err.code)) throw err
+        if (res.renewed) throw tapAgain(err)
+        return ensureLogin(sent).then(give({ renewed: true })).then(open)
       })
     }
-    // The data belong to the key before; the gate may still hold it.
-    function relogin(cause, worthATry) {
-      return renew(sent).then(function () {
-        if (worthATry || o.optimistic) return open(true)
-        throw tapAgain(cause)
-      })
-    }
-    return Promise.resolve(ready() && check()).then(function (alive) {
-      return alive ? open() : relogin()
+    return limited('decrypt', function () {
+      return (ensuring || Promise.reject()).then(null, freshen.bind(0, false)).then(open)
     })
   }
 
-  function phone(detail, o) {
-    if (!detail || !detail.code) return decrypt(detail, copy({ kind: 'phone' }, o))
-    return ensureLogin()
-      .then(function () {
-        return gate('/phone', { code: detail.code })
-      })
-      .then(null, function (err) {
-        throw err.code === 'GATE_InvalidCode' ? tapAgain(err) : err
+  function phone(detail) {
+    if (!detail || !detail.code) return decrypt(detail, { kind: 'phone' })
+    return gate('/phone', { code: detail.code }).then(null, function (err) {
+      throw err.code === 'GATE_InvalidCode' ? tapAgain(err) : err
+    })
+  }
+
+  function sign(data) {
+    var ask = gate.bind(0, '/sign', { data: data }, undefined)
+    return Promise.resolve(ensuring)
+      .then(ask, ask)
+      .then(function (res) {
+        return res.signature
       })
   }
 
@@ -351,53 +405,60 @@ function createClient(options) {
   }
 
   function authorize(scope) {
-    return call('getSetting', {}, limit).then(function (res) {
-      if (res.authSetting && scope in res.authSetting) return settingResult(res, scope)
-      return call('authorize', { scope: scope }).then(give(true))
+    return quick('getSetting').then(function (res) {
+      if (scope in (res.authSetting || {})) return settingResult(res, scope)
+      return call('authorize', { scope: scope }, {}).then(give(true))
     })
   }
 
-  function privately(name, otherwise) {
-    return api[name] ? call(name, {}) : Promise.resolve(otherwise)
+  function optional(name, run, otherwise) {
+    return api[name] ? run(name, {}, {}) : Promise.resolve(otherwise)
   }
 
   function onNeed(fn) {
+    var waiting = []
     function answer(event, buttonId) {
       waiting.splice(0).forEach(function (resolve) {
         resolve(copy({}, { event: event, buttonId: buttonId }))
       })
     }
-    function disagree() {
-      answer('disagree')
+    var disagree = answer.bind(0, 'disagree', undefined)
+
+    function show(resolve, info) {
+      waiting.push(resolve)
+      fn({ referrer: info && info.referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
     }
     if (api.onNeedPrivacyAuthorization) {
       api.onNeedPrivacyAuthorization(function (resolve, info) {
-        waiting.push(resolve)
-        if (!sheets.length) return disagree()
-        sheets[sheets.length - 1]({ referrer: (info || {}).referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
+        var top = sheets[sheets.length - 1]
+        if (top) top(resolve, info)
+        else resolve({ event: 'disagree' })
       })
     }
-    return add(sheets, fn, disagree)
+    return add(sheets, show, disagree)
   }
 
   return {
     login: login,
     ensureLogin: ensureLogin,
     ensureSession: ensureSession,
+    state: state,
     request: exchange.bind(0, 'request'),
     get: verb.bind(0, 'GET'),
     post: verb.bind(0, 'POST'),
     put: verb.bind(0, 'PUT'),
+    patch: verb.bind(0, 'PATCH'),
     del: verb.bind(0, 'DELETE'),
     upload: exchange.bind(0, 'uploadFile'),
     download: exchange.bind(0, 'downloadFile'),
     decrypt: decrypt,
     phone: phone,
+    sign: sign,
     authorize: authorize,
     settingResult: settingResult,
     privacy: {
-      status: privately.bind(0, 'getPrivacySetting', { needAuthorization: false }),
-      require: privately.bind(0, 'requirePrivacyAuthorize'),
+      status: optional.bind(0, 'getPrivacySetting', quick, { needAuthorization: false }),
+      require: optional.bind(0, 'requirePrivacyAuthorize', call),
       onNeed: onNeed
     },
     logout: logout,

@@ -25,6 +25,7 @@ Page({
       ({ data }) => this.setData({ phone: data.purePhoneNumber }),
       (err: ClientError) => {
         if (err.code === 'TAP_AGAIN') wx.showToast({ title: err.errMsg, icon: 'none' })
+        if (err.code === 'SYSTEM_DENIED' || err.code === 'LOGGED_OUT' || err.code === 'DOMAIN') return
         if (err.code === 'GATE_TooManyRequests') throw err
       }
     )
@@ -33,7 +34,15 @@ Page({
     client.settingResult(event.detail, 'scope.userLocation').then((granted: true) => granted)
   },
   run() {
-    wx.getWeRunData({ success: (res) => client.decrypt<{ stepInfoList: object[] }>(res, { kind: 'werun', optimistic: true }) })
+    wx.getWeRunData({ complete: (res) => client.decrypt<{ stepInfoList: object[] }>(res, { kind: 'werun' }) })
+    client.patch('/api/a', { b: 1 }).abort()
+    client.request({ url: '/api/a', method: 'PATCH', login: false })
+    const signData = JSON.stringify({ offerId: '1450', buyQuantity: 1, currencyType: 'CNY', outTradeNo: '7', attach: '' })
+    client.sign(signData).then((signature) => {
+      // WeChat's page wants the text; these typings an object.
+      wx.requestVirtualPayment({ signData: signData as any, mode: 'short_series_goods', paySig: '', signature })
+    })
+    if (client.state().loggedOut) this.setData({ expired: client.state().expiresAt })
     client.request({ url: '/api/a', method: 'POST', data: {}, onTask: (task) => task.abort(), fail: (err) => err.code })
     client.upload({ url: '/api/photo', filePath: 'wxfile://a', name: 'photo' })
     client.download({ url: '/api/report', login: false }).then(({ tempFilePath }) => tempFilePath)

@@ -12,12 +12,14 @@ const refusal = (Code, statusCode = 401, name = 'X-Wxgate-Error') => ({
   errMsg: 'request:ok'
 })
 
+const dead = (data = {}) => ok(data, { 'X-Wxgate-Token': 'dead' })
+
 /**
  * `answer(request)` gives the gate's answer, a failure `{errMsg}` without statusCode, or null for no answer at all, at
- * once or by promise. `how`: 'async', or 'sync' for callbacks before the call returns.
+ * once or by promise. `how`: 'async', or 'sync' for callbacks before the call returns. `storage` is another phone's, or the
+ * same one's after a restart.
  */
-function fakeWx(answer, how = 'async') {
-  const storage = new Map()
+function fakeWx(answer, how = 'async', storage = new Map()) {
   const requests = []
   const later = how === 'sync' ? (fn) => fn() : (fn) => setTimeout(fn, 0)
   const wx = {
@@ -48,8 +50,9 @@ function fakeWx(answer, how = 'async') {
       later(() => {
         if (api !== 'request' && res.header) heard.forEach((listener) => listener({ header: res.header }))
         const { header, ...bare } = res
-        if (res.statusCode) o.success(api === 'request' ? res : bare)
-        else o.fail(res)
+        // WeChat for PC: any refused answer goes to fail.
+        if (res.statusCode && !(wx.pc && res.statusCode >= 400)) o.success(api === 'request' ? res : bare)
+        else o.fail(wx.pc ? { ...res, errMsg: `${api}:fail` } : res)
         if (o.complete) o.complete(res)
       })
     }
@@ -102,4 +105,38 @@ function rejection(promise) {
 
 const pause = (ms = 5) => new Promise((resolve) => setTimeout(resolve, ms))
 
-module.exports = { HOME, ok, refusal, fakeWx, strictGate, clientOf, rejection, pause }
+/** A gate by path: values are answers, or functions of the request; /login gives token-1, token-2 … */
+function gateOf(routes) {
+  let logins = 0
+  const login = () => ok({ token: `token-${++logins}`, expires_in: 7200 })
+  return (request, wx) => {
+    const path = request.url.replace(HOME, '').split('?')[0]
+    const route = { '/login': login, '/session': ok({ valid: true }), '/logout': { ...ok(''), statusCode: 204 }, ...routes }[path]
+    if (route === undefined) return ok({ path })
+    return typeof route === 'function' ? route(request, wx) : route
+  }
+}
+
+function loggedIn(wx, options) {
+  const client = clientOf(wx, options)
+  return client.login().then(() => client)
+}
+
+/** The first answers, one per call, then the last one for ever. */
+function inTurn(...answers) {
+  return () => (answers.length > 1 ? answers.shift() : answers[0])
+}
+
+/** An answer that the test gives later, by `give`. */
+function later() {
+  let give
+  const promise = new Promise((resolve) => (give = resolve))
+  return { promise, give }
+}
+
+/** Lets everything run that waits for no timer. */
+async function settle() {
+  for (let i = 0; i < 50; i++) await Promise.resolve()
+}
+
+module.exports = { HOME, ok, refusal, dead, fakeWx, strictGate, gateOf, clientOf, loggedIn, inTurn, later, rejection, pause, settle }

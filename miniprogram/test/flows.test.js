@@ -63,7 +63,7 @@ test('login needs no consent, and consent needs no login', async () => {
 
 test('R1: a request that needs no login is just sent', async () => {
   const { phone, client } = begin()
-  const { data } = await client.get('/api/news')
+  const { data } = await client.get('/api/news', undefined, { login: false })
   assert.deepEqual([data.path, data.headers['X-WX-OPENID']], ['/news', undefined])
   assert.equal(phone.count('login'), 0)
 })
@@ -75,13 +75,28 @@ test('R1: with a token it carries the identity all the same', async () => {
   assert.ok(isOpenid(data.headers['X-WX-OPENID']))
 })
 
-test('R2: a request that needs login is sent, refused, logged in for and sent again', async () => {
+test('R2: without a token the login comes first, and nothing is sent that is known to be refused', async () => {
   const { phone, client } = begin()
   const { data } = await client.post('/api/orders', { item: 7 })
   assert.ok(isOpenid(data.headers['X-WX-OPENID']))
   assert.deepEqual([data.method, JSON.parse(data.body)], ['POST', { item: 7 }])
   const sent = phone.log.filter((entry) => entry.api === 'request').map((entry) => [entry.url.replace(GATE, ''), entry.status])
-  assert.deepEqual(sent, [['/api/orders', 401], ['/login', 200], ['/api/orders', 200]])
+  assert.deepEqual(sent, [['/login', 200], ['/api/orders', 200]])
+})
+
+test('R2: a request with a refused token is refused, logged in for and sent again', async () => {
+  const { phone, client } = begin()
+  await revoke((await client.login()).token)
+  assert.equal((await client.post('/api/orders', { item: 7 })).statusCode, 200)
+  const sent = phone.log.filter((entry) => entry.api === 'request').map((entry) => [entry.url.replace(GATE, ''), entry.status])
+  assert.deepEqual(sent.slice(1), [['/api/orders', 401], ['/login', 200], ['/api/orders', 200]])
+})
+
+test('R2: on WeChat for PC a refused token is renewed in passing as well', async () => {
+  const { phone, client } = begin({ switches: { platform: 'pc' } })
+  await revoke((await client.login()).token)
+  assert.equal((await client.get('/api/a')).statusCode, 200)
+  assert.equal(phone.count('login'), 2)
 })
 
 test('R2: the next request, also after a restart, needs no login any more', async () => {
@@ -101,6 +116,7 @@ test('R2: a token that the gate does not know any more is renewed in passing', a
 for (const headerCase of ['lower', 'title', 'upper']) {
   test(`R2: the gate's mark is found on phones that spell headers in ${headerCase} case`, async () => {
     const { client } = begin({ switches: { headerCase } })
+    await revoke((await client.login()).token)
     assert.equal((await client.get('/api/a')).statusCode, 200)
   })
 }
@@ -120,7 +136,7 @@ test('R2: an upload logs in by the same rules', async () => {
   const { headers } = JSON.parse(res.data)
   assert.ok(isOpenid(headers['X-WX-OPENID']))
   assert.match(headers['Content-Type'], /^multipart\/form-data; boundary=/)
-  assert.deepEqual([phone.count('login'), phone.count('uploadFile')], [1, 2])
+  assert.deepEqual([phone.count('login'), phone.count('uploadFile')], [1, 1])
 })
 
 test('R2: a download logs in by the same rules', async () => {
@@ -128,17 +144,40 @@ test('R2: a download logs in by the same rules', async () => {
   const { tempFilePath } = await client.download({ url: '/api/report' })
   const text = phone.wx.getFileSystemManager().readFileSync(tempFilePath, 'utf-8')
   assert.equal(JSON.parse(text).path, '/report')
-  assert.deepEqual([phone.count('login'), phone.count('downloadFile')], [1, 2])
+  assert.deepEqual([phone.count('login'), phone.count('downloadFile')], [1, 1])
+})
+
+test('R2: a refused upload and download are sent again after one login', async () => {
+  const { phone, client } = begin()
+  phone.files.set('wxfile://photo.jpg', new Uint8Array([0xff, 0xd8]))
+  for (const [api, send] of [
+    ['uploadFile', () => client.upload({ url: '/api/photos', filePath: 'wxfile://photo.jpg', name: 'photo' })],
+    ['downloadFile', () => client.download({ url: '/api/report' })]
+  ]) {
+    await revoke((await client.login()).token)
+    assert.equal((await send()).statusCode, 200)
+    assert.equal(phone.count(api), 2)
+  }
 })
 
 test('R2: offline, the request fails once and nothing is sent again', async () => {
-  const { phone, client } = begin({ switches: { offline: true } })
+  const { phone, client } = begin()
+  await client.login()
+  phone.switches.offline = true
+  const before = phone.count('request')
   const err = await rejection(client.get('/api/a'))
-  assert.deepEqual([err.code, err.errno, phone.count('request')], ['NETWORK', 600001, 1])
+  assert.deepEqual([err.code, err.errno, phone.count('request') - before], ['NETWORK', 600001, 1])
+})
+
+test('R2: offline and without a token, wx.login is tried twice and no request is made', async () => {
+  const { phone, client } = begin({ switches: { offline: true, platform: 'ios' } })
+  assert.equal((await rejection(client.get('/api/a'))).code, 'NETWORK')
+  assert.deepEqual([phone.count('login'), phone.count('request')], [2, 0])
 })
 
 test('R2: in the background the request is interrupted', async () => {
   const { phone, client } = begin({ backgroundGrace: 0 })
+  await client.login()
   phone.background()
   await new Promise((resolve) => setTimeout(resolve, 5))
   assert.equal((await rejection(client.get('/api/a'))).errMsg, 'request:fail interrupted')
@@ -152,7 +191,7 @@ test('way 1: without a token the page logs in, and the tap opens the data', asyn
   const { phone, client } = begin()
   assert.deepEqual(await client.ensureSession(), { renewed: true })
   assert.equal(phone.count('checkSession'), 0)
-  const opened = await client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })
+  const opened = await client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
   assert.equal(opened.data.nickName, '微信用户')
   assert.equal(opened.assertion.split('.').length, 3)
 })
@@ -168,7 +207,7 @@ test('way 1: with a stale WeChat session the page logs in, and the tap opens the
   await client.login()
   await expireWeChatSession(user)
   assert.deepEqual(await client.ensureSession(), { renewed: true })
-  assert.equal((await client.decrypt(await phone.wx.getWeRunData(), { kind: 'werun' })).data.stepInfoList.length, 31)
+  assert.equal((await client.decrypt(await phone.call('getWeRunData'), { kind: 'werun' })).data.stepInfoList.length, 31)
 })
 
 test('way 1: with both alive the page does nothing more', async () => {
@@ -183,7 +222,7 @@ test('way 1: after a login on another phone the gate holds a dead key, which wx.
   await client.login()
   await openProgram(phone.anotherPhone()).login()
   assert.deepEqual(await client.ensureSession(), { renewed: true })
-  assert.ok((await client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })).data.openId)
+  assert.ok((await client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })).data.openId)
 })
 
 test('way 1: a login that WeChat saw and the gate did not is made good', async () => {
@@ -201,14 +240,14 @@ test('way 1: a login that WeChat saw and the gate did not is made good', async (
 test('way 2: with both alive the data in hand are opened', async () => {
   const { phone, client } = begin()
   await client.login()
-  const { data } = await client.decrypt(await phone.wx.getGroupEnterInfo(), { kind: 'group' })
+  const { data } = await client.decrypt(await phone.call('getGroupEnterInfo'), { kind: 'group' })
   assert.ok(data.opengid)
   assert.equal(phone.count('login'), 1)
 })
 
 test('way 2: without a token the tap logs in and asks for another, which opens the data', async () => {
   const { phone, client } = begin()
-  const tap = async () => client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })
+  const tap = async () => client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
   assert.equal((await rejection(tap())).code, 'TAP_AGAIN')
   assert.ok((await tap()).data.openId)
   assert.equal(phone.count('login'), 1)
@@ -217,16 +256,26 @@ test('way 2: without a token the tap logs in and asks for another, which opens t
 test('way 2: with a refused token the tap logs in and asks for another', async () => {
   const { phone, client } = begin()
   await revoke((await client.login()).token)
-  const tap = async () => client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })
+  const tap = async () => client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
   assert.equal((await rejection(tap())).code, 'TAP_AGAIN')
   assert.ok((await tap()).data.openId)
+})
+
+test('way 2: a tap while way 1 is under way waits for it, and then opens the data', async () => {
+  const { phone, client } = begin()
+  const codes = new Promise((resolve) => client.on('login', resolve))
+  const opening = client.ensureSession()
+  await codes // WeChat has its new key, the page does not know yet
+  const tapped = client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
+  assert.ok((await tapped).data.openId)
+  assert.deepEqual(await opening, { renewed: true })
 })
 
 test('way 2: with a stale WeChat session the tap logs in and asks for another', async () => {
   const { user, phone, client } = begin()
   await client.login()
   await expireWeChatSession(user)
-  const tap = async () => client.decrypt(await phone.wx.getShareInfo(), { kind: 'share' })
+  const tap = async () => client.decrypt(await phone.call('getShareInfo'), { kind: 'share' })
   assert.equal((await rejection(tap())).code, 'TAP_AGAIN')
   assert.ok((await tap()).data.openGId)
 })
@@ -235,7 +284,7 @@ test('way 2: after a login on another phone the tap logs in and asks for another
   const { phone, client } = begin()
   await client.login()
   await openProgram(phone.anotherPhone()).login()
-  const tap = async () => client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })
+  const tap = async () => client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
   assert.equal((await rejection(tap())).code, 'TAP_AGAIN')
   assert.ok((await tap()).data.openId)
 })
@@ -243,25 +292,18 @@ test('way 2: after a login on another phone the tap logs in and asks for another
 test('way 2: data taken just before a login still open, for the gate holds the key before', async () => {
   const { phone, client } = begin()
   await client.login()
-  const data = await phone.wx.getUserInfo()
+  const data = await phone.call('getUserInfo')
   await client.login()
   assert.ok((await client.decrypt(data, { kind: 'user' })).data.openId)
 })
 
-test('way 2, optimistic: with the key before at the gate no second tap is needed', async () => {
+test('way 2: with the key before at the gate a login that had to happen needs no second tap', async () => {
   const { phone, client } = begin()
   await client.login()
-  const data = await phone.wx.getUserInfo()
+  const data = await phone.call('getUserInfo')
   phone.wx.checkSession = (o) => o.fail({ errMsg: 'checkSession:fail' })
-  assert.ok((await client.decrypt(data, { kind: 'user', optimistic: true })).data.openId)
+  assert.ok((await client.decrypt(data, { kind: 'user' })).data.openId)
   assert.equal(phone.count('login'), 2)
-})
-
-test('way 2, optimistic: data that no key opens ask for another tap after one login', async () => {
-  const { phone, client } = begin()
-  const data = await phone.wx.getUserInfo()
-  assert.equal((await rejection(client.decrypt(data, { kind: 'user', optimistic: true }))).code, 'TAP_AGAIN')
-  assert.equal(phone.count('login'), 1)
 })
 
 test('wx.checkSession is asked only before data are opened', async () => {
@@ -269,7 +311,7 @@ test('wx.checkSession is asked only before data are opened', async () => {
   await client.get('/api/a')
   await client.ensureLogin()
   assert.equal(phone.count('checkSession'), 0)
-  await client.decrypt(await phone.wx.getUserInfo(), { kind: 'user' })
+  await client.decrypt(await phone.call('getUserInfo'), { kind: 'user' })
   assert.equal(phone.count('checkSession'), 1)
 })
 
@@ -294,6 +336,37 @@ test('logout ends the token at the gate; everywhere ends those of the other phon
   await client.login()
   await client.logout({ everywhere: true })
   await assert.rejects(revoke(theirs.token), /401/)
+})
+
+test('leaving: nobody is logged in again, also after a restart; a visitor may still look', async () => {
+  const { phone, client } = begin()
+  await client.login()
+  await client.logout()
+  const restarted = openProgram(phone)
+  assert.deepEqual([restarted.state().loggedIn, restarted.state().loggedOut], [false, true])
+  for (const it of [client, restarted]) assert.equal((await rejection(it.get('/api/a'))).code, 'LOGGED_OUT')
+  assert.equal((await restarted.get('/api/news', undefined, { login: false })).statusCode, 200)
+  assert.equal(phone.count('login'), 1)
+  await restarted.login()
+  assert.equal((await client.get('/api/a')).statusCode, 200)
+})
+
+test('leaving during a login: the token that it brings is dead at the gate', async () => {
+  const { phone, client } = begin()
+  const login = client.login()
+  await client.logout()
+  assert.equal((await rejection(login)).code, 'LOGGED_OUT')
+  const sent = phone.log.filter((entry) => entry.api === 'request').map((entry) => [entry.url.replace(GATE, ''), entry.status])
+  assert.deepEqual(sent, [['/login', 200], ['/logout', 204]])
+})
+
+test('leaving: another package of the mini-program with the same storage is out as well', async () => {
+  const { phone, client } = begin()
+  const other = openProgram(phone)
+  await client.login()
+  assert.equal((await other.get('/api/a')).statusCode, 200)
+  await client.logout()
+  assert.equal((await rejection(other.get('/api/a'))).code, 'LOGGED_OUT')
 })
 
 // --- flow A: authorization ---
@@ -330,6 +403,12 @@ test('A: a button of its own opens the settings; what the user does there decide
   assert.equal(await client.authorize('scope.userLocation'), true)
 })
 
+test('A: what the phone’s own settings deny to WeChat is SYSTEM_DENIED', async () => {
+  const { client } = begin({ switches: { systemDenied: ['scope.userLocation'] } })
+  const err = await rejection(client.authorize('scope.userLocation'))
+  assert.deepEqual([err.code, err.errno], ['SYSTEM_DENIED', 3])
+})
+
 // --- the privacy agreement ---
 
 test('privacy: what is not needed is not asked', async () => {
@@ -342,7 +421,7 @@ test('privacy: agreeing answers every API that waits', async () => {
   const { phone, client } = begin({ switches: { privacyNeeded: true } })
   const sheets = []
   client.privacy.onNeed((sheet) => sheets.push(sheet))
-  const waiting = [phone.wx.getLocation(), client.privacy.require(), phone.wx.getUserInfo()]
+  const waiting = [phone.wx.getLocation(), client.privacy.require(), phone.call('getUserInfo')]
   await new Promise((resolve) => setTimeout(resolve, 5))
   assert.deepEqual(sheets.map((sheet) => sheet.referrer), ['getLocation', 'requirePrivacyAuthorize', 'getUserInfo'])
   await phone.tapButton('agreePrivacyAuthorization', () => sheets[2].agree('agree'), 'agree')

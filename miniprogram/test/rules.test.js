@@ -3,32 +3,13 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const { createClient } = require('../miniprogram_dist/index.js')
-const { HOME, ok, refusal, fakeWx, strictGate, clientOf, rejection, pause } = require('./fakes')
+const { HOME, ok, refusal, dead, fakeWx, gateOf, clientOf, loggedIn, inTurn, later, rejection, pause } = require('./fakes')
 
 const DETAIL = { errMsg: 'getUserInfo:ok', encryptedData: 'AAAA', iv: 'BBBB' }
 const opened = ok({ data: { nickName: 'A' }, assertion: 'jwt' })
 
-/** A gate by path: values are answers, or functions of the request; /login gives token-1, token-2 … */
-function gateOf(routes) {
-  let logins = 0
-  const login = () => ok({ token: `token-${++logins}`, expires_in: 7200 })
-  return (request, wx) => {
-    const path = request.url.replace(HOME, '').split('?')[0]
-    const route = { '/login': login, '/session': ok({ valid: true }), ...routes }[path]
-    if (route === undefined) return ok({ path })
-    return typeof route === 'function' ? route(request, wx) : route
-  }
-}
-
-function loggedIn(wx, options) {
-  const client = clientOf(wx, options)
-  return client.login().then(() => client)
-}
-
-/** The first answers, one per call, then the last one for ever. */
-function inTurn(...answers) {
-  return () => (answers.length > 1 ? answers.shift() : answers[0])
-}
+/** The storage's one value. */
+const stored = (wx) => JSON.parse([...wx.storage.values()][0])
 
 // --- making a client ---
 
@@ -51,15 +32,16 @@ test('two clients with their own storage keys know nothing of each other', async
   const wx = fakeWx(gateOf({}))
   const [a, b] = ['a', 'b'].map((storageKey) => clientOf(wx, { storageKey }))
   await a.login()
+  assert.equal(b.state().loggedIn, false)
   await b.get('/api/x')
-  assert.deepEqual([...wx.storage.keys()], ['a'])
-  assert.equal(wx.sent('/api/x')[0].header.Authorization, undefined)
+  assert.equal(wx.sent('/api/x')[0].header.Authorization, 'Bearer token-2')
+  assert.deepEqual([...wx.storage.keys()], ['a', 'b'])
 })
 
 test('a client of another gate does not find this one’s token', async () => {
   const wx = fakeWx(() => ok({ token: 'secret', expires_in: 7200 }))
   await clientOf(wx).login()
-  await clientOf(wx, { baseUrl: 'https://other.example.com' }).get('/api/x')
+  await clientOf(wx, { baseUrl: 'https://other.example.com' }).get('/api/x', undefined, { login: false })
   assert.equal(wx.sent('other.example.com')[0].header.Authorization, undefined)
 })
 
@@ -118,6 +100,17 @@ test('a token without expires_in is good until it is refused', async () => {
   assert.equal(wx.codes, 1)
 })
 
+for (const [value, usable] of [['7200', true], [0, true], [null, true], ['soon', true], [-5, false]]) {
+  test(`expires_in ${JSON.stringify(value)}: ${usable ? 'usable' : 'past its end'}, and no login before each request`, async () => {
+    const wx = fakeWx(gateOf({ '/login': inTurn(ok({ token: 't', expires_in: value }), ok({ token: 'u', expires_in: 7200 })) }))
+    const client = await loggedIn(wx)
+    assert.equal(client.state().loggedIn, usable)
+    await client.get('/api/x')
+    await client.get('/api/x')
+    assert.equal(wx.codes, usable ? 1 : 2)
+  })
+}
+
 test('a stored token survives a restart of the mini-program', async () => {
   const wx = fakeWx(gateOf({}))
   await loggedIn(wx)
@@ -171,11 +164,67 @@ test('wx.login without a code is a refused login', async () => {
   assert.equal((await rejection(clientOf(wx).login())).code, 'LOGIN_REFUSED')
 })
 
-test('a wx.login that never answers ends after the timeout', async () => {
-  const wx = fakeWx(gateOf({}))
-  wx.login = () => undefined
-  const err = await rejection(clientOf(wx, { timeout: 20 }).login())
-  assert.deepEqual([err.code, err.errMsg], ['TIMEOUT', 'login:fail timeout'])
+/** A wx.login that fails so the first times, then works. */
+function failingLogin(wx, ...failures) {
+  const real = wx.login
+  wx.tries = 0
+  wx.login = (o) => {
+    const failure = failures[wx.tries++]
+    if (!failure) return real(o)
+    if (failure instanceof Error) throw failure
+    setTimeout(o.fail, 0, failure)
+  }
+}
+
+for (const [name, failure] of [
+  ['fails for the network', { errMsg: 'login:fail 网络错误' }],
+  ['fails for no known reason', { errMsg: 'login:fail system error' }],
+  ['says nothing', {}],
+  ['takes too long', { errMsg: 'login:fail timeout', errno: 5 }],
+  ['throws', new Error('bridge is not ready')]
+]) {
+  test(`a wx.login that ${name} is tried once more`, async () => {
+    const wx = fakeWx(gateOf({}))
+    failingLogin(wx, failure)
+    assert.equal((await clientOf(wx).login()).token, 'token-1')
+    assert.equal(wx.tries, 2)
+  })
+}
+
+for (const failure of [
+  { errMsg: 'login:fail wxa login is blocked', errno: 1402101 },
+  { errMsg: 'login:fail', errno: 1402101 },
+  { errMsg: 'login:fail auth deny' }
+]) {
+  test(`a wx.login that refuses is not tried again: ${JSON.stringify(failure)}`, async () => {
+    const wx = fakeWx(gateOf({}))
+    failingLogin(wx, failure)
+    assert.equal((await rejection(clientOf(wx).login())).code, 'LOGIN_REFUSED')
+    assert.equal(wx.tries, 1)
+  })
+}
+
+for (const Code of ['WeChatBusy', 'WeChatUnavailable', 'InvalidCode']) {
+  test(`a login that ends in ${Code} is tried once more, with a new code`, async () => {
+    const wx = fakeWx(gateOf({ '/login': inTurn(refusal(Code, 503), ok({ token: 't', expires_in: 7200 })) }))
+    assert.equal((await clientOf(wx).login()).token, 't')
+    assert.deepEqual(wx.sent('/login').map((r) => r.data.code), ['code-1', 'code-2'])
+  })
+}
+
+test('whatever goes wrong, a login calls wx.login twice at most', async () => {
+  const busy = refusal('WeChatBusy', 503)
+  for (const [failures, answers] of [
+    [[], [busy, busy]],
+    [[], [refusal('InvalidCode'), busy]],
+    [[{ errMsg: 'login:fail' }], [busy]],
+    [[{ errMsg: 'login:fail' }, { errMsg: 'login:fail' }], []]
+  ]) {
+    const wx = fakeWx(gateOf({ '/login': inTurn(...answers, ok({ token: 'never' })) }))
+    failingLogin(wx, ...failures)
+    assert.equal((await rejection(clientOf(wx).login())).code, 'LOGIN_REFUSED')
+    assert.equal(wx.tries, 2)
+  }
 })
 
 test('a login that the network lost says NETWORK, and the next one starts afresh', async () => {
@@ -221,7 +270,7 @@ test('a login that never reached the gate leaves a mark that ensureSession heeds
 test('a url is taken literally below baseUrl, with or without a slash', async () => {
   const wx = fakeWx(() => ok())
   const client = clientOf(wx, { baseUrl: `${HOME}/v1/` })
-  for (const url of ['/api/orders', 'api/orders', '/orders']) await client.get(url)
+  for (const url of ['/api/orders', 'api/orders', '/orders']) await client.get(url, undefined, { login: false })
   assert.deepEqual(wx.requests.map((r) => r.url), [`${HOME}/v1/api/orders`, `${HOME}/v1/api/orders`, `${HOME}/v1/orders`])
 })
 
@@ -252,40 +301,211 @@ test('another host cannot make the client log in', async () => {
 
 test('a 401 without the gate’s mark is an answer like any other', async () => {
   const bare = { statusCode: 401, data: { Code: 'InvalidToken' }, header: {}, errMsg: 'request:ok' }
-  const wx = fakeWx(() => bare)
-  assert.deepEqual(await clientOf(wx).get('/api/x'), bare)
-  assert.equal(wx.codes, 0)
+  const wx = fakeWx(gateOf({ '/api/x': bare }))
+  const client = await loggedIn(wx)
+  assert.deepEqual(await client.get('/api/x'), bare)
+  assert.equal(wx.codes, 1)
 })
 
 test('statuses of the business API resolve, as wx.request has it', async () => {
   for (const statusCode of [201, 204, 302, 403, 404, 500, 503]) {
-    const res = await clientOf(fakeWx(() => ({ ...ok(), statusCode }))).get('/api/x')
-    assert.equal(res.statusCode, statusCode)
+    const client = await loggedIn(fakeWx(gateOf({ '/api/x': { ...ok(), statusCode } })))
+    assert.equal((await client.get('/api/x')).statusCode, statusCode)
   }
 })
 
-for (const name of ['X-Wxgate-Error', 'x-wxgate-error', 'X-WXGATE-ERROR']) {
-  test(`the gate’s mark is known as ${name}`, async () => {
-    const wx = fakeWx(gateOf({ '/api/x': inTurn(refusal('InvalidToken', 401, name), ok('yes')) }))
-    assert.equal((await clientOf(wx).get('/api/x')).data, 'yes')
-    assert.equal(wx.codes, 1)
+for (const [spelling, header] of [
+  ['in title case', { 'X-Wxgate-Error': 'InvalidToken' }],
+  ['in lower case', { 'x-wxgate-error': 'InvalidToken' }],
+  ['in upper case', { 'X-WXGATE-ERROR': 'InvalidToken' }],
+  ['as an array', { 'X-Wxgate-Error': ['InvalidToken'] }]
+]) {
+  test(`the gate’s mark is known ${spelling}`, async () => {
+    const wx = fakeWx(gateOf({ '/api/x': inTurn({ ...refusal('InvalidToken'), header }, ok('yes')) }))
+    const client = await loggedIn(wx)
+    assert.equal((await client.get('/api/x')).data, 'yes')
+    assert.equal(wx.codes, 2)
   })
 }
 
+test('an answer without any headers is an answer', async () => {
+  const client = await loggedIn(fakeWx(gateOf({ '/api/x': { statusCode: 200, data: 'yes', errMsg: 'request:ok' } })))
+  assert.equal((await client.get('/api/x')).data, 'yes')
+})
+
 test('any other refusal of the gate rejects by its Code', async () => {
   const wx = fakeWx(gateOf({ '/api/x': refusal('UpstreamTimeout', 504) }))
-  const err = await rejection(clientOf(wx).get('/api/x'))
+  const client = await loggedIn(wx)
+  const err = await rejection(client.get('/api/x'))
   assert.ok(err instanceof Error)
   assert.deepEqual([err.code, err.gate, err.response.statusCode], ['GATE_UpstreamTimeout', 'UpstreamTimeout', 504])
   assert.equal(err.errMsg, 'request:fail UpstreamTimeout.')
-  assert.equal(wx.codes, 0)
+  assert.equal(wx.codes, 1)
 })
 
-test('a request that needs no login is just sent', async () => {
+// --- log in first ---
+
+test('without a token a request logs in before it is sent, so nothing is sent twice', async () => {
+  const wx = fakeWx(gateOf({}))
+  await clientOf(wx).post('/api/orders', { item: 7 })
+  assert.deepEqual(wx.requests.map((r) => r.url), [`${HOME}/login`, `${HOME}/api/orders`])
+  assert.equal(wx.requests[1].header.Authorization, 'Bearer token-1')
+})
+
+test('with a token past its end a request logs in before it is sent', async () => {
+  const wx = fakeWx(gateOf({ '/login': inTurn(ok({ token: 'old', expires_in: 29 }), ok({ token: 'new', expires_in: 7200 })) }))
+  const client = await loggedIn(wx)
+  await client.get('/api/news')
+  assert.deepEqual(wx.sent('/api/news').map((r) => r.header.Authorization), ['Bearer new'])
+})
+
+test('a login first that fails is what the request rejects with, and nothing is sent', async () => {
+  const wx = fakeWx(gateOf({ '/login': refusal('UserBlocked', 403) }))
+  const err = await rejection(clientOf(wx).get('/api/x'))
+  assert.deepEqual([err.code, err.gate, wx.sent('/api/x').length], ['LOGIN_REFUSED', 'UserBlocked', 0])
+})
+
+test('login: false without a token is sent at once, as a visitor', async () => {
   const wx = fakeWx(() => ok())
-  await clientOf(wx).get('/api/news')
+  await clientOf(wx).get('/api/news', undefined, { login: false })
   assert.deepEqual([wx.codes, wx.requests.length, wx.requests[0].header], [0, 1, {}])
 })
+
+// --- a dead token on a public page ---
+
+test('a GET that the gate took as a visitor’s is sent again after one login', async () => {
+  const wx = fakeWx(gateOf({ '/api/news': inTurn(dead('visitor'), ok('user')) }))
+  const client = await loggedIn(wx)
+  assert.equal((await client.get('/api/news')).data, 'user')
+  assert.deepEqual(wx.sent('/api/news').map((r) => r.header.Authorization), ['Bearer token-1', 'Bearer token-2'])
+})
+
+test('a download that the gate took as a visitor’s is sent again after one login', async () => {
+  const wx = fakeWx(gateOf({ '/api/f': inTurn(dead(), ok()) }))
+  const client = await loggedIn(wx)
+  await client.download({ url: '/api/f' })
+  assert.deepEqual([wx.codes, wx.sent('/api/f').length], [2, 2])
+})
+
+for (const send of [
+  (client) => client.post('/api/news', {}),
+  (client) => client.put('/api/news', {}),
+  (client) => client.patch('/api/news', {}),
+  (client) => client.del('/api/news'),
+  (client) => client.request({ url: '/api/news', method: 'HEAD' }),
+  (client) => client.upload({ url: '/api/news', filePath: 'wxfile://a', name: 'f' }),
+  (client) => client.get('/api/news', undefined, { replay: false })
+]) {
+  test(`one login, and the visitor’s answer: ${send}`, async () => {
+    const wx = fakeWx(gateOf({ '/api/news': dead('visitor') }))
+    const client = await loggedIn(wx)
+    assert.equal((await send(client)).data, 'visitor')
+    assert.deepEqual([wx.codes, wx.sent('/api/news').length, client.state().loggedIn], [2, 1, true])
+  })
+}
+
+test('dead again after the replay, that answer stands', async () => {
+  const wx = fakeWx(gateOf({ '/api/news': inTurn(dead('first'), dead('second')) }))
+  const client = await loggedIn(wx)
+  assert.equal((await client.get('/api/news')).data, 'second')
+  assert.deepEqual([wx.codes, wx.sent('/api/news').length], [2, 2])
+})
+
+test('if the login after it fails, the visitor’s answer stands', async () => {
+  for (const method of ['GET', 'POST']) {
+    const wx = fakeWx(gateOf({ '/api/news': dead('visitor'), '/login': inTurn(ok({ token: 't' }), refusal('UserBlocked', 403)) }))
+    const client = await loggedIn(wx)
+    assert.equal((await client.request({ url: '/api/news', method })).data, 'visitor')
+  }
+})
+
+test('a refusal of the gate on a public page stays one, whatever it says of the token', async () => {
+  const both = { ...refusal('UpstreamTimeout', 504), header: { 'X-Wxgate-Error': 'UpstreamTimeout', 'X-Wxgate-Token': 'dead' } }
+  const wx = fakeWx(gateOf({ '/api/news': both }))
+  const client = await loggedIn(wx)
+  assert.equal((await rejection(client.post('/api/news', {}))).code, 'GATE_UpstreamTimeout')
+  assert.equal(wx.codes, 2)
+})
+
+test('login: false takes the visitor’s answer and makes no login; the next request logs in first', async () => {
+  const wx = fakeWx(gateOf({ '/api/news': dead('visitor') }))
+  const client = await loggedIn(wx)
+  assert.equal((await client.get('/api/news', undefined, { login: false })).data, 'visitor')
+  assert.equal(wx.codes, 1)
+  await client.get('/api/x')
+  assert.deepEqual(wx.sent('/api/x').map((r) => r.header.Authorization), ['Bearer token-2'])
+})
+
+test('another host’s mark of a dead token means nothing', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.request = (o) => setTimeout(o.success, 0, dead('theirs'))
+  assert.equal((await client.get('https://other.example.com/x')).data, 'theirs')
+  assert.equal(client.state().loggedIn, true)
+})
+
+// --- WeChat for PC ---
+
+test('a refusal that WeChat for PC hands to fail is read: one login, one replay', async () => {
+  const wx = fakeWx(gateOf({ '/api/x': inTurn(refusal('InvalidToken'), ok('yes')) }))
+  wx.pc = true
+  const client = await loggedIn(wx)
+  assert.equal((await client.get('/api/x')).data, 'yes')
+  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [2, 2])
+})
+
+test('a status that WeChat for PC hands to fail is an answer like any other', async () => {
+  for (const statusCode of [400, 404, 500]) {
+    const wx = fakeWx(gateOf({ '/api/x': { ...ok('theirs'), statusCode } }))
+    wx.pc = true
+    const res = await (await loggedIn(wx)).get('/api/x')
+    assert.deepEqual([res.statusCode, res.data], [statusCode, 'theirs'])
+  }
+})
+
+test('other refusals that WeChat for PC hands to fail have their codes', async () => {
+  const wx = fakeWx(gateOf({ '/api/x': refusal('TooManyRequests', 429), '/decrypt': refusal('DecryptFailed', 422) }))
+  wx.pc = true
+  const client = await loggedIn(wx)
+  assert.equal((await rejection(client.get('/api/x'))).code, 'GATE_TooManyRequests')
+  assert.equal((await rejection(client.decrypt(DETAIL, { kind: 'user' }))).code, 'TAP_AGAIN')
+})
+
+test('a login that WeChat for PC reports as failed is read: the reason, and one more try', async () => {
+  const wx = fakeWx(gateOf({ '/login': inTurn(refusal('WeChatBusy', 503), refusal('UserBlocked', 403)) }))
+  wx.pc = true
+  const err = await rejection(clientOf(wx).login())
+  assert.deepEqual([err.code, err.gate, wx.codes], ['LOGIN_REFUSED', 'UserBlocked', 2])
+})
+
+test('an upload and a download on WeChat for PC are read by the headers that the task reported', async () => {
+  for (const [verb, options] of [['upload', { filePath: 'wxfile://a', name: 'f' }], ['download', {}]]) {
+    const wx = fakeWx(gateOf({ '/api/f': inTurn(refusal('InvalidToken'), ok()) }))
+    wx.pc = true
+    const client = await loggedIn(wx)
+    assert.equal((await client[verb]({ url: '/api/f', ...options })).statusCode, 200)
+    assert.equal(wx.codes, 2)
+  }
+})
+
+test('a status may be a text there', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.request = (o) => setTimeout(o.fail, 0, { errMsg: 'request:fail', statusCode: '404', header: {} })
+  assert.equal((await client.get('/api/x')).statusCode, '404')
+})
+
+test('headers may be called headers there', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  const answers = [{ statusCode: 401, headers: { 'X-Wxgate-Error': 'InvalidToken' } }]
+  const real = wx.request
+  wx.request = (o) => (o.url.endsWith('/api/x') && answers.length ? setTimeout(o.fail, 0, answers.shift()) : real(o))
+  assert.equal((await client.get('/api/x')).statusCode, 200)
+  assert.equal(wx.codes, 2)
+})
+
+// --- replay ---
 
 test('login: false sends the stored token, and never logs in', async () => {
   const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
@@ -298,16 +518,18 @@ test('login: false sends the stored token, and never logs in', async () => {
 
 test('replay: false logs in, but does not send again', async () => {
   const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
-  const err = await rejection(clientOf(wx).request({ url: '/api/x', replay: false }))
+  const client = await loggedIn(wx)
+  const err = await rejection(client.request({ url: '/api/x', replay: false }))
   assert.equal(err.code, 'NOT_LOGGED_IN')
-  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [1, 1])
+  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [2, 1])
 })
 
 test('a replay that is refused as well is the end of it', async () => {
   const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
-  const err = await rejection(clientOf(wx).get('/api/x'))
+  const client = await loggedIn(wx)
+  const err = await rejection(client.get('/api/x'))
   assert.equal(err.code, 'NOT_LOGGED_IN')
-  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [1, 2])
+  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [2, 2])
 })
 
 test('nothing is sent again after a timeout or a network failure', async () => {
@@ -315,22 +537,24 @@ test('nothing is sent again after a timeout or a network failure', async () => {
     ['request:fail timeout', 'TIMEOUT'],
     ['request:fail errcode:-118 cronet_error_code:-118 error_msg:net::ERR_CONNECTION_TIMED_OUT', 'TIMEOUT'],
     ['request:fail interrupted', 'NETWORK'],
-    ['request:fail url not in domain list', 'NETWORK'],
+    ['request:fail url not in domain list', 'DOMAIN'],
     ['request:fail errcode:-103 error_msg:net::ERR_CONNECTION_ABORTED', 'NETWORK'],
     ['request:fail error_msg:net::ERR_ACCESS_DENIED', 'NETWORK']
   ]) {
     const wx = fakeWx(gateOf({ '/api/x': { errMsg } }))
-    const err = await rejection(clientOf(wx).post('/api/x', {}))
+    const client = await loggedIn(wx)
+    const err = await rejection(client.post('/api/x', {}))
     assert.deepEqual([err.code, err.errMsg, wx.sent('/api/x').length], [code, errMsg, 1])
   }
 })
 
 test('a wx.request that throws is a failure of the network, not of the program', async () => {
-  const wx = fakeWx(() => ok())
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
   wx.request = () => {
     throw new Error('parameter error')
   }
-  assert.equal((await rejection(clientOf(wx).get('/api/x'))).code, 'NETWORK')
+  assert.equal((await rejection(client.get('/api/x'))).code, 'NETWORK')
 })
 
 test('headers are built when sending: the replay carries the new token, the caller’s object stays as it was', async () => {
@@ -343,6 +567,15 @@ test('headers are built when sending: the replay carries the new token, the call
     { 'X-Mine': '1', Authorization: 'Bearer token-2' }
   ])
   assert.deepEqual(options, { url: '/api/x', header: { 'X-Mine': '1', authorization: 'Bearer old' } })
+})
+
+test('a caller’s own Authorization, however spelt, does not go beside the token', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  for (const name of ['authorization', 'Authorization', 'AUTHORIZATION']) {
+    await client.request({ url: '/api/x', header: { [name]: 'Bearer old' } })
+    assert.deepEqual(wx.requests.at(-1).header, { Authorization: 'Bearer token-1' })
+  }
 })
 
 test('a refusal of an older token is replayed without another login', async () => {
@@ -358,21 +591,34 @@ test('a refusal of an older token is replayed without another login', async () =
 })
 
 test('get, post, put and del send their method, data and options', async () => {
-  const wx = fakeWx(() => ok())
-  const client = clientOf(wx)
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
   for (const verb of ['get', 'post', 'put', 'del']) await client[verb]('/api/x', { a: 1 }, { timeout: 9, dataType: 'text' })
   assert.deepEqual(
-    wx.requests.map((r) => [r.method, r.data, r.timeout, r.dataType]),
+    wx.sent('/api/x').map((r) => [r.method, r.data, r.timeout, r.dataType]),
     ['GET', 'POST', 'PUT', 'DELETE'].map((method) => [method, { a: 1 }, 9, 'text'])
   )
 })
 
+for (const [name, send] of [
+  ['patch', (client) => client.patch('/api/x', { a: 1 }, { header: { 'X-Mine': '1' } })],
+  ['request', (client) => client.request({ url: '/api/x', method: 'patch', data: { a: 1 }, header: { 'X-Mine': '1' } })]
+]) {
+  test(`PATCH by ${name} goes out as POST that says so, since wx.request has none`, async () => {
+    const wx = fakeWx(gateOf({}))
+    await send(await loggedIn(wx))
+    const [{ method, data, header }] = wx.sent('/api/x')
+    const own = { 'X-Mine': '1', Authorization: 'Bearer token-1', 'X-HTTP-Method-Override': 'PATCH' }
+    assert.deepEqual([method, data, header], ['POST', { a: 1 }, own])
+  })
+}
+
 test('a timeout is the request’s own, else the client’s, else WeChat’s', async () => {
-  const wx = fakeWx(() => ok())
+  const wx = fakeWx(gateOf({}))
   await clientOf(wx, { timeout: 7 }).get('/api/x', undefined, { timeout: 5 })
   await clientOf(wx, { timeout: 7 }).get('/api/x')
   await clientOf(wx).get('/api/x')
-  assert.deepEqual(wx.requests.map((r) => ('timeout' in r ? r.timeout : 'none')), [5, 7, 'none'])
+  assert.deepEqual(wx.sent('/api/x').map((r) => ('timeout' in r ? r.timeout : 'none')), [5, 7, 'none'])
 })
 
 test('callbacks are told as wx tells them: success or fail, then complete', async () => {
@@ -385,6 +631,17 @@ test('callbacks are told as wx tells them: success or fail, then complete', asyn
   clientOf(wx).request({ url: '/api/bad', ...callbacks })
   await pause()
   assert.deepEqual(heard, [['success', 200], ['complete', 200], ['fail', 'TIMEOUT'], ['complete', 'TIMEOUT']])
+})
+
+test('a wx that calls back twice is heard once', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.request = (o) => {
+    o.success(ok('first'))
+    o.fail({ errMsg: 'request:fail' })
+    o.success(ok('second'))
+  }
+  assert.equal((await client.get('/api/x')).data, 'first')
 })
 
 test('with one callback alone, a failure is no unhandled rejection', async () => {
@@ -402,17 +659,30 @@ test('callbacks are told once, also when the request was replayed', async () => 
 })
 
 test('abort ends a request at once, and its task', async () => {
-  const wx = fakeWx(() => null)
-  const promise = clientOf(wx).get('/api/x')
+  const wx = fakeWx(gateOf({ '/api/x': null }))
+  const promise = (await loggedIn(wx)).get('/api/x')
   promise.abort()
   const err = await rejection(promise)
-  assert.deepEqual([err.code, err.errMsg, wx.requests[0].aborted], ['ABORTED', 'request:fail abort', true])
+  assert.deepEqual([err.code, err.errMsg, wx.sent('/api/x')[0].aborted], ['ABORTED', 'request:fail abort', true])
 })
 
-test('abort during the login drops the replay, not the login', async () => {
-  const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
+test('abort during the login before a request drops the request, not the login', async () => {
+  const wx = fakeWx(gateOf({}))
   const client = clientOf(wx)
+  const promise = client.get('/api/x')
+  const other = client.get('/api/y')
+  promise.abort()
+  assert.equal((await rejection(promise)).code, 'ABORTED')
+  assert.equal((await other).statusCode, 200)
+  assert.deepEqual([wx.codes, wx.sent('/api/x').length], [1, 0])
+})
+
+test('abort during the login after a refusal drops the replay, not the login', async () => {
+  const wx = fakeWx(gateOf({ '/api/x': refusal('InvalidToken') }))
+  const client = await loggedIn(wx)
   const login = new Promise((resolve) => client.on('login', resolve))
+  const replays = []
+  client.on('replay', (it) => replays.push(it))
   const real = wx.login
   wx.login = (o) => {
     promise.abort()
@@ -420,9 +690,9 @@ test('abort during the login drops the replay, not the login', async () => {
   }
   const promise = client.get('/api/x')
   assert.equal((await rejection(promise)).code, 'ABORTED')
-  assert.equal((await login).token, 'token-1')
+  assert.equal((await login).token, 'token-2')
   await pause()
-  assert.equal(wx.sent('/api/x').length, 1)
+  assert.deepEqual([wx.sent('/api/x').length, replays], [1, []])
 })
 
 test('abort reaches the replay’s task', async () => {
@@ -435,34 +705,36 @@ test('abort reaches the replay’s task', async () => {
 })
 
 test('an aborted or finished request is not disturbed by another abort', async () => {
-  const wx = fakeWx(() => ok('yes'))
-  const promise = clientOf(wx).get('/api/x')
+  const wx = fakeWx(gateOf({ '/api/x': ok('yes') }))
+  const promise = (await loggedIn(wx)).get('/api/x')
   assert.equal((await promise).data, 'yes')
   promise.abort()
   assert.equal((await promise).data, 'yes')
-  assert.equal(wx.requests[0].aborted, undefined)
+  assert.equal(wx.sent('/api/x')[0].aborted, undefined)
 })
 
 test('a task’s own abort is told as ABORTED', async () => {
-  const wx = fakeWx(() => null)
-  const err = await rejection(clientOf(wx).request({ url: '/api/x', onTask: (task) => task.abort() }))
+  const client = await loggedIn(fakeWx(gateOf({ '/api/x': null })))
+  const err = await rejection(client.request({ url: '/api/x', onTask: (task) => task.abort() }))
   assert.equal(err.code, 'ABORTED')
 })
 
 test('onTask gets each task, the replay’s as well', async () => {
   const wx = fakeWx(gateOf({ '/api/x': inTurn(refusal('InvalidToken'), ok()) }))
   const tasks = []
-  await clientOf(wx).request({ url: '/api/x', onTask: (task) => tasks.push(task) })
+  const client = await loggedIn(wx)
+  await client.request({ url: '/api/x', onTask: (task) => tasks.push(task) })
   assert.equal(new Set(tasks).size, 2)
 })
 
 for (const [verb, api] of [['upload', 'uploadFile'], ['download', 'downloadFile']]) {
   test(`${verb} follows the same rules, with the headers that only the task tells`, async () => {
     const wx = fakeWx(gateOf({ '/api/f': inTurn(refusal('InvalidToken'), ok()) }))
-    const res = await clientOf(wx)[verb]({ url: '/api/f', filePath: 'wxfile://a', name: 'f' })
-    assert.deepEqual([res.statusCode, wx.codes], [200, 1])
+    const client = await loggedIn(wx)
+    const res = await client[verb]({ url: '/api/f', filePath: 'wxfile://a', name: 'f' })
+    assert.deepEqual([res.statusCode, wx.codes], [200, 2])
     assert.deepEqual(wx.sent('/api/f').map((r) => r.api), [api, api])
-    assert.equal(wx.sent('/api/f')[1].header.Authorization, 'Bearer token-1')
+    assert.equal(wx.sent('/api/f')[1].header.Authorization, 'Bearer token-2')
   })
 }
 
@@ -483,28 +755,72 @@ test('a storage that fails is an event, and the client goes on', async () => {
   assert.deepEqual([...new Set(errors)], ['full'])
 })
 
+test('a listener of storageError may look at the state', async () => {
+  const wx = fakeWx(gateOf({}))
+  wx.getStorageSync = wx.setStorageSync = wx.removeStorageSync = () => {
+    throw new Error('broken')
+  }
+  const client = clientOf(wx)
+  let heard = 0
+  client.on('storageError', () => {
+    heard++
+    client.state()
+  })
+  await client.login()
+  assert.equal(heard, 1)
+})
+
 test('what others left in the storage is not taken for a session', async () => {
   for (const left of [null, 'text', 7, [], {}, { token: 7 }]) {
     const wx = fakeWx(() => ok())
     wx.getStorageSync = () => left
-    await clientOf(wx).get('/api/x')
+    const client = clientOf(wx)
+    assert.deepEqual(client.state(), { loggedIn: false, loggedOut: false, expiresAt: undefined })
+    await client.get('/api/x', undefined, { login: false })
     assert.deepEqual(wx.requests[0].header, {})
   }
 })
 
-test('the storage is read once', async () => {
-  const wx = fakeWx(() => ok())
-  let reads = 0
-  wx.getStorageSync = () => (reads++, '')
-  const client = clientOf(wx)
+test('a storage that cannot be written holds no old token, and the client goes on with the new one', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.setStorageSync = () => {
+    throw new Error('full')
+  }
+  await client.login()
   await client.get('/api/x')
   await client.get('/api/x')
-  assert.equal(reads, 1)
+  assert.deepEqual([wx.codes, wx.storage.size], [2, 0])
+  assert.deepEqual(wx.sent('/api/x').map((r) => r.header.Authorization), ['Bearer token-2', 'Bearer token-2'])
+})
+
+test('a logout that cannot be written still forgets the token', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  wx.setStorageSync = () => {
+    throw new Error('full')
+  }
+  await client.logout()
+  assert.equal((await rejection(client.get('/api/x'))).code, 'LOGGED_OUT')
+  assert.equal(clientOf(wx).state().loggedIn, false)
+})
+
+test('a phone whose clock was set back sends what it has; one whose clock ran ahead logs in first', async (t) => {
+  const now = Date.now()
+  t.mock.timers.enable({ apis: ['Date'], now })
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  t.mock.timers.setTime(now - 86400000)
+  await client.get('/api/x')
+  assert.equal(wx.codes, 1)
+  t.mock.timers.setTime(now + 86400000)
+  await client.get('/api/x')
+  assert.equal(wx.codes, 2)
 })
 
 test('events tell logins, replays and failed logins, until off', async () => {
   const wx = fakeWx(gateOf({ '/api/x': inTurn(refusal('InvalidToken'), ok()) }))
-  const client = clientOf(wx)
+  const client = await loggedIn(wx)
   const heard = []
   const offs = ['login', 'replay', 'loginError', 'logout'].map((name) => client.on(name, (it) => heard.push([name, it])))
   await client.get('/api/x')
@@ -536,20 +852,21 @@ test('a listener that throws, or takes itself off, harms nobody', async (t) => {
 // --- logout ---
 
 test('logout tells the gate and forgets the token', async () => {
-  const wx = fakeWx(gateOf({ '/logout': { ...ok(''), statusCode: 204 } }))
+  const wx = fakeWx(gateOf({}))
   const client = await loggedIn(wx)
   assert.equal(await client.logout(), undefined)
   const [request] = wx.sent('/logout')
   assert.deepEqual([request.header.Authorization, request.data], ['Bearer token-1', {}])
-  assert.equal(wx.storage.size, 0)
+  assert.equal(stored(wx).token, undefined)
 })
 
 test('logout forgets the token even when the gate is not reached, and says so', async () => {
   const wx = fakeWx(gateOf({ '/logout': { errMsg: 'request:fail' } }))
   const client = await loggedIn(wx)
-  assert.equal((await rejection(client.logout())).code, 'NETWORK')
-  assert.equal(wx.storage.size, 0)
-  await client.get('/api/x')
+  const leaving = client.logout()
+  assert.equal(stored(wx).token, undefined)
+  assert.equal((await rejection(leaving)).code, 'NETWORK')
+  await client.get('/api/x', undefined, { login: false })
   assert.equal(wx.sent('/api/x')[0].header.Authorization, undefined)
 })
 
@@ -569,24 +886,85 @@ test('logout everywhere says so to the gate, and fails where nobody was logged o
   assert.equal((await rejection(client.logout({ everywhere: true }))).code, 'NOT_LOGGED_IN')
 })
 
-test('logout waits for a login under way, and ends what that brought', async () => {
-  const wx = fakeWx(gateOf({ '/logout': { ...ok(''), statusCode: 204 } }))
-  const client = clientOf(wx)
-  client.login()
+/** What may not log in by itself. */
+const NEEDING = {
+  get: (client) => client.get('/api/x'),
+  post: (client) => client.post('/api/x', {}),
+  patch: (client) => client.patch('/api/x', {}),
+  upload: (client) => client.upload({ url: '/api/x', filePath: 'a', name: 'f' }),
+  download: (client) => client.download({ url: '/api/x' }),
+  ensureLogin: (client) => client.ensureLogin(),
+  ensureSession: (client) => client.ensureSession(),
+  decrypt: (client) => client.decrypt(DETAIL, { kind: 'user' }),
+  phone: (client) => client.phone({ code: 'c' }),
+  sign: (client) => client.sign('{}')
+}
+
+for (const [name, call] of Object.entries(NEEDING)) {
+  test(`after a logout ${name} rejects with LOGGED_OUT, also after a restart, and asks nobody`, async () => {
+    const wx = fakeWx(gateOf({}))
+    const client = await loggedIn(wx)
+    await client.logout()
+    const before = wx.requests.length
+    assert.equal((await rejection(call(client))).code, 'LOGGED_OUT')
+    assert.equal((await rejection(call(clientOf(wx)))).code, 'LOGGED_OUT')
+    assert.deepEqual([wx.codes, wx.requests.length], [1, before])
+  })
+}
+
+test('after a logout login: false goes as a visitor', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
   await client.logout()
-  assert.equal(wx.sent('/logout')[0].header.Authorization, 'Bearer token-1')
-  assert.equal(wx.storage.size, 0)
+  assert.equal((await client.get('/api/news', undefined, { login: false })).statusCode, 200)
+  assert.deepEqual(wx.sent('/api/news')[0].header, {})
 })
 
-test('a request that was under way does not log the user in again after a logout', async () => {
-  let answer
-  const wx = fakeWx(gateOf({ '/api/x': () => new Promise((resolve) => (answer = resolve)) }))
-  const client = await loggedIn(wx)
-  const late = client.get('/api/x')
+test('after a logout another host is called as ever', async () => {
+  const client = await loggedIn(fakeWx(gateOf({})))
   await client.logout()
-  answer(refusal('InvalidToken'))
-  assert.equal((await rejection(late)).code, 'NOT_LOGGED_IN')
-  assert.equal(wx.codes, 1)
+  assert.equal((await client.get('https://other.example.com/x')).statusCode, 200)
+})
+
+test('only a login ends logged out, and a failed one does not', async () => {
+  const wx = fakeWx(gateOf({ '/login': inTurn(ok({ token: 'a' }), refusal('UserBlocked', 403), ok({ token: 'b' })) }))
+  const client = await loggedIn(wx)
+  await client.logout()
+  await rejection(client.login())
+  assert.equal((await rejection(client.get('/api/x'))).code, 'LOGGED_OUT')
+  await client.login()
+  assert.equal((await client.get('/api/x')).statusCode, 200)
+})
+
+test('a logout without a session counts as well', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = clientOf(wx)
+  await client.logout()
+  assert.equal((await rejection(client.get('/api/x'))).code, 'LOGGED_OUT')
+  assert.equal(wx.requests.length, 0)
+})
+
+test('a storage that was cleared is neither in nor out', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  await client.logout()
+  wx.storage.clear()
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: false, expiresAt: undefined })
+  assert.equal((await client.get('/api/x')).statusCode, 200)
+})
+
+test('state tells in, out, neither and past its end, and asks nobody', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1000 })
+  const wx = fakeWx(gateOf({}))
+  const client = clientOf(wx)
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: false, expiresAt: undefined })
+  await client.login()
+  assert.deepEqual(client.state(), { loggedIn: true, loggedOut: false, expiresAt: 7201000 })
+  t.mock.timers.setTime(7171000)
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: false, expiresAt: 7201000 })
+  await client.logout()
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: true, expiresAt: undefined })
+  assert.deepEqual([wx.codes, wx.requests.length], [1, 2])
 })
 
 // --- encrypted data ---
@@ -608,6 +986,23 @@ test('ensureSession is not poisoned by one bad moment', async () => {
   wx.login = login
   assert.deepEqual(await client.ensureSession(), { renewed: true })
   assert.deepEqual(await client.ensureSession(), { renewed: false })
+})
+
+test('an ensureSession that nobody listens to may fail', async () => {
+  const wx = fakeWx(gateOf({ '/login': refusal('UserBlocked', 403) }))
+  clientOf(wx).ensureSession()
+  await pause(10)
+  assert.equal(wx.codes, 1)
+})
+
+test('the gate’s own routes are called with their methods', async () => {
+  const wx = fakeWx(gateOf({ '/decrypt': opened }))
+  const client = await loggedIn(wx)
+  await client.ensureSession()
+  await client.decrypt(DETAIL, { kind: 'user' })
+  await client.logout()
+  const sent = wx.requests.map((r) => [r.url.replace(HOME, ''), r.method])
+  assert.deepEqual(sent, [['/login', 'POST'], ['/session', undefined], ['/decrypt', 'POST'], ['/logout', 'POST']])
 })
 
 test('ensureSession takes only a clear no of the gate for a no', async () => {
@@ -640,37 +1035,80 @@ test('decrypt sends what the gate wants, and gives what the gate opened', async 
   assert.deepEqual(wx.sent('/decrypt')[0].data, sent)
 })
 
-test('decrypt asks to tap again after each login that had to happen', async () => {
-  const dead = (wx) => (wx.checkSession = (o) => o.fail({ errMsg: 'checkSession:fail' }))
-  for (const [routes, prepare] of [
-    [{}, dead],
-    [{ '/decrypt': refusal('InvalidToken') }, () => 0],
-    [{ '/decrypt': refusal('DecryptFailed', 422) }, () => 0]
-  ]) {
-    const wx = fakeWx(gateOf(routes))
+const SPOILED = [
+  ['without a token', {}, (client, wx) => wx.storage.clear()],
+  ['with a refused token', { '/decrypt': inTurn(refusal('InvalidToken'), null) }, () => 0],
+  ['with a stale WeChat session', {}, (client, wx) => (wx.checkSession = (o) => o.fail({ errMsg: 'checkSession:fail' }))],
+  ['with data of another key', { '/decrypt': inTurn(refusal('DecryptFailed', 422), null) }, () => 0]
+]
+
+for (const [name, routes, spoil] of SPOILED) {
+  /** Answers as the routes say, then as `last`. */
+  const decrypted = async (last) => {
+    const first = routes['/decrypt']
+    const wx = fakeWx(gateOf({ '/decrypt': (request) => (first && first(request)) || last }))
     const client = await loggedIn(wx)
-    prepare(wx)
-    assert.equal((await rejection(client.decrypt(DETAIL, { kind: 'user' }))).code, 'TAP_AGAIN')
-    assert.equal(wx.codes, 2)
+    spoil(client, wx)
+    return { wx, outcome: client.decrypt(DETAIL, { kind: 'user' }) }
   }
+
+  test(`decrypt ${name} logs in once, and then tries the data in hand`, async () => {
+    const { wx, outcome } = await decrypted(opened)
+    assert.deepEqual(await outcome, opened.data)
+    assert.equal(wx.codes, 2)
+  })
+
+  test(`decrypt ${name} asks to tap again if the data do not open after the login`, async () => {
+    const { wx, outcome } = await decrypted(refusal('DecryptFailed', 422))
+    assert.equal((await rejection(outcome)).code, 'TAP_AGAIN')
+    assert.equal(wx.codes, 2)
+  })
+}
+
+test('a tap while way 1 is under way waits for it, and then opens without another check', async () => {
+  const login = later()
+  const wx = fakeWx(gateOf({ '/login': login.promise, '/decrypt': opened }))
+  const client = clientOf(wx)
+  const opening = client.ensureSession()
+  const tapped = client.decrypt(DETAIL, { kind: 'user' })
+  await pause()
+  assert.equal(wx.sent('/decrypt').length, 0)
+  login.give(ok({ token: 't', expires_in: 7200 }))
+  assert.deepEqual(await tapped, opened.data)
+  assert.deepEqual(await opening, { renewed: true })
+  assert.deepEqual([wx.codes, wx.checks], [1, 0])
 })
 
-test('decrypt without any token logs in and asks to tap again, without a try', async () => {
-  const wx = fakeWx(gateOf({ '/decrypt': opened }))
-  assert.equal((await rejection(clientOf(wx).decrypt(DETAIL, { kind: 'user' }))).code, 'TAP_AGAIN')
-  assert.deepEqual([wx.codes, wx.checks, wx.sent('/decrypt').length], [1, 0, 0])
-})
-
-test('an optimistic decrypt tries the data in hand once after the login', async () => {
-  const wx = fakeWx(gateOf({ '/decrypt': opened }))
-  assert.deepEqual(await clientOf(wx).decrypt(DETAIL, { kind: 'user', optimistic: true }), opened.data)
-})
-
-test('an optimistic decrypt that fails again asks to tap again, after one login', async () => {
-  const wx = fakeWx(gateOf({ '/decrypt': refusal('DecryptFailed', 422) }))
+test('a tap while way 1 finds all well waits for it, and then opens', async () => {
+  const session = later()
+  const wx = fakeWx(gateOf({ '/session': session.promise, '/decrypt': opened }))
   const client = await loggedIn(wx)
-  const err = await rejection(client.decrypt(DETAIL, { kind: 'user', optimistic: true }))
-  assert.deepEqual([err.code, wx.codes, wx.sent('/decrypt').length], ['TAP_AGAIN', 2, 2])
+  client.ensureSession()
+  const tapped = client.decrypt(DETAIL, { kind: 'user' })
+  await pause()
+  session.give(ok({ valid: true }))
+  assert.deepEqual(await tapped, opened.data)
+  assert.deepEqual([wx.codes, wx.checks], [1, 1])
+})
+
+test('a tap while way 1 fails checks for itself', async () => {
+  const wx = fakeWx(gateOf({ '/decrypt': opened }))
+  const client = clientOf(wx)
+  const login = wx.login
+  wx.login = (o) => setTimeout(o.fail, 0, { errMsg: 'login:fail', errno: 1402101 })
+  const opening = rejection(client.ensureSession())
+  const tapped = client.decrypt(DETAIL, { kind: 'user' })
+  await opening
+  wx.login = login
+  assert.deepEqual(await tapped, opened.data)
+})
+
+test('a tap while a login is under way waits for it, and then opens', async () => {
+  const wx = fakeWx(gateOf({ '/decrypt': opened }))
+  const client = clientOf(wx)
+  client.login()
+  assert.deepEqual(await client.decrypt(DETAIL, { kind: 'user' }), opened.data)
+  assert.deepEqual([wx.codes, wx.checks], [1, 0])
 })
 
 test('decrypt that met a login of somebody else tries again, since the gate holds the key before', async () => {
@@ -693,22 +1131,15 @@ test('other refusals of decrypt make no login', async () => {
   assert.equal(wx.codes, 1)
 })
 
-test('a button’s refusal is told by its cause', async () => {
+test('a detail without data rejects with what WeChat said', async () => {
   const client = clientOf(fakeWx(() => ok()))
-  for (const [detail, code] of [
-    [{ errMsg: 'getPhoneNumber:fail user deny' }, 'USER_DENIED'],
-    [{ errMsg: 'getPhoneNumber:fail:user cancel' }, 'USER_DENIED'],
-    [{ errMsg: 'getPhoneNumber:fail', errno: 103 }, 'USER_DENIED'],
-    [{ errMsg: 'getPhoneNumber:fail privacy permission is not authorized', errno: 104 }, 'PRIVACY'],
-    [{ errMsg: 'getPhoneNumber:fail api scope is not declared in the privacy agreement', errno: 112 }, 'PRIVACY'],
-    [{ errMsg: 'getPhoneNumber:fail', errno: 1400001 }, 'QUOTA'],
-    [{ errMsg: 'getPhoneNumber:fail no permission' }, 'UNSUPPORTED'],
-    [{ errMsg: 'getUserInfo:ok' }, 'UNSUPPORTED'],
-    [undefined, 'UNSUPPORTED']
-  ]) {
-    const err = await rejection(client.phone(detail))
-    assert.equal(err.code, code)
-    if (detail) assert.deepEqual([err.errMsg, err.cause], [detail.errMsg, detail])
+  const detail = { errMsg: 'getPhoneNumber:fail user deny', errno: 103 }
+  for (const call of [() => client.phone(detail), () => client.decrypt(detail, { kind: 'user' })]) {
+    const err = await rejection(call())
+    assert.deepEqual([err.code, err.errMsg, err.errno, err.cause], ['USER_DENIED', detail.errMsg, 103, detail])
+  }
+  for (const none of [undefined, {}, { errMsg: 'getUserInfo:ok' }]) {
+    assert.equal((await rejection(client.phone(none))).code, 'UNSUPPORTED')
   }
 })
 
@@ -722,6 +1153,27 @@ test('a phone code is sent once logged in, whatever encrypted data came with it'
 test('a phone code that WeChat refuses means to tap again', async () => {
   const client = clientOf(fakeWx(gateOf({ '/phone': refusal('InvalidCode') })))
   assert.equal((await rejection(client.phone({ code: 'c' }))).code, 'TAP_AGAIN')
+})
+
+test('sign sends the text as it is, and gives the signature', async () => {
+  const wx = fakeWx(gateOf({ '/sign': ok({ signature: 'ab12' }) }))
+  const data = '{"mode":"goods","offerId":"中"}'
+  assert.equal(await clientOf(wx).sign(data), 'ab12')
+  assert.deepEqual(wx.sent('/sign').map((r) => r.data), [{ data }])
+})
+
+test('sign waits for way 1, since WeChat takes a signature by the current key alone', async () => {
+  const wx = fakeWx(gateOf({ '/session': ok({ valid: false }), '/sign': ok({ signature: 'ab12' }) }))
+  const client = await loggedIn(wx)
+  client.ensureSession()
+  await client.sign('{}')
+  assert.equal(wx.sent('/sign')[0].header.Authorization, 'Bearer token-2')
+})
+
+test('sign with a refused token logs in and signs once more', async () => {
+  const wx = fakeWx(gateOf({ '/sign': inTurn(refusal('InvalidToken'), ok({ signature: 'ab12' })) }))
+  const client = await loggedIn(wx)
+  assert.equal(await client.sign('{}'), 'ab12')
 })
 
 // --- consent ---
@@ -741,15 +1193,50 @@ test('where the last sheet is gone, who asks is answered at once', () => {
   assert.deepEqual(answers, [{ event: 'disagree' }])
 })
 
-test('a sheet that unloads leaves the one before in charge, and nobody waiting', () => {
-  const heard = []
-  const answers = []
+/** A phone with two pages' handlers; API `name` waits, and `answers` are what it and others were answered. */
+function twoPages() {
   const wx = { onNeedPrivacyAuthorization: (listener) => (wx.listener = listener) }
   const client = clientOf(wx)
-  client.privacy.onNeed(() => heard.push('first'))
-  const off = client.privacy.onNeed(() => heard.push('second'))
-  wx.listener((answer) => answers.push(answer), { referrer: 'getLocation' })
+  const answers = []
+  const heard = []
+  const page = (name) => client.privacy.onNeed((sheet) => heard.push([name, sheet]))
+  const wait = (referrer) => wx.listener((answer) => answers.push([referrer, answer]), { referrer })
+  return { page, wait, answers, heard }
+}
+
+test('a sheet that unloads leaves the one before in charge', () => {
+  const { page, wait, answers, heard } = twoPages()
+  page('first')
+  const off = page('second')
+  wait('getLocation')
   off()
-  wx.listener(() => undefined, { referrer: 'getLocation' })
-  assert.deepEqual([heard, answers], [['second', 'first'], [{ event: 'disagree' }]])
+  wait('getLocation')
+  assert.deepEqual(heard.map(([name]) => name), ['second', 'first'])
+  assert.deepEqual(answers, [['getLocation', { event: 'disagree' }]])
+})
+
+test('taking one page’s handler off answers only what that page shows', () => {
+  const { page, wait, answers } = twoPages()
+  const off = page('a')
+  wait('of a')
+  page('b')
+  wait('of b')
+  off()
+  assert.deepEqual(answers, [['of a', { event: 'disagree' }]])
+  off()
+  assert.equal(answers.length, 1)
+})
+
+test('a page’s sheet answers all that it was shown for, and nothing of another page’s', () => {
+  const { page, wait, answers, heard } = twoPages()
+  page('a')
+  wait('of a')
+  page('b')
+  wait('of b')
+  wait('of b too')
+  heard[1][1].agree('button-b')
+  const agreed = { event: 'agree', buttonId: 'button-b' }
+  assert.deepEqual(answers, [['of b', agreed], ['of b too', agreed]])
+  heard[0][1].disagree()
+  assert.deepEqual(answers.slice(2), [['of a', { event: 'disagree' }]])
 })

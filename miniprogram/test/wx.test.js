@@ -32,10 +32,71 @@ function failure(promise) {
   )
 }
 
-test('an API gives a promise only where no callback is given', async () => {
+test('a promise is given only where WeChat’s page and the typings both say so, and no callback is given', async () => {
   const { wx } = takePhone()
-  assert.equal((await wx.login()).errMsg, 'login:ok')
-  for (const name of ['success', 'fail', 'complete']) assert.equal(wx.login({ [name]: () => undefined }), undefined)
+  assert.equal((await wx.getSetting()).errMsg, 'getSetting:ok')
+  for (const name of ['success', 'fail', 'complete']) assert.equal(wx.getSetting({ [name]: () => undefined }), undefined)
+  const promising = ['checkSession', 'getSetting', 'authorize', 'getLocation', 'setStorage', 'getStorage', 'removeStorage']
+  const others = ['login', 'getUserInfo', 'getUserProfile', 'getWeRunData', 'getShareInfo', 'getGroupEnterInfo', 'openSetting']
+  const privacy = ['getPrivacySetting', 'requirePrivacyAuthorize', 'openPrivacyContract']
+  const given = (name) => {
+    const result = wx[name]({ scope: 'scope.camera', key: 'k' })
+    if (result) result.catch(() => undefined)
+    return Boolean(result)
+  }
+  assert.deepEqual([...promising, ...others, ...privacy].filter(given), promising)
+})
+
+test('a silent function never calls back, though it acts', async (t) => {
+  let heard = 0
+  const url = await serve(t, (_, res) => (heard++, res.end('{}')))
+  const phone = takePhone({ switches: { silent: ['request', 'login', 'checkSession'] } })
+  const outcomes = []
+  const callbacks = { success: () => outcomes.push('success'), fail: (err) => outcomes.push(err.errMsg) }
+  const task = phone.wx.request({ url, timeout: 30, ...callbacks })
+  phone.wx.login(callbacks)
+  phone.wx.checkSession().then(callbacks.success, callbacks.fail)
+  while (!heard) await pause(1)
+  await pause(60)
+  assert.deepEqual(outcomes, [])
+  task.abort()
+  await pause()
+  assert.deepEqual(outcomes, ['request:fail abort'])
+})
+
+test('WeChat for PC hands an answer of 400 and above to fail, with status, headers and data', async (t) => {
+  const url = await serve(t, (req, res) => res.writeHead(Number(req.url.slice(1)), { 'X-Mine': '1' }).end('{"a":1}'))
+  const { wx, files } = takePhone({ switches: { platform: 'pc' } })
+  files.set('wxfile://a', new Uint8Array([1]))
+  assert.equal((await requested(wx, { url: `${url}/200` })).statusCode, 200)
+  for (const api of ['request', 'uploadFile', 'downloadFile']) {
+    const err = await failure(new Promise((success, fail) => wx[api]({ url: `${url}/401`, filePath: 'wxfile://a', name: 'f', success, fail })))
+    assert.deepEqual([err.errMsg, err.statusCode, err.header['X-Mine']], [`${api}:fail`, 401, '1'])
+  }
+  assert.deepEqual((await failure(requested(wx, { url: `${url}/404` }))).data, { a: 1 })
+})
+
+test('each platform has its own words', async (t) => {
+  const url = await serve(t, () => undefined)
+  for (const [platform, timeout, offline] of [
+    ['android', 'timeout', /ERR_INTERNET_DISCONNECTED/],
+    ['ios', '请求超时。', /似乎已断开与互联网的连接/],
+    ['devtools', 'timeout', /^request:fail net::/],
+    ['pc', 'time out', /ERR_INTERNET_DISCONNECTED/]
+  ]) {
+    const { wx, switches } = takePhone({ switches: { platform } })
+    assert.equal((await failure(requested(wx, { url, timeout: 10 }))).errMsg, `request:fail ${timeout}`)
+    switches.offline = true
+    assert.match((await failure(requested(wx, { url }))).errMsg, offline)
+  }
+})
+
+test('what the phone’s settings deny is not asked of the user', async () => {
+  const phone = takePhone({ ask: () => assert.fail('asked'), switches: { systemDenied: ['scope.werun'] } })
+  const denied = 'fail system permission denied'
+  assert.deepEqual(await failure(phone.call('getWeRunData')), { errMsg: `getWeRunData:${denied}`, errno: 3 })
+  assert.deepEqual(await failure(phone.wx.authorize({ scope: 'scope.werun' })), { errMsg: `authorize:${denied}`, errno: 3 })
+  assert.deepEqual((await phone.wx.getSetting()).authSetting, {})
 })
 
 test('complete comes after success, and after fail', async () => {
@@ -96,6 +157,27 @@ test('data become a query, JSON or a form, as the method and content-type have i
   const header = { 'Content-Type': 'application/x-www-form-urlencoded' }
   assert.deepEqual((await sent({ method: 'POST', header }))[3], 'a=1%202&b=3')
   assert.deepEqual((await sent({ method: 'PUT', data: 'text' }))[3], 'text')
+})
+
+for (const [name, url, data, target] of [
+  ['an array and an object as JSON', '/x', { array: [1, 2], o: { a: '中' } }, '/x?array=%5B1%2C2%5D&o=%7B%22a%22%3A%22%E4%B8%AD%22%7D'],
+  ['null as JSON, undefined as a word', '/x', { n: null, u: undefined }, '/x?n=null&u=undefined'],
+  ['numbers, booleans, an empty text', '/x', { a: 1.5, b: false, c: '' }, '/x?a=1.5&b=false&c='],
+  ['what is reserved', '/x', { 'a&b': 'c=d&e f+g' }, '/x?a%26b=c%3Dd%26e%20f%2Bg'],
+  ['a name that is in the URL already: the later wins, in its old place', '/x?a=1&b=2', { a: 3, c: 4 }, '/x?a=3&b=2&c=4'],
+  ['a name that is in the URL in its encoded form', '/x?%E4%B8%AD=1', { 中: 2 }, '/x?%E4%B8%AD=2'],
+  ['no data: the URL as it is', '/x?a=1&a=2&flag', {}, '/x?a=1&a=2&flag'],
+  ['a text: the URL as it is', '/x?a=1', 'b=2', '/x?a=1']
+]) {
+  test(`a GET encodes its data as WeChat does: ${name}`, async (t) => {
+    const server = await serve(t, (req, res) => res.end(JSON.stringify([req.url])))
+    assert.deepEqual((await requested(takePhone().wx, { url: server + url, data })).data, [target])
+  })
+}
+
+test('a URL that is none is refused in WeChat’s words', async () => {
+  const err = await failure(requested(takePhone().wx, { url: '/api/orders' }))
+  assert.deepEqual(err, { errMsg: 'request:fail invalid url "/api/orders"', errno: 600009 })
 })
 
 test('a request that takes too long fails with errno 5', async (t) => {
@@ -208,13 +290,13 @@ test('openSetting and getUserProfile need the tap itself: nothing may be awaited
   const phone = takePhone()
   for (const api of ['openSetting', 'getUserProfile']) {
     const words = `${api}:fail can only be invoked by user TAP gesture.`
-    assert.equal((await failure(phone.wx[api]())).errMsg, words)
+    assert.equal((await failure(phone.call(api))).errMsg, words)
     const late = phone.tap(async () => {
       await phone.wx.getSetting()
-      return phone.wx[api]()
+      return phone.call(api)
     })
     assert.equal((await failure(late)).errMsg, words)
-    assert.equal((await phone.tap(() => phone.wx[api]())).errMsg, `${api}:ok`)
+    assert.equal((await phone.tap(() => phone.call(api))).errMsg, `${api}:ok`)
   }
 })
 
@@ -235,17 +317,17 @@ test('a refused scope is not asked for again, and the consent is the user’s on
 })
 
 test('the last privacy listener wins', async () => {
-  const { wx } = takePhone({ switches: { privacyNeeded: true } })
+  const { wx, call } = takePhone({ switches: { privacyNeeded: true } })
   wx.onNeedPrivacyAuthorization(() => assert.fail('replaced'))
   wx.onNeedPrivacyAuthorization((resolve) => resolve({ event: 'disagree' }))
-  const err = await failure(wx.requirePrivacyAuthorize())
+  const err = await failure(call('requirePrivacyAuthorize'))
   assert.deepEqual(err, { errMsg: 'requirePrivacyAuthorize:fail privacy permission is not authorized', errno: 104 })
 })
 
 test('to agree for a button that was not tapped is no agreement', async () => {
-  const { wx } = takePhone({ switches: { privacyNeeded: true } })
+  const { wx, call } = takePhone({ switches: { privacyNeeded: true } })
   wx.onNeedPrivacyAuthorization((resolve) => resolve({ event: 'agree', buttonId: 'agree' }))
-  assert.equal((await failure(wx.requirePrivacyAuthorize())).errno, 104)
+  assert.equal((await failure(call('requirePrivacyAuthorize'))).errno, 104)
 })
 
 test('an exposure answers nothing yet', async () => {
@@ -254,8 +336,8 @@ test('an exposure answers nothing yet', async () => {
     resolve({ event: 'exposureAuthorization' })
     phone.tapButton('agreePrivacyAuthorization', () => resolve({ event: 'agree', buttonId: 'b' }), 'b')
   })
-  await phone.wx.requirePrivacyAuthorize()
-  assert.equal((await phone.wx.getPrivacySetting()).needAuthorization, false)
+  await phone.call('requirePrivacyAuthorize')
+  assert.equal((await phone.call('getPrivacySetting')).needAuthorization, false)
 })
 
 test('base libraries before 2.32.3 know no privacy, and do not block', async () => {

@@ -23,7 +23,7 @@ PLACE = ("STAGE=prod", "REGION=cn-north-1")
 
 
 def make(target: str, *words: str) -> subprocess.CompletedProcess[str]:
-    line = ["make", "-s", "-o", ".venv/installed", target, "DRY_RUN=1", *words]
+    line = ["make", "-s", "-o", ".venv/tests.installed", target, "DRY_RUN=1", *words]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
-from simulator.desk import PORTS, DeskError, set_up
+from simulator.desk import PORTS, DeskError, Parts, set_up
 from tests.conftest import APPID, Phone
 from tests.support import dynamodb_local
 from tests.support.misbehaving import Misbehaving, answers, closed_port
@@ -36,10 +36,12 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def command(*flags: str, **environ: str) -> subprocess.Popen[str]:
+def command(
+    *flags: str, environ: Mapping[str, str] = {}, cwd: Path = ROOT
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "simulator", *flags],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,7 +51,7 @@ def command(*flags: str, **environ: str) -> subprocess.Popen[str]:
 
 def ended(*flags: str, **environ: str) -> tuple[int, str, str]:
     """Run it where it ends by itself; give status, output and errors."""
-    process = command(*flags, **environ)
+    process = command(*flags, environ=environ)
     out, errors = process.communicate(timeout=START_SECONDS)
     return process.returncode, out, errors
 
@@ -70,10 +72,10 @@ def running(
     port: int,
     *flags: str,
     end: signal.Signals = signal.SIGTERM,
-    environ: dict[str, str] = {},  # noqa: B006 - read alone
+    environ: Mapping[str, str] = {},
 ) -> Iterator[list[str]]:
     """Run it until the block ends; give the lines that it said when it was ready."""
-    process = command("--port", str(port), *flags, **environ)
+    process = command("--port", str(port), *flags, environ=environ)
     try:
         said = ready(process)
         assert requests.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
@@ -150,7 +152,7 @@ def test_it_tells_its_addresses_serves_logs_and_leaves_nothing_behind_on_sigterm
     assert (process.returncode, errors) == (0, "")
     assert all(is_free(port + offset) for offset in range(5))
     assert re.fullmatch(r"wxgate is ready after \d+\.\d s\. Ctrl-C ends it\.", first)
-    assert [line.split() for line in table] == [
+    assert [line.split()[:2] for line in table] == [
         [name, f"http://127.0.0.1:{port + offset}"] for offset, name in enumerate(PORTS)
     ]
     routes = [json.loads(line)["route"] for line in log.splitlines()]
@@ -184,10 +186,10 @@ def environment() -> Iterator[None]:
     os.environ.update(before)
 
 
-def refused(port: int = 0, **options: str) -> str:
+def refused(port: int = 0, chosen: Parts | None = None) -> str:
     """Set a desk up that cannot be; give its one line."""
     with pytest.raises(DeskError) as refusal:
-        set_up(port, **options)
+        set_up(port, chosen)
     sentence = str(refusal.value)
     assert "\n" not in sentence
     return sentence
@@ -198,7 +200,7 @@ def test_what_cannot_be_is_one_line_and_status_1() -> None:
     with socket.create_server(("127.0.0.1", port + 2)):
         status, out, errors = ended("--port", str(port))
     assert (status, out) == (1, "")
-    assert re.fullmatch(rf"Port {port + 2} \(AWS\) cannot be had: .*in use.* --port \d+\n", errors)
+    assert re.fullmatch(rf"Port {port + 2} \(AWS\) is not available: .*in use.* PORT=\d+\n", errors)
 
 
 @pytest.mark.parametrize("flags", [("--port", "x"), ("--port", "0"), ("--port", "65532"), ("-x",)])
@@ -212,28 +214,30 @@ def test_a_bad_flag_is_told_at_once(flags: tuple[str, ...]) -> None:
 def test_each_port_in_use_is_named(environment: None, offset: int) -> None:
     port = free_ports()
     with socket.create_server(("127.0.0.1", port + offset)):
-        assert refused(port).startswith(f"Port {port + offset} ({PORTS[offset]}) cannot be had")
+        assert refused(port).startswith(f"Port {port + offset} ({PORTS[offset]}) is not available")
 
 
 def test_the_port_that_is_proposed_exists(environment: None) -> None:
     with socket.create_server(("127.0.0.1", 65_535 - 3)):
-        assert refused(65_535 - 4).endswith("--port 8000")
+        assert refused(65_535 - 4).endswith("PORT=8000")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1", "ftp://127.0.0.1"])
 def test_an_engine_that_does_not_answer_is_told(environment: None, url: str) -> None:
-    assert refused(aws_url=url).startswith(f"The AWS engine at {url} is of no use. ")
+    assert refused(chosen=Parts(aws_url=url)).startswith(f"The AWS engine at {url} is not usable. ")
 
 
 def test_a_web_server_is_no_engine(environment: None) -> None:
     with Misbehaving(answers(b"<html></html>")) as server:
-        assert refused(aws_url=server.url).endswith("What answers is no AWS engine.")
+        assert refused(chosen=Parts(aws_url=server.url)).endswith("What answers is no AWS engine.")
 
 
 def test_an_engine_that_refuses_is_told(environment: None) -> None:
     refusal = b'{"__type":"AccessDeniedException","message":"no"}'
     with Misbehaving(answers(refusal, status="400 Bad Request")) as server:
-        assert refused(aws_url=server.url).endswith("DynamoDB refuses: AccessDeniedException.")
+        assert refused(chosen=Parts(aws_url=server.url)).endswith(
+            "DynamoDB refuses: AccessDeniedException."
+        )
 
 
 def test_a_setting_that_the_gate_does_not_take_is_told(
@@ -245,12 +249,12 @@ def test_a_setting_that_the_gate_does_not_take_is_told(
 
 def test_what_had_started_before_the_failure_is_ended(environment: None) -> None:
     port = free_ports()
-    refused(port, aws_url="nonsense")
+    refused(port, Parts(aws_url="nonsense"))
     assert all(is_free(port + offset) for offset in range(5))
 
 
 def test_an_engine_that_keeps_secrets_too_is_the_only_one(environment: None, moto_url: str) -> None:
-    desk = set_up(0, aws_url=moto_url)
+    desk = set_up(0, Parts(aws_url=moto_url))
     desk.close()
     assert desk.urls["AWS"] == moto_url
     assert list(desk.urls) == list(PORTS)
@@ -285,10 +289,10 @@ def test_a_real_account_is_neither_needed_nor_used(tmp_path: Path) -> None:
 @pytest.mark.dynamodb_local
 def test_a_token_survives_the_restart_of_the_desk_and_of_dynamodb_local(tmp_path: Path) -> None:
     port = free_ports()
-    with dynamodb_on_disk(tmp_path) as url, running(port, "--aws-url", url) as said:
-        assert ["DynamoDB", url] in [line.split() for line in said]
+    with dynamodb_on_disk(tmp_path) as url, running(port, environ={"AWS_URL": url}) as said:
+        assert ["DynamoDB", url, "yours"] in [line.split() for line in said]
         token = login(port)
-    with dynamodb_on_disk(tmp_path) as url, running(port, "--aws-url", url):
+    with dynamodb_on_disk(tmp_path) as url, running(port, environ={"AWS_URL": url}):
         assert me(port, token).json()["headers"]["X-WX-APPID"] == APPID
         assert me(port, login(port)).status_code == 200
 

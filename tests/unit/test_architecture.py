@@ -118,7 +118,7 @@ DESK = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"chalicelib"
 
 @shipped
 def test_nothing_that_ships_knows_the_desk_or_the_tests(path: str, tree: ast.Module) -> None:
-    assert {"simulator", "tests"} <= DESK
+    assert {"simulator", "tests", "benchmarks", "infrastructure"} <= DESK
     tops = {name.partition(".")[0] for name in imported(tree)}
     assert not tops & {*DESK, "pytest", "moto"}, path
 

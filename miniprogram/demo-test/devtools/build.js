@@ -13,14 +13,17 @@ const SECONDS = 150
 
 const read = (...names) => fs.readFileSync(path.join(...names), 'utf8')
 
-/** A copy of the demo beside a copy of the library, as in a developer's checkout. */
+const GENERATED = ['node_modules', 'miniprogram_npm']
+
+/** A copy of the demo beside a copy of the library, as in a developer's checkout after `make demo`. */
 function checkout() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'wxgate-devtools-'))
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
   for (const name of ['package.json', 'miniprogram_dist', 'demo']) {
-    const filter = (from) => path.basename(from) !== 'node_modules'
+    const filter = (from) => !GENERATED.includes(path.basename(from))
     fs.cpSync(path.join(PACKAGE, name), path.join(folder, name), { recursive: true, filter })
   }
+  fs.cpSync(path.join(PACKAGE, 'miniprogram_dist'), path.join(folder, 'demo', 'miniprogram_npm', 'wxgate'), { recursive: true })
   return folder
 }
 
@@ -78,7 +81,7 @@ function edit(file, members) {
 
 async function main() {
   const folder = checkout()
-  const size = await compile(folder) // as it is, before anybody built anything
+  const size = await compile(folder)
   await buildNpm(folder)
   await compile(folder)
   for (const [name, words, breakIt] of BROKEN) assert.match(await complaintOf(breakIt), words, name)

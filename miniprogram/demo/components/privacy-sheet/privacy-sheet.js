@@ -1,5 +1,5 @@
 const { tell } = require('../../words')
-const { client } = getApp()
+const client = require('../../client')
 
 // 放进每个用到隐私接口的页面：<privacy-sheet></privacy-sheet>
 Component({

@@ -1,5 +1,5 @@
 const { tell, accepted } = require('../../words')
-const { client } = getApp()
+const client = require('../../client')
 
 function text(value) {
   const whole = value !== null && typeof value === 'object' ? JSON.stringify(value) : String(value)
@@ -26,20 +26,26 @@ function rowsOf(data) {
 }
 
 Page({
-  data: { rows: [], loaded: false, failed: false },
+  data: { rows: [], loaded: false, failed: false, loggedOut: false },
 
   onLoad() {
     return this.load()
   },
 
-  // 没有登录？请求被拒绝后客户端会登录一次，再发一次。页面不用管。
+  // 没有登录？客户端先登录再发；token 被拒绝？登录一次，再发一次。页面不用管。
+  // 只有用户退出过才要管：客户端不再自动登录，等用户点「登录」。
   load() {
     return client.get('/api/orders', { page: 1 })
       .then(accepted)
-      .then((data) => this.setData({ rows: rowsOf(data || []), loaded: true, failed: false }))
+      .then((data) => this.setData({ rows: rowsOf(data || []), loaded: true, failed: false, loggedOut: false }))
       .catch((err) => {
-        this.setData({ failed: true })
-        tell(err)
+        const loggedOut = err.code === 'LOGGED_OUT'
+        this.setData({ rows: [], loaded: false, failed: !loggedOut, loggedOut })
+        if (!loggedOut) tell(err)
       })
+  },
+
+  login() {
+    return client.login().then(() => this.load(), tell)
   }
 })

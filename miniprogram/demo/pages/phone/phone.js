@@ -1,5 +1,5 @@
 const { tell } = require('../../words')
-const { client } = getApp()
+const client = require('../../client')
 
 // 拿不到微信里的手机号时，让用户自己填。
 const BY_HAND = ['USER_DENIED', 'QUOTA', 'UNSUPPORTED']

@@ -1,5 +1,5 @@
 const { tell, accepted } = require('../../words')
-const { client } = getApp()
+const client = require('../../client')
 
 Page({
   data: { avatarUrl: '', saved: '', busy: false },

@@ -1,0 +1,1 @@
+"""Fuzzing: the properties of the unit tests under a fuzzer (`python -m tests.fuzz`)."""

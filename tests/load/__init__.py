@@ -1,0 +1,1 @@
+"""Load on the desk, by many users who check every answer: `make load`."""

@@ -1,0 +1,95 @@
+"""What the environment may put in place of the desk's own parts."""
+
+from pathlib import Path
+
+import pytest
+
+from simulator import parts
+from simulator.parts import DeskError, Parts
+
+OWN = {"WECHAT": "real", "WX_APPIDS": "wxone,wxtwo"}
+
+
+def refusal(**environ: str) -> str:
+    """Read an environment that cannot be respected; give the one line."""
+    with pytest.raises(DeskError) as refused:
+        parts.read(environ)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_nothing_is_the_users_own_unless_it_is_named() -> None:
+    assert parts.read({}) == Parts()
+
+
+def test_every_part_can_be_the_users_own_at_once(tmp_path: Path) -> None:
+    chosen = parts.read(
+        {
+            **OWN,
+            "WX_APPSECRET_wxone": "secret-one",
+            "WX_APPSECRET_wxtwo": "secret-two",
+            "UPSTREAM_URL": "http://127.0.0.1:3000",
+            "HOST": "0.0.0.0",
+            "DATA": str(tmp_path / "data"),
+            "AWS_URL": "http://127.0.0.1:4566",
+            "RELOAD": "1",
+        }
+    )
+    assert chosen.real_wechat
+    assert chosen.appsecrets is not None
+    assert {appid: found.value for appid, found in chosen.appsecrets.items()} == {
+        "wxone": "secret-one",
+        "wxtwo": "secret-two",
+    }
+    assert chosen == Parts(
+        appids=("wxone", "wxtwo"),
+        host="0.0.0.0",
+        upstream_url="http://127.0.0.1:3000",
+        appsecrets=chosen.appsecrets,
+        aws_url="http://127.0.0.1:4566",
+        data=tmp_path / "data",
+        reload=True,
+    )
+    assert (tmp_path / "data").is_dir()
+
+
+def test_a_missing_appsecret_is_asked_for_and_its_source_is_known() -> None:
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return " typed "
+
+    chosen = parts.read({**OWN, "WX_APPSECRET_wxtwo": "secret-two"}, ask)
+    assert chosen.appsecrets is not None
+    assert prompts == ["appsecret of wxone: "]
+    assert chosen.appsecrets["wxone"].value == "typed"
+    assert [found.source for found in chosen.appsecrets.values()] == [
+        "typed at the prompt",
+        "from WX_APPSECRET_wxtwo",
+    ]
+
+
+def test_no_representation_shows_an_appsecret() -> None:
+    chosen = parts.read({**OWN, "WX_APPSECRET_wxone": "hidden", "WX_APPSECRET_wxtwo": "hidden"})
+    assert "hidden" not in repr(chosen)
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"WECHAT": "yes"}, "WECHAT is malformed: write simulated or real"),
+        ({"WECHAT": "real"}, "WECHAT=real needs your mini-programs"),
+        (OWN, "The appsecret of wxone is missing"),
+        ({**OWN, "WX_APPSECRET_wxone": "ümlaut"}, "The appsecret of wxone is malformed"),
+        ({"WECHAT_API_URL": "http://127.0.0.1:1"}, "WECHAT_API_URL has no effect"),
+        ({"UPSTREAM_ALLOW_PRIVATE": "false"}, "UPSTREAM_ALLOW_PRIVATE=false excludes the echo"),
+        ({"AWS_URL": "http://a", "AWS_ENDPOINT_URL": "http://b"}, "AWS_URL and AWS_ENDPOINT_URL"),
+        ({"HOST": "my-laptop"}, "HOST is malformed"),
+        ({"HOST": "::"}, "HOST is malformed"),
+        ({"RELOAD": "yes"}, "RELOAD is malformed"),
+        ({"DATA": "/dev/null/data"}, "DATA is no usable folder"),
+    ],
+)
+def test_what_cannot_be_respected_is_refused_by_name(environ: dict[str, str], line: str) -> None:
+    assert refusal(**environ).startswith(line)
