@@ -43,6 +43,12 @@ SECRETS_ATTEMPT = 0.5
 SECRETS_ATTEMPTS = 2
 """The SDK waits up to 1 s before the second attempt: two seconds in all."""
 
+QUEUE_ATTEMPT = 1.0
+QUEUE_ATTEMPTS = 2
+
+EVENT_PAUSES = (5, 30, 120, 345, 900, 2200, *[3600] * 23)
+"""Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12)."""
+
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""
 

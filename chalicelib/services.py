@@ -21,19 +21,25 @@ from chalicelib.errors import Misconfigured
 
 if TYPE_CHECKING:
     from chalicelib.network.connections import Connections
+    from chalicelib.network.queue import Queue
     from chalicelib.network.secrets import Secrets
     from chalicelib.sessions.sessions import Sessions
     from chalicelib.sessions.table import Table
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
+    from chalicelib.wechat.push import Push
 
 SERVICES = {
     "login": ("sessions", "wechat"),
     "proxy": ("sessions", "assertions", "upstream"),
     "decrypt": ("sessions", "assertions", "wechat"),
+    "events": ("push", "sessions", "queue"),
+    "deliver": ("assertions", "upstream", "queue"),
 }
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
+
+_CONNECTED = ("_table", "_secrets_client", "_queue_client", "_wechat_connections")
 
 
 def now() -> float:
@@ -42,10 +48,7 @@ def now() -> float:
 
 
 class Services:
-    """Every service of the gate, by the keyword under which handlers take it.
-
-    `fault` is what is wrong with the environment, or None.
-    """
+    """Every service, by the keyword under which handlers take it; `fault` is the environment's."""
 
     def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
         self.clock = clock
@@ -61,11 +64,7 @@ class Services:
 
     @property
     def settings(self) -> settings.Settings:
-        """The environment as values.
-
-        Raises:
-            Misconfigured: if it is faulty.
-        """
+        """The environment as values; raises Misconfigured if it is faulty."""
         if self._settings is None:
             raise Misconfigured(reason=self.fault)
         return self._settings
@@ -112,6 +111,21 @@ class Services:
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
     @cached_property
+    def push(self) -> "Push":
+        """What opens WeChat's message push."""
+        from chalicelib.wechat.push import Push
+
+        prefix, appids = self.settings.secret_prefix, self.settings.appids
+        return Push(self._secrets, prefix, appids, self.clock)
+
+    @cached_property
+    def queue(self) -> "Queue":
+        """The queue of events."""
+        from chalicelib.network.queue import Queue
+
+        return Queue(self._queue_client, self.settings.events_queue_url)
+
+    @cached_property
     def _table(self) -> "Table":
         from chalicelib.sessions.table import Table
 
@@ -126,23 +140,17 @@ class Services:
 
     @cached_property
     def _secrets_client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
+        return self._client("secretsmanager", deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS)
 
-        from chalicelib.network.aws_errors import reason
+    @cached_property
+    def _queue_client(self) -> Any:
+        return self._client("sqs", deadlines.QUEUE_ATTEMPT, deadlines.QUEUE_ATTEMPTS)
 
-        config = Config(
-            connect_timeout=deadlines.SECRETS_ATTEMPT,
-            read_timeout=deadlines.SECRETS_ATTEMPT,
-            retries={"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"},
-        )
-        with self._lock:  # sessions of boto3 are not thread-safe, nor is the making of a client
-            try:
-                session = boto3.session.Session(region_name=self.settings.region)
-                return session.client("secretsmanager", config=config)
-            except BotoCoreError as error:
-                raise Misconfigured(reason=reason(error)) from error
+    def _client(self, service: str, attempt: float, attempts: int) -> Any:
+        from chalicelib.network.aws_clients import client
+
+        with self._lock:
+            return client(service, self.settings.region, attempt, attempts)
 
     @cached_property
     def _wechat_connections(self) -> "Connections":
@@ -163,10 +171,7 @@ class Services:
     # --- INIT and SnapStart ---
 
     def init(self) -> None:
-        """Build what this function uses, then warm it up; never raises.
-
-        What fails here, the request that needs it does again, and reports.
-        """
+        """Build what this function uses, then warm it up; what fails, a request does again."""
         for name in self._used:
             with suppress(Exception):
                 getattr(self, name)
@@ -178,8 +183,7 @@ class Services:
     def warm_up(self) -> None:
         """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
 
-        The AWS SDK bounds attempts, not calls, so a thread makes them and is not waited for any
-        longer. None begins after the deadline; the last one ends by the SDK's own timeouts.
+        The AWS SDK bounds attempts, not calls: the thread that makes them is waited for so long.
         """
         deadline = Deadline.after(deadlines.INIT)
 
@@ -195,7 +199,7 @@ class Services:
 
     def after_restore(self) -> None:
         """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""
-        for name in ("_table", "_secrets_client", "_wechat_connections", "_upstream_connections"):
+        for name in (*_CONNECTED, "_upstream_connections"):
             if name in vars(self):
                 getattr(self, name).close()
         random.seed()
@@ -203,10 +207,7 @@ class Services:
 
 
 def from_environment() -> Services:
-    """Build the services of this process; never raises.
-
-    If the environment is faulty, the log says so once, and every request is Misconfigured.
-    """
+    """Build the services of this process; never raises, but logs what is wrong."""
     services = Services(os.environ)
     function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     logs.configure(services.log_level, function_name)

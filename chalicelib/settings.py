@@ -13,11 +13,14 @@ from chalicelib import rules
 MIN_TTL, MAX_TTL = 300, 2_592_000
 """Seconds that a token may live: five minutes to thirty days."""
 
-FUNCTIONS = ("login", "proxy", "decrypt")
+FUNCTIONS = ("login", "proxy", "decrypt", "events", "deliver")
 """The Lambda functions, as WXGATE_FUNCTION names them."""
 
-SIGNERS = ("proxy", "decrypt")
+SIGNERS = ("proxy", "decrypt", "deliver")
 """Those that sign assertions, whose audience is the upstream."""
+
+STORES = ("login", "proxy", "decrypt", "events")
+"""Those that use sessions, of the mini-programs that are served."""
 
 
 class BadEnvironment(ValueError):
@@ -41,6 +44,8 @@ class Settings:
     forward_request_headers: tuple[str, ...]
     forward_answer_headers: tuple[str, ...]
     trusted_hops: int
+    events_path: str
+    events_queue_url: str
     log_level: str
     region: str | None
 
@@ -55,8 +60,8 @@ class Variable(NamedTuple):
 
 
 VARIABLES = {
-    "WX_APPIDS": Variable(None, rules.appids, "the mini-programs served", FUNCTIONS),
-    "SESSIONS_TABLE": Variable(None, rules.table_name, "the DynamoDB table", FUNCTIONS),
+    "WX_APPIDS": Variable(None, rules.appids, "the mini-programs served", STORES),
+    "SESSIONS_TABLE": Variable(None, rules.table_name, "the DynamoDB table", STORES),
     "SECRET_PREFIX": Variable(None, rules.secret_prefix, "before names of secrets", FUNCTIONS),
     "UPSTREAM_URL": Variable(None, rules.url, "scheme, host, base path", SIGNERS),
     "UPSTREAM_ALLOW_PRIVATE": Variable("false", rules.boolean, "permit http, private addresses"),
@@ -68,6 +73,8 @@ VARIABLES = {
     "FORWARD_REQUEST_HEADERS": Variable("", rules.headers, "more headers to the upstream"),
     "FORWARD_ANSWER_HEADERS": Variable("", rules.headers, "more headers to the client"),
     "TRUSTED_HOPS": Variable("0", rules.integer(0, 5, "a number"), "proxies before API Gateway"),
+    "EVENTS_PATH": Variable(None, rules.path, "where events go, below UPSTREAM_URL"),
+    "EVENTS_QUEUE_URL": Variable(None, rules.url, "the SQS queue of events"),
     "LOG_LEVEL": Variable("INFO", rules.level, "least severe level that is logged"),
     "AWS_REGION": Variable("", str, "the AWS SDK's own"),
     "AWS_DEFAULT_REGION": Variable("", str, "the AWS SDK's own"),
@@ -75,6 +82,7 @@ VARIABLES = {
     "AWS_ENDPOINT_URL": Variable(None, rules.url, "the AWS SDK's own"),
     "AWS_ENDPOINT_URL_DYNAMODB": Variable(None, rules.url, "the AWS SDK's own"),
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": Variable(None, rules.url, "the AWS SDK's own"),
+    "AWS_ENDPOINT_URL_SQS": Variable(None, rules.url, "the AWS SDK's own"),
 }
 """Every variable that the gate reads."""
 
@@ -119,6 +127,8 @@ def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
             rules.public_https_url(values["upstream_url"])
         except ValueError as error:
             faults["UPSTREAM_URL"] = f"UPSTREAM_URL is malformed: {error}."
+    if values.get("events_path") and values.get("events_queue_url") == "":
+        faults["EVENTS_QUEUE_URL"] = "EVENTS_QUEUE_URL is missing."
     if faults:
         raise BadEnvironment(" ".join(faults.values()))
     # A region is invented only for an engine that needs none.

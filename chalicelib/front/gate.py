@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -128,7 +129,7 @@ def _event_for_chalice(request: Request) -> dict[str, Any]:
         **request.event,
         "requestContext": {**request.context, "httpMethod": request.method},
         "multiValueQueryStringParameters": None,
-        "pathParameters": None,
+        "pathParameters": defaultdict(str, request.path_parameters),  # API Gateway gives them all
         "stageVariables": None,
         "body": None,
         # Without Accept, Chalice rejects a binary answer after the view has run.

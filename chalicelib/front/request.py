@@ -48,7 +48,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _deadline(context: Any) -> Deadline:
+def deadline_of(context: Any) -> Deadline:
     """When Lambda ends this invocation; a context of another kind sets no limit."""
     get_remaining = getattr(context, "get_remaining_time_in_millis", None)
     milliseconds = get_remaining() if callable(get_remaining) else None
@@ -78,7 +78,7 @@ class Request:
     @classmethod
     def from_event(cls, event: object, context: object) -> "Request":
         """Take an event and Lambda's context."""
-        return cls(event, _deadline(context))
+        return cls(event, deadline_of(context))
 
     @cached_property
     def id(self) -> str:
@@ -94,10 +94,10 @@ class Request:
         return sent[0] if found else None
 
     @property
-    def proxy_parameter(self) -> str | None:
-        """What `{proxy+}` matched, as API Gateway decoded it."""
-        value = _mapping(self.event.get("pathParameters")).get("proxy")
-        return value if isinstance(value, str) else None
+    def path_parameters(self) -> dict[str, str]:
+        """What the route's {parameters} matched, as API Gateway decoded it."""
+        found = _mapping(self.event.get("pathParameters"))
+        return {name: value for name, value in found.items() if isinstance(value, str)}
 
     @property
     def source_ip(self) -> str | None:

@@ -73,6 +73,11 @@ def json_answer(
     return Answer(text, {**OWN_HEADERS, **(headers or {})}, status)
 
 
+def text_answer(text: str) -> Answer:
+    """Answer a plain text as it is."""
+    return Answer(text, {**OWN_HEADERS, "Content-Type": "text/plain; charset=utf-8"}, 200)
+
+
 def empty_answer(status: int = 204) -> Answer:
     """Answer without a body."""
     headers = {k: v for k, v in OWN_HEADERS.items() if k != "Content-Type"}

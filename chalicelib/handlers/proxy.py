@@ -32,7 +32,7 @@ def proxy(
         UpstreamTooLarge: the answer does not fit into Lambda's.
         What Sessions.find, Assertions.sign and Upstream.forward raise.
     """
-    subpath = checked_path(request.path, request.proxy_parameter)
+    subpath = checked_path(request.path, request.path_parameters.get("proxy"))
     method = _method(request)
     identity, marks = None, {}
     try:

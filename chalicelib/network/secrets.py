@@ -81,10 +81,13 @@ class Secrets:
         """Give the current version, at most CACHE_SECONDS old while the service answers."""
         return self._cached(name, lambda: parse(self._fetch(name, "AWSCURRENT")))
 
-    def stages(self, name: str, parse: Parse[_T]) -> tuple[_T | None, _T, _T | None]:
+    def stages(
+        self, name: str, parse: Parse[_T], max_age: float = CACHE_SECONDS
+    ) -> tuple[_T | None, _T, _T | None]:
         """Give AWSPENDING, AWSCURRENT and AWSPREVIOUS, read in this order and cached together.
 
-        Of the outer two, what is missing, forbidden or malformed is None.
+        Of the outer two, what is missing, forbidden or malformed is None. `max_age` is how many
+        seconds old they may be while the service answers.
         """
         return self._cached(
             name,
@@ -93,6 +96,7 @@ class Secrets:
                 parse(self._fetch(name, "AWSCURRENT")),
                 self._usable(name, "AWSPREVIOUS", parse),
             ),
+            max_age,
         )
 
     def alternative_to(self, name: str, refused: _T, parse: Parse[_T]) -> _T | None:
@@ -120,7 +124,7 @@ class Secrets:
         previous = self._usable(name, "AWSPREVIOUS", parse) if current == refused else None
         return [current] if previous is None else [current, previous]
 
-    def _cached(self, name: str, read: Callable[[], _T]) -> _T:
+    def _cached(self, name: str, read: Callable[[], _T], max_age: float = CACHE_SECONDS) -> _T:
         with self._lock:
             now = self._clock()
             value: _T
@@ -128,7 +132,7 @@ class Secrets:
             stale = now - read_at < STALE_IF_ERROR
             cooling = stale and 0 <= now - self._failed_at < COOL_DOWN
             # A clock that was set back makes no value young.
-            if cooling or 0 <= now - read_at < CACHE_SECONDS:
+            if cooling or 0 <= now - read_at < max_age:
                 return value
             try:
                 value = read()

@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, StoreUnavailable, TooManyRequests
 from chalicelib.sessions.failures import MAX_FAILURES, PREFIX, Failures, window
-from chalicelib.sessions.table import IDENTITY, Attributes, Conflict, Item, Table
+from chalicelib.sessions.table import IDENTITY, KEYS, Attributes, Conflict, Item, Table
 from chalicelib.sessions.tokens import Token, user_reference
 from chalicelib.settings import MAX_TTL
 
@@ -112,6 +112,12 @@ class Sessions:
         self._table.delete_all(token.user, [key for key in found if not key.startswith(PREFIX)])
         with suppress(InvalidToken):  # another logout was quicker
             self.end(token)
+
+    def end_user(self, appid: str, openid: str) -> None:
+        """End all sessions of a user, by name: queries and deletions until none is left."""
+        user = user_reference(appid, openid)
+        while keys := [k for k in self._table.query(user, KEYS) if not k.startswith(PREFIX)]:
+            self._table.delete_together(user, keys)
 
     def find(self, token: Token) -> Session:
         """Find who a token stands for: one read, without the sealed keys."""

@@ -31,6 +31,10 @@ MAX_QUERY = 8192
 """Bytes of a query string, as most servers take it."""
 
 
+MAX_IGNORED = 1_048_576
+"""Bytes of an answer of which only the status counts."""
+
+
 @dataclass(frozen=True)
 class Outgoing:
     """A request for the upstream.
@@ -87,27 +91,53 @@ class Upstream:
             DeadlineExceeded: too little time is left to begin.
         """
         query = encoded_query(outgoing.query)
-        target = f"{self._base}/{outgoing.subpath}" + (f"?{query}" if query else "")
+        target = outgoing.subpath + (f"?{query}" if query else "")
         sent = self._headers(outgoing)
+        # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
+        repeatable, method = outgoing.method in ("GET", "HEAD"), outgoing.method
+        reply = self._exchange(
+            method, target, sent, outgoing.body, deadline, repeatable=repeatable, limit=max_bytes
+        )
+        return self._passed_on(reply, outgoing)
+
+    def post(self, subpath: str, headers: Pairs, body: bytes, deadline: Deadline) -> int:
+        """Post a message of the gate's own, perhaps more than once, and give the answer's status.
+
+        Raises:
+            What forward raises, but for InvalidRequest.
+        """
+        own = [("Accept-Encoding", "identity"), *headers]
+        return self._exchange(
+            "POST", subpath, own, body, deadline, repeatable=True, limit=MAX_IGNORED
+        ).status
+
+    def _exchange(
+        self,
+        method: str,
+        target: str,
+        sent: Pairs,
+        body: bytes,
+        deadline: Deadline,
+        *,
+        repeatable: bool,
+        limit: int,
+    ) -> Reply:
         deadline = deadline.less(ANSWER_RESERVE)
         if deadline.remaining() <= 0:
             raise DeadlineExceeded
-        # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
-        safe = outgoing.method in ("GET", "HEAD")
         try:
-            reply = self._connections.exchange(
+            return self._connections.exchange(
                 self.origin,
-                outgoing.method,
-                target,
+                method,
+                f"{self._base}/{target}",
                 sent,
-                outgoing.body,
+                body,
                 deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
-                max_bytes=max_bytes,
-                retry_on=(Refused, Stale) if safe else (),
+                max_bytes=limit,
+                retry_on=(Refused, Stale) if repeatable else (),
             )
         except TransportError as error:
             raise _translated(error) from None
-        return self._passed_on(reply, outgoing)
 
     def _headers(self, outgoing: Outgoing) -> Pairs:
         hops = self._settings.trusted_hops

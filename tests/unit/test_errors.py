@@ -13,6 +13,7 @@ STATUS = {
     "InvalidCode": 401,
     "InvalidToken": 401,
     "UserBlocked": 403,
+    "PushRefused": 403,
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "RequestTooLarge": 413,
@@ -31,6 +32,7 @@ STATUS = {
     "UpstreamTimeout": 504,
     "SecretsUnavailable": 503,
     "StoreUnavailable": 503,
+    "QueueUnavailable": 503,
     "DeadlineExceeded": 503,
 }
 

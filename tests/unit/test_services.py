@@ -26,7 +26,7 @@ GOOD = {
     "UPSTREAM_URL": "https://api.example.com/base",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-NAMES = ["sessions", "wechat", "upstream", "assertions"]
+NAMES = ["sessions", "wechat", "upstream", "assertions", "push", "queue"]
 
 
 @pytest.fixture

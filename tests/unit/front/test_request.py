@@ -367,13 +367,13 @@ def test_a_malformed_trace_id_is_none(sent: list[str]) -> None:
     assert request(*(("X-Amzn-Trace-Id", value) for value in sent)).trace_id is None
 
 
-def test_the_proxy_parameter_is_what_api_gateway_decoded() -> None:
+def test_path_parameters_are_what_api_gateway_decoded() -> None:
     event = event_of("GET", "/api/a%2Fb", [], None, ROUTES)
     changed = {**event, "pathParameters": {"proxy": "a/b"}}
-    assert Request(changed).proxy_parameter == "a/b"
+    assert Request(changed).path_parameters == {"proxy": "a/b"}
     parameters: list[object] = [None, {}, {"proxy": 7}, {"proxy": None}, []]
     for odd in parameters:
-        assert Request({**event, "pathParameters": odd}).proxy_parameter is None
+        assert Request({**event, "pathParameters": odd}).path_parameters == {}
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def read_everything(event: Any) -> None:
     sent = Request.from_event(event, None)
     for read in (
         lambda: (sent.context, sent.resource, sent.method, sent.path, sent.id, sent.source_ip),
-        lambda: (sent.headers, sent.query, sent.trace_id, sent.proxy_parameter),
+        lambda: (sent.headers, sent.query, sent.trace_id, sent.path_parameters),
         lambda: (sent.forwarded_for, sent.deadline),
         lambda: sent.body,
         sent.json,
