@@ -109,7 +109,7 @@ def test_an_event_is_posted_with_proof() -> None:
         "X-WX-EVENT-ID": "event-1",
     }
     (key,) = delivery.assertions.key_set()["keys"]
-    options = {"verify_exp": False, "verify_iat": False}
+    options: Any = {"verify_exp": False, "verify_iat": False}
     audience = ENVIRONMENT["UPSTREAM_URL"]
     public = jwt.PyJWK(key).key
     claims = jwt.decode(assertion, public, ["ES256"], audience=audience, options=options)
@@ -310,10 +310,12 @@ class FlakySqs(Sqs):
         self._luck = luck
 
     def send_message(self, **arguments: Any) -> dict[str, str]:
-        return self._perhaps(super().send_message, **arguments)
+        stored: dict[str, str] = self._perhaps(super().send_message, **arguments)
+        return stored
 
     def change_message_visibility(self, **arguments: Any) -> dict[str, Any]:
-        return self._perhaps(super().change_message_visibility, **arguments)
+        changed: dict[str, Any] = self._perhaps(super().change_message_visibility, **arguments)
+        return changed
 
     def _perhaps(self, act: Callable[..., Any], **arguments: Any) -> Any:
         luck = self._luck.random()

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -20,7 +23,6 @@ from chalicelib.errors import (
     UnknownApp,
 )
 from chalicelib.network.secrets import CACHE_SECONDS, REFRESH_INTERVAL, Secrets
-from chalicelib.wechat import push as module
 from chalicelib.wechat.messages import Message
 from chalicelib.wechat.push import MAX_AGE, MAX_BODY, OVERLAP, Push, PushKey
 from simulator.wechat.push import Pushed, encrypted, push_secret_of, sealed, signature_of, xml
@@ -267,7 +269,7 @@ def changed_plain(change: bytes, at: int) -> str:
     missing = 32 - len(opened) % 32
     plain = bytearray(opened + bytes([missing] * missing))
     plain[at : at + len(change) if at >= 0 else None] = change
-    cipher = module.Cipher(module.AES256(key), module.CBC(key[:16])).encryptor()
+    cipher = Cipher(AES(key), CBC(key[:16])).encryptor()
     return base64.b64encode(cipher.update(bytes(plain)) + cipher.finalize()).decode()
 
 
