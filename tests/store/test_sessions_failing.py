@@ -66,6 +66,39 @@ def acts(store: Store) -> dict[str, Callable[[], object]]:
     }
 
 
+def test_ending_a_user_needs_two_rights_and_reads_no_sealed_key(
+    store: Store, engine: FaultyEngine
+) -> None:
+    """TransactWriteItems needs no right of its own, but those of the parts (AWS, IAM for it)."""
+    store.login()
+    engine.calls.clear()
+    store.sessions.end_user(APPID, store.openid)
+    queries, writes = engine.calls[::2], engine.calls[1][1]["TransactItems"]
+    assert engine.operations() == ["Query", "TransactWriteItems", "Query"]
+    assert [list(write) for write in writes] == [["Delete"]]
+    names = [set(members["ExpressionAttributeNames"].values()) for _, members in queries]
+    assert names == [{"user", "item"}] * 2
+
+
+def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(
+    store: Store, engine: FaultyEngine
+) -> None:
+    store.login()
+    engine.then(let_through, CONFLICT)
+    store.sessions.end_user(APPID, store.openid)
+    assert store.partition() == []
+
+
+@pytest.mark.parametrize("before", [[], [let_through]], ids=["Query", "TransactWriteItems"])
+def test_a_store_that_fails_does_not_pass_for_a_user_who_has_gone(
+    store: Store, engine: FaultyEngine, before: list[Any]
+) -> None:
+    store.login()
+    engine.then(*before, *[BROKEN] * STORE_ATTEMPTS)
+    with pytest.raises(StoreUnavailable):
+        store.sessions.end_user(APPID, store.openid)
+
+
 OPERATIONS = ["PutItem", "GetItem", "BatchGetItem", "UpdateItem", "DeleteItem", "Query"]
 
 
