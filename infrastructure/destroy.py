@@ -13,7 +13,7 @@ from infrastructure.parameters import Refused, described
 
 
 def kept(cloudformation: Any, stack: str) -> dict[str, str]:
-    """Give the names of the stack's table and dead-letter queue, by logical name, if it has them."""
+    """Give the names of the stack's table and dead letters, by logical name, if it has them."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}

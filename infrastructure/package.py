@@ -150,7 +150,7 @@ def _what_ships(locked: str) -> str:
 
 
 def revise(parameters: Path, *contents: Path) -> str:
-    """Add to the parameters of a deployment its Revision: it differs if they, or the package, do."""
+    """Add Revision to the parameters of a deployment: it differs if they, or the package, do."""
     values = json.loads(parameters.read_text())
     digest = sha256(b"".join(path.read_bytes() for path in (parameters, *contents)))
     revision = digest.hexdigest()[:16]

@@ -40,8 +40,9 @@ def roll_back(client: Any, stack: str) -> dict[str, str]:
         function = f"{stack}-{name.lower()}"
         try:
             versions[function] = before(client, function)
-        except client.exceptions.ResourceNotFoundException:
-            if name not in CONDITIONS:
+        except ClientError as error:
+            missing = error.response["Error"]["Code"] == "ResourceNotFoundException"
+            if not missing or name not in CONDITIONS:
                 raise
     for function, version in versions.items():
         client.update_alias(

@@ -4,21 +4,28 @@ import fnmatch
 import inspect
 import io
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from infrastructure.parts import Template
-from simulator import desk
+from simulator import aws, desk
+from simulator.event_source import poll
 from simulator.serving import serve_wsgi
-from tests.conftest import FrontDoor
+from simulator.wechat import openid_of, push_secret_of
+from simulator.wechat.push import sealed
+from tests.conftest import APPID, FrontDoor
 from tests.infrastructure.conftest import made, strings
 
-FUNCTIONS = ("Login", "Proxy", "Decrypt")
+FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 
 TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 """A transaction has no action of its own: IAM asks for the actions of its parts."""
@@ -47,8 +54,14 @@ def granted_secrets(stack: Template, name: str) -> set[str]:
 # --- what the policies say -----------------------------------------------------------------------
 
 
-SECRETS = {"Login": {"app/*"}, "Proxy": {"signing-??????"}, "Decrypt": {"app/*", "signing-??????"}}
-"""The one wildcard, for any number of mini-programs; the rest is what Secrets Manager appends."""
+SECRETS = {
+    "Login": {"app/*"},
+    "Proxy": {"signing-??????"},
+    "Decrypt": {"app/*", "signing-??????"},
+    "Events": {"push/*"},
+    "Deliver": {"signing-??????"},
+}
+"""Two wildcards, for any number of mini-programs; the rest is what Secrets Manager appends."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -57,7 +70,7 @@ def test_no_policy_has_a_star_but_for_the_secrets_of_the_stack_s_mini_programs(
 ) -> None:
     assert granted_secrets(stack, name) == SECRETS[name]
     stars = [text for text in strings(statements(stack, name)) if "*" in text]
-    assert set(stars) <= {f"{PREFIX}app/*"}
+    assert set(stars) <= {f"{PREFIX}app/*", f"{PREFIX}push/*"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -98,6 +111,7 @@ INTERFACES = {
         ("Login", {"FixedEgress": "true"}),
         ("Decrypt", {"FixedEgress": "true"}),
         ("Proxy", {"ProxySubnets": "subnet-1"}),
+        ("Deliver", {"ProxySubnets": "subnet-1"}),
     ],
 )
 def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itself(
@@ -112,14 +126,19 @@ def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itse
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_key_of_yours_decrypts_through_the_two_services_alone(stack: Template, name: str) -> None:
+def test_a_key_of_yours_is_used_through_the_function_s_services_alone(
+    stack: Template, name: str
+) -> None:
     *_, key = statements(stack, name, KmsKeyArn="arn:aws:kms:x")
-    assert (key["Action"], key["Resource"]) == (["kms:Decrypt"], ["arn:aws:kms:x"])
+    # To send an encrypted message takes a new data key (AWS, «Encryption at rest in Amazon SQS»).
+    sends = ["kms:GenerateDataKey"] if name == "Events" else []
+    assert (key["Action"], key["Resource"]) == (["kms:Decrypt", *sends], ["arn:aws:kms:x"])
     services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
-    assert services == {"dynamodb", "secretsmanager"}
+    granted_to = {action.partition(":")[0] for action in granted(stack, name)}
+    assert services == granted_to - {"logs"}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "Deliver"])
 def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> None:
     named = set(strings(statements(stack, name, SessionsTableName="t2")))
     assert "SessionsTable" not in named
@@ -150,8 +169,16 @@ HANDLERS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Login": (login.login, login.logout),
     "Proxy": (proxy.proxy, proxy.key_set, proxy.health),
     "Decrypt": (decrypt.decrypt, decrypt.phone, decrypt.session),
+    "Events": (events.check, events.receive),
+    "Deliver": (deliver.deliver,),
 }
-RIGHTS = {"sessions": "SessionsTable", "wechat": "app/*", "assertions": "signing-??????"}
+RIGHTS = {
+    "sessions": "SessionsTable",
+    "wechat": "app/*",
+    "assertions": "signing-??????",
+    "push": "push/*",
+    "queue": "EventQueue",
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -170,24 +197,29 @@ class Recorder:
     """An AWS engine that remembers each call: the operation and its parameters."""
 
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    services: dict[str, str] = field(default_factory=dict)
     engine: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        operation = environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2]
+        service, _, operation = environ["HTTP_X_AMZ_TARGET"].rpartition(".")
         self.calls.append((operation, json.loads(body)))
+        self.services[operation] = service
         return self.engine(environ, start_response)
 
     def actions(self) -> set[str]:
         """The IAM actions of the calls."""
         found = set()
         for operation, parameters in self.calls:
+            service = self.services[operation]
             if operation == "TransactWriteItems":
                 parts = (kind for item in parameters["TransactItems"] for kind in item)
                 found |= {f"dynamodb:{TRANSACTION[kind]}" for kind in parts}
             elif operation == "GetSecretValue":
                 found.add("secretsmanager:GetSecretValue")
+            elif service == "AmazonSQS":
+                found.add(f"sqs:{operation}")
             else:
                 found.add(f"dynamodb:{operation}")
         return found
@@ -211,9 +243,13 @@ def recorder(
 
 
 @pytest.fixture
-def recorded(recorder: Recorder, front_door: FrontDoor) -> FrontDoor:
+def recorded(
+    recorder: Recorder, front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> FrontDoor:
     """The app before that engine."""
     assert not recorder.calls
+    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
+        monkeypatch.setenv("EVENTS_QUEUE_URL", aws.make_queue(sqs, f"policies-{os.getpid()}"))
     return front_door
 
 
@@ -241,6 +277,28 @@ def open_data(door: FrontDoor, token: str) -> None:
     assert door.send("GET", "/session", token=token).status == 200
 
 
+def push(door: FrontDoor) -> None:
+    message = {"MsgType": "event", "Event": "user_authorization_cancellation"}
+    body = json.dumps({**message, "OpenID": openid_of(APPID, "alice")}).encode()
+    pushed = sealed(APPID, body, push_secret_of(APPID), time.time())
+    target = f"/events/{APPID}?{urlencode(pushed.query)}"
+    assert door.send("POST", target, body=pushed.body).status == 200
+
+
+def take_from_the_queue(door: FrontDoor, recorder: Recorder) -> None:
+    """As Lambda does by the function's role: one event is delivered, another is not."""
+    url = os.environ["EVENTS_QUEUE_URL"]
+    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
+        for appid in (APPID, ""):
+            known = {"appid": appid or "-", **({"id": "e"} if appid else {})}
+            typed = {n: {"DataType": "String", "StringValue": v} for n, v in known.items()}
+            sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=typed)
+        recorder.calls.clear()
+        sqs.get_queue_attributes(QueueUrl=url)
+        while poll(sqs, url, door.module.deliver_function) == 0:
+            pass
+
+
 def use(name: str, door: FrontDoor, recorder: Recorder) -> None:
     """Do all that a function does, once."""
     token = door.login()
@@ -251,6 +309,10 @@ def use(name: str, door: FrontDoor, recorder: Recorder) -> None:
         log_in_and_out(fresh)
     elif name == "Proxy":
         call_the_upstream(fresh, token)
+    elif name == "Events":
+        push(fresh)
+    elif name == "Deliver":
+        take_from_the_queue(fresh, recorder)
     else:
         open_data(fresh, token)
 
@@ -292,3 +354,19 @@ def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(
 def test_the_proxy_may_not_ask_for_all_attributes(stack: Template) -> None:
     (find,) = [s for s in statements(stack, "Proxy") if "dynamodb:GetItem" in s["Action"]]
     assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+
+
+def test_the_events_function_sees_which_sessions_a_user_has_and_nothing_of_them(
+    stack: Template, recorded: FrontDoor, recorder: Recorder
+) -> None:
+    use("Events", recorded, recorder)
+    reads = [parameters for operation, parameters in recorder.calls if operation == "Query"]
+    assert {frozenset(read["ExpressionAttributeNames"].values()) for read in reads} == {
+        frozenset({"user", "item"})
+    }
+    find, end = [s for s in statements(stack, "Events") if "dynamodb" in str(s["Action"])]
+    assert find["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["user", "item"]
+    assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+    assert end["Condition"] == {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}}
+    (write,) = [p for operation, p in recorder.calls if operation == "TransactWriteItems"]
+    assert all("ReturnValues" not in str(item) for item in write["TransactItems"])

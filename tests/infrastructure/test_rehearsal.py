@@ -1,19 +1,27 @@
 """The package runs: each function in its own process, with its own environment, and no AWS."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from infrastructure import rehearsal
 from infrastructure.intrinsics import environment
 from infrastructure.parts import Template
 from infrastructure.rehearsal import Rehearsal, Surroundings
+from simulator import aws
+from simulator.event_source import poll
+from simulator.parts import DEFAULT_APP
 from simulator.runtime_api import Function
+from simulator.wechat import push_secret_of
+from simulator.wechat.push import sealed
 from tests.conftest import Phone
 from tests.infrastructure.conftest import Package
 
@@ -80,6 +88,25 @@ def test_a_logout_of_one_function_holds_for_the_others(client: Client) -> None:
         assert (status, answer["Code"]) == (401, "InvalidToken")
 
 
+def test_an_event_goes_from_one_function_through_the_queue_to_another(
+    rehearsed: Rehearsal, around: Surroundings, client: Client
+) -> None:
+    message = {"MsgType": "event", "Event": "user_authorization_cancellation"}
+    message["OpenID"] = client.send("GET", "/api/x")[1]["headers"]["X-WX-OPENID"]
+    pushed = sealed(
+        DEFAULT_APP, json.dumps(message).encode(), push_secret_of(DEFAULT_APP), time.time()
+    )
+    target = f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}"
+    assert rehearsed.send("POST", target, [], pushed.body)[::2] == (200, b"success")
+    assert client.send("GET", "/api/x")[0] == 401
+    deliver = rehearsed.functions["Deliver"]
+    with closing(aws.client("sqs", around.aws_url)) as sqs:
+        assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 1
+        assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 0
+    echo = requests.get(f"{around.upstream_url}/wxgate/events", timeout=5).json()
+    assert [json.loads(event["body"]) for event in echo["events"]] == [message]
+
+
 def test_the_key_set_and_the_health_are_public(rehearsed: Rehearsal) -> None:
     status, headers, data = rehearsed.send("GET", "/.well-known/jwks.json", [], None)
     assert (status, len(json.loads(data)["keys"])) == (200, 1)
@@ -92,14 +119,14 @@ def test_a_wrong_method_is_refused_by_the_function(client: Client) -> None:
     assert (status, answer["Code"]) == (405, "MethodNotAllowed")
 
 
-@pytest.mark.parametrize("name", ["Login", "Proxy", "Decrypt"])
+@pytest.mark.parametrize("name", ["Login", "Proxy", "Decrypt", "Events", "Deliver"])
 def test_a_function_gets_the_variables_of_its_template_alone(
     sam: Template, around: Surroundings, name: str
 ) -> None:
     variables = environment(sam, name, rehearsal.parameters(around))
     upstream = {"UPSTREAM_URL"} & set(variables)
     assert variables["SECRET_PREFIX"] == f"{rehearsal.STACK}/"
-    assert bool(upstream) is (name != "Login")
+    assert bool(upstream) is (name not in ("Login", "Events"))
 
 
 def test_a_function_without_its_variables_starts_and_says_misconfigured(
