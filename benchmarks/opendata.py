@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.figures import Figure, Goal, interleaved, ratios
-from chalicelib.wechat import opendata
+from chalicelib.wechat import kinds, opendata
 from simulator.wechat.cipher import encrypt, new_session_key
 
 with warnings.catch_warnings():
@@ -64,22 +64,20 @@ def sample(kind: str) -> Sample:
     return Sample(kind, session_key, base64.b64encode(IV).decode(), encrypted)
 
 
+@dataclass(frozen=True)
+class Whose:
+    """Whose the samples are, as a session says."""
+
+    appid: str = APPID
+    openid: str = OPENID
+    unionid: str = UNIONID
+
+
 def ours(given: Sample) -> dict[str, Any]:
     """Open a sample as the decrypt handler does."""
-
-    def read(plaintext: bytes) -> dict[str, Any]:
-        return opendata.read(
-            plaintext,
-            given.kind,
-            appid=APPID,
-            openid=OPENID,
-            unionid=UNIONID,
-            now=NOW,
-            max_age=300,
-        )
-
     data, iv = opendata.ciphertext(given.encrypted_data, given.iv)
-    return opendata.open_with([opendata.key_bytes(given.session_key)], data, iv, read)
+    plaintext = opendata.decrypt(opendata.key_bytes(given.session_key), data, iv)
+    return kinds.read(plaintext, given.kind, whose=Whose(), now=NOW, max_age=300)
 
 
 def wechatpys(given: Sample) -> dict[str, Any]:

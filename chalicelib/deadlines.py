@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 LOGIN_TOTAL = 8.0
 LOGIN_WECHAT = 6.0
 LOGIN_MINIMUM = 2.0
-"""A login that has less than this left is not begun: its code would be spent for nothing."""
+"""A login with less left is not begun, since its code would be spent for nothing: a second for
+WeChat, usually a tenth of it, and one attempt at the store."""
 
 WECHAT_TOTAL = 4.0
 """One call to WeChat, a second connection attempt included."""
@@ -39,9 +40,9 @@ STORE_ATTEMPTS = 3
 """The SDK's backoff between them is short (25 and 50 ms at most), but up to 1 and 2 s once DynamoDB
 throttles: an operation ends within 3.1 s if nothing answers, and within 3 s if all is throttled."""
 
-SECRETS_ATTEMPT = 0.5
+SECRETS_ATTEMPT = 0.8
 SECRETS_ATTEMPTS = 2
-"""The SDK waits up to 1 s before the second attempt: two seconds in all."""
+"""Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
 QUEUE_ATTEMPT = 1.0
 QUEUE_ATTEMPTS = 2

@@ -17,7 +17,7 @@ class GateError(ChaliceUnhandledError):
     """
 
     status: int
-    message: str
+    message: str = ""
     retry_after: int
     own_headers: ClassVar[dict[str, str]] = {}
 

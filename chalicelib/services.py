@@ -58,7 +58,7 @@ class Services:
         self._settings: settings.Settings | None = None
         self._lock = threading.RLock()
         try:
-            self._settings = settings.read(environ, function)
+            self._settings = settings.read(environ, environ.get("WXGATE_FUNCTION"))
         except settings.BadEnvironment as error:
             self.fault = str(error)
 

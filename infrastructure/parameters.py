@@ -43,11 +43,23 @@ def parsed(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def partition_of(region: str) -> str:
+    """Give the partition that a region belongs to, such as aws, aws-cn or aws-eusc.
+
+    Raises:
+        Refused: if no partition names its regions so.
+    """
+    try:
+        return boto3.Session().get_partition_for_region(region)
+    except BotoCoreError:
+        raise Refused(f"{region!r} is not a region: write one such as ap-east-1.") from None
+
+
 def described(stack: str, region: str) -> dict[str, Any] | None:
     """Give CloudFormation's description of a stack; None if there is no such stack.
 
     Raises:
-        Refused: if AWS cannot be asked.
+        Refused: if AWS gives no answer.
     """
     try:
         client = boto3.client("cloudformation", region_name=region)
@@ -65,16 +77,18 @@ def present(stack: str, region: str) -> dict[str, str]:
     """Give the parameters of a stack as it is; none if there is no such stack.
 
     Raises:
-        Refused: if AWS cannot be asked.
+        Refused: if AWS gives no answer.
     """
     found = described(stack, region) or {}
     return {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
 
 
 def check(
-    template: Template, stack: str, given: Mapping[str, str], base: Mapping[str, str]
+    template: Template, pseudo: Mapping[str, str], given: Mapping[str, str], base: Mapping[str, str]
 ) -> None:
     """Check the values that would result from `given` over `base` and the template's defaults.
+
+    `pseudo` holds AWS::StackName and AWS::Partition.
 
     Raises:
         Refused: naming what is wrong.
@@ -86,7 +100,9 @@ def check(
     missing = [n for n in declared if "Default" not in declared[n] and not values.get(n)]
     if missing:
         raise Refused(f"Missing: {' '.join(WORDS.get(name, f'{name}=') for name in missing)}")
-    known = {**values, "AWS::StackName": stack, "SessionsTable": "SessionsTable"}
+    if pseudo["AWS::Partition"] == "aws-cn" and values.get("SnapStart") == "true":
+        raise Refused("SnapStart does not exist in China.")
+    known = {**values, **pseudo, "SessionsTable": "SessionsTable"}
     known["EventQueue"] = "https://sqs.example.com/events"  # its name is CloudFormation's to choose
     for rule in template.get("Rules", {}).values():
         _assert(rule, Values(template, known))
@@ -116,9 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("words", nargs="*", metavar="Name=value")
     options = parser.parse_args(arguments)
     try:
+        partition = partition_of(options.region)
         given = parsed(options.words)
         base = _UNSEEN if options.dry_run else present(options.stack, options.region)
-        check(parts(), options.stack, given, base)
+        check(parts(), {"AWS::StackName": options.stack, "AWS::Partition": partition}, given, base)
     except Refused as error:
         sys.exit(" ".join(str(error).split()))
     options.out.parent.mkdir(exist_ok=True)

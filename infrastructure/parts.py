@@ -29,26 +29,26 @@ def parts() -> Template:
     Raises:
         TemplateError: if two parts give the same member.
     """
-    whole: Template = {}
+    merged: Template = {}
     for part in sorted(PARTS.glob("*.yaml")):
         content = {k: v for k, v in yaml_parse(part.read_text()).items() if not k.startswith("x-")}
-        merge(whole, content, part.name)
+        merge(merged, content, part.name)
     if sys.version_info < (3, 12):
-        whole["Rules"]["SnapStart"]["Assertions"].append(_NO_SNAPSHOTS)
-    return plain(whole)
+        merged["Rules"]["SnapStart"]["Assertions"].append(_NO_SNAPSHOTS)
+    return plain(merged)
 
 
-def merge(whole: Template, part: Template, place: str) -> None:
-    """Add the members of a part, which came from the file `place`, to the whole template.
+def merge(merged: Template, part: Template, place: str) -> None:
+    """Add the members of a part, which came from the file `place`, to the merged template.
 
     Raises:
-        TemplateError: if the whole has a member of that name already.
+        TemplateError: if the merged has a member of that name already.
     """
     for name, value in part.items():
-        if name not in whole:
-            whole[name] = value
+        if name not in merged:
+            merged[name] = value
         elif name in ("Resources", "Outputs", "Conditions", "Parameters", "Rules"):
-            merge(whole[name], value, place)
+            merge(merged[name], value, place)
         else:
             raise TemplateError(f"{place} gives {name}, which another part gives too.")
 

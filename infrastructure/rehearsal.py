@@ -68,7 +68,7 @@ def surroundings() -> Iterator[Surroundings]:
 
 
 def parameters(around: Surroundings) -> dict[str, str]:
-    """Give the values of the template's parameters and resources, where it has no default."""
+    """Give values for the parameters without a default, and for what the stack would create."""
     return {
         "AWS::StackName": STACK,
         "AppIds": DEFAULT_APP,

@@ -30,8 +30,8 @@ def wire(sam: Template) -> None:
     """
     owners = {path: function for function, paths in ROUTES.items() for path in paths}
     paths = sam["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
-    if odd := sorted(owners.keys() ^ paths.keys()):
-        raise TemplateError(f"app.py and ROUTES disagree about {', '.join(odd)}.")
+    if unmatched := sorted(owners.keys() ^ paths.keys()):
+        raise TemplateError(f"app.py and ROUTES disagree about {', '.join(unmatched)}.")
     for path, function in owners.items():
         uri = {"Fn::Sub": f"{_INVOKE}/${{{function}Alias}}/invocations"}
         for method in paths[path].values():

@@ -1,7 +1,6 @@
 """requests on our connections: one total deadline, a cap on the body, checked addresses."""
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -24,13 +23,7 @@ class ConnectionsAdapter(BaseAdapter):
         self._max_bytes = max_bytes
 
     def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - these four are requests' and never given
-        timeout: Any = None,
-        verify: bool | str = True,  # noqa: ARG002 - always, by our connections
-        cert: Any = None,  # noqa: ARG002 - as above
-        proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - as above
+        self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any
     ) -> requests.Response:
         """Send it; `timeout` is the Deadline of the whole exchange.
 

@@ -11,13 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from chalicelib.deadlines import Deadline
-from chalicelib.network.exchange_errors import (
-    AddressForbidden,
-    ConnectTimeout,
-    NotTrusted,
-    Refused,
-    Unresolved,
-)
+from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
 LookUp = Callable[[str, int], list[Any]]
@@ -78,14 +72,48 @@ def look_up(host: str, port: int) -> list[Any]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-def addresses_of(
-    origin: Origin, deadline: Deadline, look_up: LookUp, *, allow_private: bool
-) -> list[Any]:
-    """Resolve an origin's host, and give the addresses that may be contacted.
+def dial(
+    origin: Origin,
+    deadline: Deadline,
+    *,
+    look_up: LookUp,
+    allow_private: bool,
+    connect_timeout: float,
+    tls_context: Callable[[], ssl.SSLContext],
+) -> DeadlineSocket:
+    """Resolve the host once, connect to an address that was checked, and begin TLS for https.
 
     Raises:
-        Unresolved, AddressForbidden, ConnectTimeout: there are none, or not in time.
+        NotConnected: a kind of it.
     """
+    sock: DeadlineSocket | None = None
+    try:
+        found = _resolved(origin, deadline, look_up)
+        allowed = [each for each in found if permitted(each[4][0], allow_private=allow_private)]
+        if not allowed:
+            raise errors.AddressForbidden
+        sock = _connected(allowed, deadline, connect_timeout)
+        if origin.scheme == "http":
+            return sock
+        sock.settimeout(seconds_left(deadline))  # bounds the handshake as a whole
+        wrapped = tls_context().wrap_socket(
+            sock, server_hostname=origin.host, suppress_ragged_eofs=False
+        )
+        return cast(TLSSocket, wrapped)
+    except TimeoutError:
+        failure: type[errors.NotConnected] = errors.ConnectTimeout
+    except (socket.gaierror, UnicodeError):
+        failure = errors.Unresolved
+    except (ssl.SSLError, ValueError) as error:
+        failure = errors.Refused if isinstance(error, ssl.SSLEOFError) else errors.NotTrusted
+    except OSError:
+        failure = errors.Refused
+    if sock is not None:
+        sock.close()
+    raise failure
+
+
+def _resolved(origin: Origin, deadline: Deadline, look_up: LookUp) -> list[Any]:
     found: Future[list[Any]] = Future()
 
     def run() -> None:
@@ -94,58 +122,24 @@ def addresses_of(
         except Exception as error:  # noqa: BLE001 - raised by result()
             found.set_exception(error)
 
-    # getaddrinfo takes no timeout: a thread that is late is not waited for.
+    # getaddrinfo takes no timeout, so it runs in a thread that is not waited for if it is late.
     Thread(target=run, daemon=True).start()
-    try:
-        entries = found.result(seconds_left(deadline))
-    except TimeoutError:
-        raise ConnectTimeout from None
-    except (OSError, UnicodeError):
-        raise Unresolved from None
-    allowed = [each for each in entries if permitted(each[4][0], allow_private=allow_private)]
-    if not allowed:
-        raise AddressForbidden
-    return allowed
+    return found.result(seconds_left(deadline))
 
 
-def connected(entries: list[Any], deadline: Deadline, connect_timeout: float) -> DeadlineSocket:
-    """Connect to the first address that accepts; each gets `connect_timeout` seconds.
-
-    Raises:
-        Refused, ConnectTimeout: none does.
-    """
-    failure: type[Exception] = Refused
+def _connected(entries: list[Any], deadline: Deadline, connect_timeout: float) -> DeadlineSocket:
+    failure = OSError()
     for family, _, _, _, address in entries:
-        sock = DeadlineSocket(family)
+        sock: DeadlineSocket | None = None
         try:
+            sock = DeadlineSocket(family)
             sock.settimeout(min(connect_timeout, seconds_left(deadline)))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
-            sock.close()
-            failure = ConnectTimeout if isinstance(error, TimeoutError) else Refused
+            failure = error
+            if sock is not None:
+                sock.close()
         else:
             return sock
-    raise failure
-
-
-def encrypted(
-    sock: DeadlineSocket, host: str, context: ssl.SSLContext, deadline: Deadline
-) -> DeadlineSocket:
-    """Begin TLS on a connected socket, or close it.
-
-    Raises:
-        ConnectTimeout, Refused, NotTrusted: no byte of HTTP was sent.
-    """
-    try:
-        sock.settimeout(seconds_left(deadline))  # bounds the handshake as a whole
-        wrapped = context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
-        return cast(TLSSocket, wrapped)
-    except TimeoutError:
-        failure: type[Exception] = ConnectTimeout
-    except (ConnectionError, ssl.SSLEOFError):
-        failure = Refused
-    except (OSError, ValueError):
-        failure = NotTrusted
-    sock.close()
     raise failure

@@ -4,6 +4,7 @@ OPERATOR_FAULTS = frozenset(
     (
         "AccessDeniedException",
         "ConfigParseError",
+        "DecryptionFailure",
         "EndpointResolutionError",
         "IncompleteSignatureException",
         "InfiniteLoopConfigError",
@@ -11,7 +12,9 @@ OPERATOR_FAULTS = frozenset(
         "InvalidConfigError",
         "InvalidDefaultsMode",
         "InvalidIMDSEndpointModeError",
+        "InvalidParameterException",
         "InvalidRegionError",
+        "InvalidRequestException",
         "InvalidS3UsEast1RegionalEndpointConfigError",
         "InvalidSTSRegionalEndpointsConfigError",
         "InvalidSignatureException",
@@ -32,7 +35,8 @@ OPERATOR_FAULTS = frozenset(
 )
 """Names, as `reason` gives them, of what no retry cures: Misconfigured, not a passing fault.
 
-Source: the common and DynamoDB error codes of AWS's API references, and botocore.exceptions.
+Source: the common, DynamoDB and Secrets Manager error codes of AWS's API references, and
+botocore.exceptions.
 """
 
 

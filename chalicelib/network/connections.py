@@ -10,18 +10,12 @@ import ssl
 import time
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 
 from chalicelib.deadlines import IDLE, Deadline
-from chalicelib.network.addresses import (
-    LookUp,
-    Origin,
-    addresses_of,
-    connected,
-    encrypted,
-    look_up,
-)
+from chalicelib.network import addresses
+from chalicelib.network.addresses import Origin
 from chalicelib.network.exchange import Connection, Headers, Reply
 from chalicelib.network.exchange_errors import TransportError
 from chalicelib.network.sockets import tls_context
@@ -44,14 +38,17 @@ class Connections:
         allow_private: bool,
         connect_timeout: float,
         wall: Callable[[], float] = time.time,
-        look_up: LookUp = look_up,
+        look_up: addresses.LookUp = addresses.look_up,
         tls_context: Callable[[], ssl.SSLContext] = tls_context,
     ) -> None:
-        self._allow_private = allow_private
-        self._connect_timeout = connect_timeout
+        self._dial = partial(
+            addresses.dial,
+            look_up=look_up,
+            allow_private=allow_private,
+            connect_timeout=connect_timeout,
+            tls_context=cache(tls_context),
+        )
         self._wall = wall
-        self._look_up = look_up
-        self._tls_context = cache(tls_context)
         self._idle: list[tuple[Origin, float, Connection]] = []  # oldest first
         self._lock = Lock()
         weakref.finalize(self, _close_all, self._idle)
@@ -77,26 +74,20 @@ class Connections:
             NotConnected: nothing was sent.
             TimedOut, NoAnswer, Broken, TooLarge: it was sent.
         """
+        sent = [("Host", origin.authority), *headers]
 
         def attempt(connection: Connection) -> Reply:
             try:
-                return connection.exchange(
-                    method,
-                    target,
-                    [("Host", origin.authority), *headers],
-                    body,
-                    deadline=deadline,
-                    max_bytes=max_bytes,
-                )
+                return connection.exchange(method, target, sent, body, deadline, max_bytes)
             finally:
                 self._keep(origin, connection)
 
         try:
-            return attempt(self._reusable(origin) or self._new(origin, deadline))
+            return attempt(self._reusable(origin) or Connection(self._dial(origin, deadline)))
         except retry_on:
             if deadline.remaining() <= 0:
                 raise
-        return attempt(self._new(origin, deadline))
+        return attempt(Connection(self._dial(origin, deadline)))
 
     def open(self, origin: Origin, deadline: Deadline) -> None:
         """Open a connection ahead of its use.
@@ -104,19 +95,12 @@ class Connections:
         Raises:
             NotConnected: there is none.
         """
-        self._keep(origin, self._new(origin, deadline))
+        self._keep(origin, Connection(self._dial(origin, deadline)))
 
     def close(self) -> None:
         """Drop the idle connections, as after a restore from a snapshot."""
         with self._lock:
             _close_all(self._idle)
-
-    def _new(self, origin: Origin, deadline: Deadline) -> Connection:
-        entries = addresses_of(origin, deadline, self._look_up, allow_private=self._allow_private)
-        stream = connected(entries, deadline, self._connect_timeout)
-        if origin.scheme == "https":
-            stream = encrypted(stream, origin.host, self._tls_context(), deadline)
-        return Connection(stream)
 
     def _reusable(self, origin: Origin) -> Connection | None:
         """Take the newest idle connection, unless it may be gone; close those that may."""

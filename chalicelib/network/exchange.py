@@ -11,14 +11,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import SKIP_HEADER
 
 from chalicelib.deadlines import Deadline
-from chalicelib.network.exchange_errors import (
-    Broken,
-    NoAnswer,
-    Stale,
-    TimedOut,
-    TooLarge,
-    TransportError,
-)
+from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket
 
 Headers = list[tuple[str, str]]
@@ -61,7 +54,6 @@ class Connection(HTTPConnection):
         target: str,
         headers: Headers,
         body: bytes,
-        *,
         deadline: Deadline,
         max_bytes: int,
     ) -> Reply:
@@ -85,12 +77,12 @@ class Connection(HTTPConnection):
                 self.reusable = sent and self._is_at_rest(response)
             return Reply(response.status, list(response.headers.items()), content)
         except (TimeoutError, ReadTimeoutError):
-            failure: type[TransportError] = TimedOut
+            failure: type[errors.TransportError] = errors.TimedOut
         except _ENDED:
-            nothing = Stale if self.reused else NoAnswer
-            failure = Broken if self.stream.received else nothing
+            nothing = errors.Stale if self.reused else errors.NoAnswer
+            failure = errors.Broken if self.stream.received else nothing
         except (OSError, HTTPException, HTTPError, ValueError):
-            failure = Broken
+            failure = errors.Broken
         # Raised out here, without a context: the libraries' errors quote what came.
         raise failure
 
@@ -112,7 +104,7 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
     lengths = set(response.headers.getlist("content-length"))
     codings = [each.lower() for each in response.headers.getlist("transfer-encoding")]
     if not 200 <= response.status <= 599:
-        raise Broken
+        raise errors.Broken
     if response.status in _BODILESS:
         if codings:
             return b""  # http.client would look for a body, so the connection is given up
@@ -121,12 +113,12 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
         or not all(map(_LENGTH.fullmatch, lengths))
         or codings not in ([], ["chunked"])
     ):
-        raise Broken
+        raise errors.Broken
     if (response.length_remaining or 0) > max_bytes:
-        raise TooLarge
+        raise errors.TooLarge
     content = bytearray()
     while chunk := response.read(min(READ_SIZE, max_bytes + 1 - len(content)), False):
         content += chunk
         if len(content) > max_bytes:
-            raise TooLarge
+            raise errors.TooLarge
     return bytes(content)

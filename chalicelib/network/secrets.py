@@ -27,12 +27,6 @@ REFRESH_INTERVAL = 30.0
 COOL_DOWN = 10.0
 """Seconds after a failure in which a stale value is used at once, without asking."""
 
-_OPERATOR_FAULTS = OPERATOR_FAULTS | {
-    "DecryptionFailure",
-    "InvalidParameterException",
-    "InvalidRequestException",
-}
-
 _T = TypeVar("_T")
 
 
@@ -157,7 +151,7 @@ class Secrets:
                 # To botocore an answer that breaks off is an empty one.
                 raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
         except (BotoCoreError, ClientError) as error:
-            if reason(error) in _OPERATOR_FAULTS:
+            if reason(error) in OPERATOR_FAULTS:
                 raise Misconfigured(reason=reason(error), secret=name) from error
             self._failed_at = self._clock()
             raise SecretsUnavailable(reason=reason(error), secret=name) from error

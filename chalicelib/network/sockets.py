@@ -4,6 +4,7 @@ import io
 import re
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 from chalicelib.deadlines import NO_DEADLINE, Deadline
@@ -18,9 +19,9 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
 class AnswerReader(io.BufferedReader):
-    """The bytes of one answer, as http.client reads them: by readline() and read(size).
+    """One answer, as http.client reads it: by readline() and read(size).
 
-    Checks every line and the end of every chunk; skips interim answers (RFC 9110, 15.2). `taken`
+    Checks each line and the end of each chunk, and skips interim answers (RFC 9110, 15.2); `taken`
     counts the bytes that were read. Raises Broken if they are not HTTP/1.1, ConnectionResetError
     if they end where a line should begin.
     """
@@ -33,7 +34,7 @@ class AnswerReader(io.BufferedReader):
         self._chunk_left = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """Read a line that is none of an interim answer."""
+        """Read a line of the final answer."""
         line = self._checked(super().readline(size))
         while self._interim:
             line = self._checked(super().readline(size))
@@ -47,7 +48,7 @@ class AnswerReader(io.BufferedReader):
         if match is None or self._chunk_left:
             raise Broken
         if self._expected is _STATUS:
-            # 101 would end HTTP on this connection: it is not skipped, and refused later.
+            # 101 would end HTTP on this connection: it is not skipped, so it is refused later.
             self._interim = match[1].startswith(b"1") and match[1] != b"101"
             self._expected = _FIELD
         elif self._expected is _CHUNK:
@@ -102,7 +103,7 @@ class DeadlineSocket(socket.socket):
         self.received += count
         return count
 
-    def makefile(self, *_: Any, **__: Any) -> AnswerReader:  # type: ignore[override]
+    def makefile(self, *_: Any, **__: Any) -> AnswerReader:  # type: ignore[override]  # for http.client
         """Give the reader of the next answer."""
         self.received = 0
         self.reader = AnswerReader(super().makefile("rb", buffering=0))
@@ -111,15 +112,14 @@ class DeadlineSocket(socket.socket):
     def is_silent(self) -> bool:
         """Tell whether the peer has neither sent anything nor closed the connection.
 
-        That the socket is not readable would be too much: TLS 1.3 sends session tickets unasked.
+        A readable socket does not tell: servers send TLS 1.3 session tickets at any time.
         """
         self.settimeout(0)
-        try:
-            self.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-        except OSError:
-            return False
+        with suppress(OSError):
+            try:
+                self.recv(1)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return True
         return False
 
 

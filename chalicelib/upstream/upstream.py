@@ -13,16 +13,8 @@ from chalicelib.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
+from chalicelib.network import exchange_errors as failures
 from chalicelib.network.connections import Connections, Origin, Reply
-from chalicelib.network.exchange_errors import (
-    ConnectTimeout,
-    NotConnected,
-    Refused,
-    Stale,
-    TimedOut,
-    TooLarge,
-    TransportError,
-)
 from chalicelib.settings import Settings
 from chalicelib.upstream import headers, paths, redirects
 from chalicelib.upstream.headers import Identity, Pairs
@@ -134,9 +126,9 @@ class Upstream:
                 body,
                 deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
                 max_bytes=limit,
-                retry_on=(Refused, Stale) if repeatable else (),
+                retry_on=(failures.Refused, failures.Stale) if repeatable else (),
             )
-        except TransportError as error:
+        except failures.TransportError as error:
             raise _translated(error) from None
 
     def _headers(self, outgoing: Outgoing) -> Pairs:
@@ -183,14 +175,14 @@ def encoded_query(query: Pairs) -> str:
     return text
 
 
-def _translated(error: TransportError) -> GateError:
+def _translated(error: failures.TransportError) -> GateError:
     reason = type(error).__name__
     match error:
-        case ConnectTimeout() | TimedOut():
+        case failures.ConnectTimeout() | failures.TimedOut():
             return UpstreamTimeout(reason=reason)
-        case NotConnected():
+        case failures.NotConnected():
             return UpstreamUnreachable(reason=reason)
-        case TooLarge():
+        case failures.TooLarge():
             return UpstreamTooLarge(reason=reason)
         case _:
             return UpstreamBadResponse(reason=reason)

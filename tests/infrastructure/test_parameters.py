@@ -24,8 +24,14 @@ def declared() -> Template:
     return parts()
 
 
-def check(declared: Template, given: dict[str, str], base: dict[str, str] = FIRST) -> None:
-    parameters.check(declared, "wxgate-test", given, base)
+def check(
+    declared: Template,
+    given: dict[str, str],
+    base: dict[str, str] = FIRST,
+    partition: str = "aws",
+) -> None:
+    pseudo = {"AWS::StackName": "wxgate-test", "AWS::Partition": partition}
+    parameters.check(declared, pseudo, given, base)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,11 @@ def test_a_snapshot_needs_python_3_12(declared: Template) -> None:
             check(declared, {"SnapStart": "true"})
 
 
+def test_china_has_no_snapshots(declared: Template) -> None:
+    with pytest.raises(Refused, match="SnapStart does not exist in China"):
+        check(declared, {"SnapStart": "true"}, partition="aws-cn")
+
+
 def test_a_private_upstream_is_taken_with_its_subnets(declared: Template) -> None:
     network = {"ProxySubnets": "subnet-1", "ProxySecurityGroup": "sg-1"}
     private = {"UpstreamUrl": "http://10.0.1.5", "UpstreamAllowPrivate": "true"}
@@ -95,6 +106,20 @@ def test_the_values_that_result_are_judged_and_not_the_given_ones_alone(
 
 def test_a_parameter_that_the_template_no_longer_has_is_forgotten(declared: Template) -> None:
     check(declared, {}, {**FIRST, "Architecture": "arm64"})
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("us-east-1", "aws"), ("cn-northwest-1", "aws-cn"), ("eusc-de-east-1", "aws-eusc")],
+)
+def test_regions_of_every_partition_are_taken(region: str, partition: str) -> None:
+    assert parameters.partition_of(region) == partition
+
+
+@pytest.mark.parametrize("region", ["", "mars", "us-east", "us-east-1 "])
+def test_what_is_no_region_is_refused(region: str) -> None:
+    with pytest.raises(Refused, match="is not a region"):
+        parameters.partition_of(region)
 
 
 @pytest.mark.parametrize("word", ["TokenTtl", "=5", "A b=1"])

@@ -167,6 +167,8 @@ def test_every_role_has_the_boundary(stack: Template) -> None:
         ("BasePath", "gate", True),
         ("BasePath", "api", False),  # what stands before /api/ would be read as the path
         ("BasePath", "a/b", False),
+        ("WeChatApiUrl", "https://api2.weixin.qq.com", True),
+        ("WeChatApiUrl", "http://api.weixin.qq.com", False),  # would show the appsecret
     ],
 )
 def test_a_value_is_taken_or_not(stack: Template, name: str, value: str, taken: bool) -> None:

@@ -107,20 +107,20 @@ def test_an_answer_that_ends_with_its_connection_is_the_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "failure"),
+    ("answer", "failure", "seconds"),
     [
-        (whole(b"a" * 2000), TooLarge),
-        (chunked(b"0x2\r\nok\r\n0\r\n\r\n"), Broken),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", TimedOut),
+        (whole(b"a" * 2000), TooLarge, 5),
+        (chunked(b"0x2\r\nok\r\n0\r\n\r\n"), Broken, 5),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", TimedOut, 0.2),
     ],
 )
 def test_a_connection_is_not_used_again_after_a_failure(
-    answer: bytes, failure: type[TransportError]
+    answer: bytes, failure: type[TransportError], seconds: float
 ) -> None:
     with Loopback(says_and_stays(answer), answers(b"next")) as server:
         kept = connections()
         with pytest.raises(failure):
-            send(server, by=kept, deadline=Deadline.after(0.2))
+            send(server, by=kept, deadline=Deadline.after(seconds))
         assert send(server, by=kept).body == b"next"
     assert server.connections == 2
 
@@ -217,16 +217,12 @@ def opened(server: Loopback, kept: Connections, count: int) -> None:
 
 
 def test_the_newest_connection_is_used_first() -> None:
-    clock = Clock()
-    kept = Connections(allow_private=True, connect_timeout=1.0, wall=clock)
+    kept = connections()
     with Loopback(answers()) as server:
-        opened(server, kept, 1)
-        clock.advance(IDLE - 1)
-        opened(server, kept, 1)
-        send(server, by=kept)
-        clock.advance(2)  # the older one is too old by now
-        send(server, by=kept)
-    assert server.connections == 2
+        opened(server, kept, 2)
+        for _ in range(2):
+            send(server, by=kept)
+    assert (server.connections, len(server.received)) == (2, 1)
 
 
 def test_at_most_thirty_two_connections_idle() -> None:

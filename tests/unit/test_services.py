@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snapshot_restore_py  # type: ignore[import-untyped]  # has no types
 
-from chalicelib import deadlines
+from chalicelib import deadlines, logs
 from chalicelib import services as root
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured
@@ -196,6 +197,20 @@ def test_a_call_is_told_the_deadline_of_init() -> None:
     services.warm_up()
     assert len(left) == 3
     assert all(0 < seconds <= deadlines.INIT for seconds in left)
+
+
+def test_in_lambda_init_runs_and_outlives_that_nothing_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
+    lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "x", "WXGATE_FUNCTION": "login"}
+    for name, value in {**GOOD, **nowhere, **lambdas}.items():
+        monkeypatch.setenv(name, value)
+    services = root.from_environment()
+    logs.configure("INFO")
+    assert {"sessions", "wechat"} <= vars(services).keys()
+    assert capsys.readouterr().out == ""
+    assert (services.after_restore, (), {}) in snapshot_restore_py.get_after_restore()
 
 
 class Kept:

@@ -307,8 +307,9 @@ def test_a_key_that_was_made_sure_of_is_there(
     with pytest.raises(SecretsUnavailable):
         assertions.ensure_key()
     manager.failure = None
+    reads = len(manager.calls)
     assertions.warm(Deadline(0.0, lambda: 0.0))
-    assert len(manager.calls) == 1  # the one that failed
+    assert len(manager.calls) == reads
     assertions.warm(Deadline(1.0, lambda: 0.0))
     assertions.ensure_key()
     manager.failure = client_error("ThrottlingException")

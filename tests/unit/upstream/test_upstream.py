@@ -71,7 +71,9 @@ def forward(
 
 def sent(outgoing: Outgoing, **variables: Any) -> Pairs:
     """The headers that go upstream."""
-    return forward(outgoing, **variables)[0].exchanged[0].headers
+    wire = Wire()
+    upstream(wire, **variables).forward(outgoing, Deadline.after(25), max_bytes=1000)
+    return wire.exchanged[0].headers
 
 
 def passed_on(headers: Pairs, body: bytes = b"", identity: Identity | None = ANN) -> dict[str, str]:
@@ -85,35 +87,18 @@ def passed_on(headers: Pairs, body: bytes = b"", identity: Identity | None = ANN
 
 
 @pytest.mark.parametrize(
-    ("url", "origin", "target", "htu"),
+    ("url", "origin", "base"),
     [
-        ("https://api.test", "https://api.test", "/orders", "https://api.test/orders"),
-        (
-            "https://API.test:443/base/",
-            "https://api.test",
-            "/base/orders",
-            "https://api.test/base/orders",
-        ),
-        (
-            "https://api.test:8443/a/b",
-            "https://api.test:8443",
-            "/a/b/orders",
-            "https://api.test:8443/a/b/orders",
-        ),
-        (
-            "https://[2606:2800::1]/",
-            "https://[2606:2800::1]",
-            "/orders",
-            "https://[2606:2800::1]/orders",
-        ),
+        ("https://api.test", "https://api.test", ""),
+        ("https://API.test:443/base/", "https://api.test", "/base"),
+        ("https://api.test:8443/a/b", "https://api.test:8443", "/a/b"),
+        ("https://[2606:2800::1]/", "https://[2606:2800::1]", ""),
     ],
 )
-def test_the_origin_and_the_base_path_are_the_operators(
-    url: str, origin: str, target: str, htu: str
-) -> None:
-    wire, _ = forward(ASKED, url=url)
-    assert (wire.exchanged[0].origin, wire.exchanged[0].target) == (Origin.of(origin), target)
-    assert upstream(wire, url).url("orders") == htu
+def test_the_origin_and_the_base_path_are_the_operators(url: str, origin: str, base: str) -> None:
+    (exchanged,) = forward(ASKED, url=url)[0].exchanged
+    assert (exchanged.origin, exchanged.target) == (Origin.of(origin), f"{base}/orders")
+    assert upstream(Wire(), url).url("orders") == f"{origin}{base}/orders"
 
 
 @pytest.mark.parametrize("subpath", ["@evil.test/x", ".evil.test/x", "evil.test:80", "http:evil"])
@@ -132,11 +117,8 @@ def test_method_body_and_limit_are_passed_to_the_exchange(method: str) -> None:
 
 def test_public_paths_are_the_operators() -> None:
     service = upstream(Wire(), PUBLIC_PATHS="products/*,news")
-    assert [service.is_public(path) for path in ("news", "products/7", "orders")] == [
-        True,
-        True,
-        False,
-    ]
+    public = [path for path in ("news", "products/7", "orders") if service.is_public(path)]
+    assert public == ["news", "products/7"]
 
 
 def test_a_connection_is_opened_ahead() -> None:
