@@ -40,7 +40,7 @@ class Surroundings:
     wechat_url: str
     upstream_url: str
     table: str
-    queue: str
+    queue: str = ""
 
 
 @contextmanager
