@@ -1,7 +1,7 @@
-"""The composition root: reads the environment, and builds each service once.
+"""The composition root: reads the environment, and builds each service once, when first needed.
 
-A service is built when it is first needed; in Lambda in INIT, which has a full CPU where a request
-has a fraction. Rooms are imported where they are built, so no function loads another one's.
+In Lambda that is in INIT, which has a full CPU where a request has a fraction. Rooms are imported
+where they are built, so no function loads another one's.
 """
 
 import importlib
@@ -106,16 +106,15 @@ class Services:
         # WeChat's address is the operator's word: the simulator's is loopback.
         connections = self._connections(True, deadlines.WECHAT_CONNECT)
         url, prefix = known.wechat_api_url, known.secret_prefix
-        client = Client(connections, url, self._secrets, prefix, self.clock)
-        return WeChat(client, known.wx_appids)
+        return WeChat(Client(connections, url, self._secrets, prefix, self.clock), known.wx_appids)
 
     @_once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
 
-        private, connect = self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT
-        return Upstream(self._connections(private, connect), self.settings)
+        private = self.settings.upstream_allow_private
+        return Upstream(self._connections(private, deadlines.UPSTREAM_CONNECT), self.settings)
 
     @_once
     def assertions(self) -> "Assertions":
@@ -153,11 +152,10 @@ class Services:
 
     @_once
     def _sdk_session(self) -> Any:
-        import botocore.session
+        from botocore.session import get_session
 
         # The table's, if there is one: another would read the SDK's endpoint data once more.
-        known = self.settings
-        return self._table.sdk_session if known.sessions_table else botocore.session.get_session()
+        return self._table.sdk_session if self.settings.sessions_table else get_session()
 
     def _client(self, service: str, attempt: float, attempts: int) -> Any:
         from chalicelib.network.aws_clients import client
