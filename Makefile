@@ -73,7 +73,7 @@ $(DYNAMODB_JAR):
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
 # make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
 #     [BUCKET=…] [TAGS="team=a"] [ROLE_ARN=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make rollback · make destroy [DATA=delete]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] [ROTATE_PUSH_SECRETS=1] · make logs · make rollback · make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
 STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
 PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
@@ -102,7 +102,8 @@ deploy: .venv/tests.installed $(SAM_INSTALLED)
 
 secrets: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
-		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key) \
+		$(if $(ROTATE_PUSH_SECRETS),--rotate-push-secrets)
 
 # To the version before, in seconds; the next deployment goes forward.
 rollback: .venv/tests.installed

@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 from chalicelib.front.gate import Gate
-from chalicelib.front.request import Request
+from chalicelib.front.request import Request, deadline_of
 from chalicelib.front.response import Answer
-from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from chalicelib.services import from_environment
 
 if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:  # it knows one function and no table
@@ -83,6 +83,24 @@ def get_key_set(_request: Request) -> Answer:
     return proxy.key_set(assertions=services.assertions)
 
 
+# --- WeChat's message push; without EVENTS_PATH there is no such route ---
+
+# An environment that is not known yet, as while packaging, has all routes.
+if services.fault or services.settings.events_path:
+
+    @app.route("/events/{appid}", methods=["GET"])
+    def get_events(request: Request) -> Answer:
+        """Answer WeChat's check of the URL."""
+        return events.check(request, push=services.push)
+
+    @app.route("/events/{appid}", methods=["POST"])
+    def post_events(request: Request) -> Answer:
+        """Take a message."""
+        return events.receive(
+            request, push=services.push, sessions=services.sessions, queue=services.queue
+        )
+
+
 # --- the Lambda functions; the template points each path at its own ---
 
 
@@ -102,3 +120,22 @@ def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve /decrypt, /phone, /sign and /session."""
     return app(event, context)
+
+
+@app.lambda_function(name="events")
+def events_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve /events."""
+    return app(event, context)
+
+
+@app.lambda_function(name="deliver")
+def deliver_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Take events from the queue to the business API."""
+    return deliver.deliver(
+        event,
+        deadline_of(context),
+        upstream=services.upstream,
+        assertions=services.assertions,
+        queue=services.queue,
+        path=services.settings.events_path,
+    )

@@ -46,6 +46,12 @@ SECRETS_ATTEMPT = 0.8
 SECRETS_ATTEMPTS = 2
 """Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
+QUEUE_ATTEMPT = 1.0
+QUEUE_ATTEMPTS = 2
+
+EVENT_PAUSES = (5, 30, 120, 345, 900, 2200, *[3600] * 23)
+"""Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12)."""
+
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""
 

@@ -133,6 +133,15 @@ def _is_shorthand(host: str) -> bool:
         return False
 
 
+def path(text: str) -> str:
+    """A path below a base path."""
+    if not re.fullmatch(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+", text):
+        raise ValueError("write /path, without a slash at its end")
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError("it has dot segments")
+    return text
+
+
 def public_https_url(text: str) -> str:
     """An upstream that needs no UPSTREAM_ALLOW_PRIVATE; names are resolved and checked later."""
     parts = urlsplit(url(text))

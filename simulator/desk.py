@@ -8,9 +8,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from wsgiref.types import WSGIApplication
 
-from simulator import engines, playground, upstream
+from simulator import aws, engines, playground, upstream
+from simulator.event_source import EventSource
 from simulator.gateway import Gateway, refuse
 from simulator.hints import Hints
 from simulator.parts import DEFAULT_APP, LOOPBACK, DeskError, Parts, described
@@ -54,14 +56,15 @@ def set_up(port: int, chosen: Parts | None = None, say: Say = lambda _: None) ->
 
 
 def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
-    _start_wechat(desk, ports["WeChat"], chosen)
+    wechat = _start_wechat(desk, ports["WeChat"], chosen)
     log = _start_upstream(desk, ports["upstream"], chosen)
     engines.use(desk, ports["AWS"], chosen)
     os.environ["WX_APPIDS"] = ",".join(chosen.appids)
     hints = Hints(upstream=chosen.upstream_url, real_wechat=chosen.real_wechat, say=say)
+    front_doors: list[ModuleType] = []  # the newest last
 
     def load() -> Gateway:
-        gate = _loaded_gate()
+        gate = _loaded_gate(front_doors)
         logging.getLogger("wxgate").addHandler(hints)  # the gate has just set up its own
         return gate
 
@@ -74,30 +77,49 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     server = serve_wsgi(gate, chosen.host, ports["gate"], refuse)
     number = server.url.rpartition(":")[2]
     desk.add("gate", Server(f"http://{address}:{number}", server.close))
+    if os.environ["EVENTS_PATH"]:
+        wechat.push_url = f"{desk.urls['gate']}/events/"
+        _deliver_events(desk, front_doors)
     pages = _playground(desk, chosen, log)
     desk.add("playground", serve_wsgi(pages, LOOPBACK, ports["playground"]))
 
 
-def _loaded_gate() -> Gateway:
+def _loaded_gate(front_doors: list[ModuleType]) -> Gateway:
     try:
         # Ahead of the app, which would log it as well.
         importlib.import_module("chalicelib.settings").read(os.environ)
     except ValueError as error:
         raise DeskError(f"The gate does not start: {error}") from error
     front_door = load_app()
+    front_doors[:] = [front_door]
     return Gateway(front_door.app, front_door.app.routes)
 
 
-def _start_wechat(desk: Desk, port: int, chosen: Parts) -> None:
+def _deliver_events(desk: Desk, front_doors: list[ModuleType]) -> None:
+    sqs = aws.client("sqs", desk.urls["AWS"])
+    url = os.environ["EVENTS_QUEUE_URL"]
+
+    def newest(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        result: dict[str, Any] = front_doors[0].deliver_function(event, context)
+        return result
+
+    source = EventSource(sqs, url, newest)
+    desk.at_end(sqs.close)
+    desk.at_end(source.close)
+
+
+def _start_wechat(desk: Desk, port: int, chosen: Parts) -> WeChat:
     if chosen.appsecrets is not None:
         url = os.environ.get("WECHAT_API_URL") or "https://api.weixin.qq.com"
         desk.name("WeChat", url, "real")
         desk.notes += [f"appsecret of {k}: {v.source}" for k, v in chosen.appsecrets.items()]
-        return
+        return WeChat({})
     known = {appid: appsecret_of(appid) for appid in chosen.appids}
-    wechat = serve_wechat(WeChat(known), LOOPBACK, port)
-    url = desk.add("WeChat", Server(wechat.url, wechat.close), "simulated")
+    wechat = WeChat(known)
+    server = serve_wechat(wechat, LOOPBACK, port)
+    url = desk.add("WeChat", Server(server.url, server.close), "simulated")
     os.environ["WECHAT_API_URL"] = url
+    return wechat
 
 
 def _start_upstream(desk: Desk, port: int, chosen: Parts) -> upstream.Log | None:

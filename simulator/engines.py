@@ -7,10 +7,13 @@ from pathlib import Path
 from simulator import aws, dynamodb_local, parts
 from simulator.parts import LOOPBACK, DeskError, Parts
 from simulator.serving import Desk
-from simulator.wechat import appsecret_of
+from simulator.wechat import appsecret_of, push_secret_of
 
 TABLE = "wxgate-sessions"
 PREFIX = "wxgate/"
+QUEUE = "wxgate-events"
+EVENTS_PATH = "/wxgate/events"
+"""Where events go, unless EVENTS_PATH says otherwise; set but empty, it means that none do."""
 
 _WHY = "and secrets stay in this process if WeChat is real or the engine is DynamoDB alone"
 
@@ -59,7 +62,11 @@ def _fill(store: str, manager: str, chosen: Parts) -> None:
     with closing(aws.client("dynamodb", store)) as dynamodb:
         aws.make_table(dynamodb, table)
     with closing(aws.client("secretsmanager", manager)) as secrets:
-        aws.make_secrets(secrets, prefix, appsecrets)
+        pushes = {appid: push_secret_of(appid) for appid in chosen.appids}
+        aws.make_secrets(secrets, prefix, appsecrets, pushes)
+    if os.environ.setdefault("EVENTS_PATH", EVENTS_PATH):
+        with closing(aws.client("sqs", manager)) as sqs:
+            os.environ["EVENTS_QUEUE_URL"] = aws.make_queue(sqs, QUEUE)
 
 
 def _store_on(desk: Desk, folder: Path) -> str:

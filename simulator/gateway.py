@@ -70,14 +70,24 @@ class Context:
 
 
 def resource_of(path: str, routes: Iterable[str]) -> str | None:
-    """Match a raw path: a literal route first, then a greedy one."""
+    """Match a raw path: a literal route first, then one with a parameter, then a greedy one."""
     routes = list(routes)
     if path in routes:
         return path
-    for route in routes:
-        if route.endswith(GREEDY) and path.startswith(route.removesuffix(GREEDY) + "/"):
+    for route in sorted(routes, key=lambda route: route.endswith(GREEDY)):
+        if parameters_of(path, route) is not None:
             return route
     return None
+
+
+def parameters_of(path: str, route: str) -> dict[str, str] | None:
+    """Give the decoded path parameters if a raw path matches a route: {x} is one segment."""
+    if route.endswith(GREEDY):
+        start = route.removesuffix(GREEDY) + "/"
+        below = path.removeprefix(start)
+        return {"proxy": unquote(below.strip("/"))} if path.startswith(start) else None
+    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route), path)
+    return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
 
 
 def event_of(
@@ -101,8 +111,6 @@ def event_of(
     resource = resource_of(path, routes)
     sent = [(k, v) for k, v in headers if not (lenient and k.lower() in DROPPED)]
     parameters = _query(query)
-    below = path.removeprefix((resource or "").removesuffix(GREEDY)).strip("/")
-    greedy = resource is not None and resource.endswith(GREEDY)
     return {
         "resource": resource or path,
         "path": path,
@@ -111,7 +119,7 @@ def event_of(
         "multiValueHeaders": _multi(sent) or None,
         "queryStringParameters": dict(parameters) or None,
         "multiValueQueryStringParameters": _multi(parameters) or None,
-        "pathParameters": {"proxy": unquote(below)} if greedy else None,
+        "pathParameters": parameters_of(path, resource or "") or None,
         "stageVariables": None,
         "requestContext": {
             "resourcePath": resource or path,

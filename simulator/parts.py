@@ -97,6 +97,8 @@ def _refuse_contradictions(environ: Mapping[str, str]) -> None:
             "UPSTREAM_ALLOW_PRIVATE=false excludes the echo, which is on loopback: "
             "set UPSTREAM_URL too."
         )
+    if environ.get("EVENTS_QUEUE_URL"):
+        raise DeskError("EVENTS_QUEUE_URL has no effect: the desk makes its own queue. Unset it.")
     engines = {environ[name] for name in ("AWS_URL", "AWS_ENDPOINT_URL") if environ.get(name)}
     if len(engines) > 1:
         raise DeskError("AWS_URL and AWS_ENDPOINT_URL name two engines: unset one.")

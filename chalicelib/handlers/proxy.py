@@ -29,7 +29,7 @@ def proxy(
         UpstreamTooLarge: the answer does not fit into Lambda's.
         What Sessions.find, Assertions.sign and Upstream.forward raise.
     """
-    subpath = checked_path(request.path, request.proxy_parameter)
+    subpath = checked_path(request.path, request.parameter("proxy") or None)
     method = _method(request)
     identity: Pairs = []
     try:

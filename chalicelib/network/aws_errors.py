@@ -9,9 +9,11 @@ from chalicelib.errors import GateError, Misconfigured
 # All else that the SDK raises, if AWS did not answer, is about its configuration.
 _PASSING = (sdk.ConnectionError, sdk.HTTPClientError, sdk.IncompleteReadError)
 
-# Of the error codes that DynamoDB, Secrets Manager and all services share (AWS's API references).
+# Of the error codes of DynamoDB, Secrets Manager, SQS and all services (AWS's API references).
 _OPERATOR_FAULTS = frozenset(
     (
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "AccessDenied",
         "AccessDeniedException",
         "DecryptionFailure",
         "IncompleteSignatureException",

@@ -64,17 +64,20 @@ class Secrets:
         """Give the current version, at most CACHE_SECONDS old while the service answers."""
         return self._cached(name, lambda: self._fetch(name, parse))
 
-    def stages(self, name: str, parse: Parse[_T]) -> tuple[_T | None, _T, _T | None]:
+    def stages(
+        self, name: str, parse: Parse[_T], max_age: float = CACHE_SECONDS
+    ) -> tuple[_T | None, _T, _T | None]:
         """Give AWSPENDING, AWSCURRENT and AWSPREVIOUS, read in this order and cached together.
 
-        Of the outer two, what is missing, forbidden or malformed is None.
+        Of the outer two, what is missing, forbidden or malformed is None. They are at most
+        `max_age` seconds old while the service answers.
         """
 
         def read() -> tuple[_T | None, _T, _T | None]:
             pending = self._usable(name, parse, "AWSPENDING")
             return pending, self._fetch(name, parse), self._usable(name, parse, "AWSPREVIOUS")
 
-        return self._cached(name, read)
+        return self._cached(name, read, max_age)
 
     def alternative_to(self, name: str, refused: _T, parse: Parse[_T]) -> _T | None:
         """Give, and cache, a value other than a refused one; None if there is none.
@@ -98,7 +101,7 @@ class Secrets:
             self._cache[name] = refused if found is None else found, now
             return found
 
-    def _cached(self, name: str, read: Callable[[], _T]) -> _T:
+    def _cached(self, name: str, read: Callable[[], _T], max_age: float = CACHE_SECONDS) -> _T:
         with self._lock:
             now = self._clock()
             value: _T
@@ -106,7 +109,7 @@ class Secrets:
             stale = now - read_at < STALE_IF_ERROR
             cooling = stale and 0 <= now - self._failed_at < COOL_DOWN
             # A clock that was set back makes no value young.
-            if cooling or 0 <= now - read_at < CACHE_SECONDS:
+            if cooling or 0 <= now - read_at < max_age:
                 return value
             try:
                 value = read()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Clock, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, StoreUnavailable, TooManyRequests
 from chalicelib.identity import Identity
-from chalicelib.sessions.table import IDENTITY, Attributes, Conflict, Item, Table
+from chalicelib.sessions.table import IDENTITY, KEYS, Attributes, Conflict, Item, Table
 from chalicelib.sessions.tokens import Token, user_reference
 from chalicelib.settings import MAX_TTL
 
@@ -95,6 +95,13 @@ class Sessions:
         self._table.delete_all(token.user, [key for key in found if not key.startswith(FAILURES)])
         with suppress(InvalidToken):  # another logout was quicker
             self.end(token)
+
+    def end_user(self, appid: str, openid: str) -> None:
+        """End all sessions of a user, by name: queries and deletions until none is left."""
+        user = user_reference(appid, openid)
+        while keys := [k for k in self._table.query(user, KEYS) if not k.startswith(FAILURES)]:
+            with suppress(Conflict):  # a login or logout at the same time
+                self._table.delete_together(user, keys)
 
     def find(self, token: Token) -> Session:
         """Find who a token stands for: one read, without the sealed keys."""

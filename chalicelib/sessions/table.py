@@ -27,6 +27,8 @@ from chalicelib.network.aws_errors import reason, translated
 
 # All that the proxy's Lambda function reads: its role forbids the other attributes.
 IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at"]
+KEYS = ["user", "item"]  # all that the function that ends a user's sessions reads
+TRANSACTION = 100  # DynamoDB's limit of one TransactWriteItems
 BATCH = 25  # DynamoDB's limit of one BatchWriteItem
 Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
 _KEYS = {"user": "HASH", "item": "RANGE"}
@@ -140,6 +142,16 @@ class Table:
             attempts -= bool(left)
             if not attempts:
                 raise StoreUnavailable(reason="UnprocessedItems")
+
+    def delete_together(self, user: bytes, items: Sequence[bytes]) -> None:
+        """Delete items in transactions, for which DeleteItem is the only right that is needed.
+
+        Conflict is raised if one of them is being written.
+        """
+        for first in range(0, len(items), TRANSACTION):
+            some = items[first : first + TRANSACTION]
+            parts = [self._table.get_operation_kwargs(user, item) for item in some]
+            self._call(self._table.connection.transact_write_items, (), parts, (), ())
 
     def count(self, user: bytes, item: bytes, expires_at: int) -> int:
         """Add one to a counter and give the sum; a retry after a lost answer adds another one."""

@@ -14,6 +14,9 @@ from chalicelib.upstream.headers import Pairs
 MAX_QUERY = 8192
 """Bytes of a query string, as most servers take it."""
 
+MAX_IGNORED = 1_048_576
+"""Bytes of a response of which only the status counts."""
+
 _ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
     network.ConnectTimeout: errors.UpstreamTimeout,
     network.TimedOut: errors.UpstreamTimeout,
@@ -75,27 +78,54 @@ class Upstream:
             DeadlineExceeded: too little time is left to begin.
         """
         query = encoded_query(outgoing.query)
-        sent = self._headers(outgoing)
+        target = outgoing.subpath + (f"?{query}" if query else "")
+        # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
+        repeatable, method = outgoing.method in ("GET", "HEAD"), outgoing.method
+        sent, body = self._headers(outgoing), outgoing.body
+        reply = self._exchange(
+            method, target, sent, body, deadline, max_bytes=max_bytes, repeatable=repeatable
+        )
+        return self._passed_on(reply, outgoing)
+
+    def post(self, subpath: str, sent: Pairs, body: bytes, deadline: Deadline) -> int:
+        """Post a message of the gate's own, perhaps more than once, and give the status.
+
+        Raises:
+            What forward raises, but for InvalidRequest.
+        """
+        sent, limit = [("Accept-Encoding", "identity"), *sent], MAX_IGNORED
+        return self._exchange(
+            "POST", subpath, sent, body, deadline, max_bytes=limit, repeatable=True
+        ).status
+
+    def _exchange(
+        self,
+        method: str,
+        target: str,
+        sent: Pairs,
+        body: bytes,
+        deadline: Deadline,
+        *,
+        max_bytes: int,
+        repeatable: bool,
+    ) -> Reply:
         deadline = deadline.less(ANSWER_RESERVE)
         if deadline.remaining() <= 0:
             raise errors.DeadlineExceeded
-        # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
-        safe = outgoing.method in ("GET", "HEAD")
         try:
-            reply = self._connections.exchange(
+            return self._connections.exchange(
                 self.origin,
-                outgoing.method,
-                f"{self._base}/{outgoing.subpath}" + (f"?{query}" if query else ""),
+                method,
+                f"{self._base}/{target}",
                 sent,
-                outgoing.body,
+                body,
                 deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
                 max_bytes=max_bytes,
-                retry_on=(network.Refused, network.Stale) if safe else (),
+                retry_on=(network.Refused, network.Stale) if repeatable else (),
             )
         except network.TransportError as error:
             kind = type(error)
             raise _ERRORS.get(kind, errors.UpstreamUnreachable)(reason=kind.__name__) from None
-        return self._passed_on(reply, outgoing)
 
     def _headers(self, outgoing: Outgoing) -> Pairs:
         hops = self._settings.trusted_hops

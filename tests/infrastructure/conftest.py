@@ -107,6 +107,7 @@ PSEUDO = {
     "AWS::StackName": "wxgate-test",
     "AWS::AccountId": "123456789012",
     "AWS::URLSuffix": "amazonaws.com",
+    "EventsPath": "/wxgate/events",
 }
 
 

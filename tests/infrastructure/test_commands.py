@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from infrastructure import destroy, package, rollback, secrets
+from chalicelib.network.secrets import Version
+from chalicelib.wechat.push import PushKey
+from infrastructure import destroy, package, redrive, rollback, secrets, template
 from infrastructure.parameters import Refused
+from infrastructure.parts import Template
 from infrastructure.secrets import Vault
 from infrastructure.template import ROOT
 from simulator import aws
+from tests.support.fakes import client_error
 
 PLACE = ("STAGE=prod", "REGION=cn-north-1")
 
@@ -89,6 +94,17 @@ def test_the_revision_differs_if_the_parameters_or_the_package_do(tmp_path: Path
     assert len(set(revisions)) == 3
 
 
+def test_with_another_revision_the_api_is_deployed_anew(sam: Template, tmp_path: Path) -> None:
+    """Its routes depend on a parameter, of which SAM sees nothing."""
+    deployments = set()
+    for revision in ("r1", "r2"):
+        (tmp_path / "sam.json").write_text(json.dumps(sam))
+        package.redeploy(tmp_path / "sam.json", revision)
+        stack = template.transformed(json.loads((tmp_path / "sam.json").read_text()), "us-east-1")
+        deployments |= {n for n in stack["Resources"] if n.startswith("RestAPIDeployment")}
+    assert len(deployments) == 2
+
+
 # --- rollback ------------------------------------------------------------------------------------
 
 
@@ -100,6 +116,8 @@ class Lambda:
 
     def get_alias(self, FunctionName: str, Name: str) -> dict[str, str]:
         assert Name == "live"
+        if FunctionName not in self.live:
+            raise client_error("ResourceNotFoundException")
         return {"FunctionVersion": self.live[FunctionName]}
 
     def get_paginator(self, operation: str) -> "Lambda":
@@ -117,7 +135,22 @@ class Lambda:
 PAGES = (["$LATEST", "8", "9"], ["10", "11"])
 
 
-def test_a_rollback_goes_to_the_version_before_the_live_one_in_all_functions_or_none() -> None:
+NAMES = ["login", "decrypt", "proxy", "events", "deliver"]
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:3]], ids=["with events", "without"])
+def test_a_rollback_goes_to_the_version_before_the_live_one(names: list[str]) -> None:
+    functions = Lambda({f"wxgate-test-{name}": "10" for name in names})
+    rollback.roll_back(functions, "wxgate-test")
+    assert functions.live == {f"wxgate-test-{name}": "9" for name in names}
+
+
+def test_a_rollback_needs_the_functions_that_every_stack_has() -> None:
+    with pytest.raises(ClientError):
+        rollback.roll_back(Lambda({"wxgate-test-login": "10"}), "wxgate-test")
+
+
+def test_a_rollback_of_all_or_none() -> None:
     live = {"wxgate-test-login": "10", "wxgate-test-decrypt": "10", "wxgate-test-proxy": "8"}
     functions = Lambda(dict(live))
     with pytest.raises(Refused, match="wxgate-test-proxy has no version before 8"):
@@ -204,6 +237,90 @@ def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
     update(manager, "another-appsecret")
     assert value(manager, "app/wx1") == {"appsecret": "another-appsecret"}
     assert value(manager, "signing")["kid"]
+
+
+PUSH = {"token": "a" * 32, "aes_key": "B" * 43}
+
+
+def update_push(manager: Any, *typed: str, rotate: bool = False) -> None:
+    vault, answers = Vault(manager, "wxgate-test"), iter(typed)
+    secrets.update_pushes(vault, ["wx1"], lambda _: next(answers), rotate=rotate)
+
+
+def test_a_push_secret_that_is_typed_is_put_and_not_shown(
+    manager: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update_push(manager, PUSH["token"] + "\n", PUSH["aes_key"])
+    assert value(manager, "push/wx1") == PUSH
+    shown = capsys.readouterr().out
+    assert not [secret for secret in PUSH.values() if secret in shown]
+
+
+def test_a_push_secret_that_is_generated_is_shown_once_and_is_the_gates(
+    manager: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update_push(manager, "")
+    made = value(manager, "push/wx1")
+    key = PushKey.parse(Version("push/wx1", made, 0))
+    assert (len(key.token), len(key.aes)) == (32, 32)
+    assert all(text in capsys.readouterr().out for text in [made["token"]])
+    update_push(manager, "")
+    assert (value(manager, "push/wx1"), capsys.readouterr().out) == (made, "")
+    update_push(manager, "", rotate=True)
+    assert value(manager, "push/wx1") != made
+    stages = manager.get_secret_value(SecretId="wxgate-test/push/wx1", VersionStage="AWSPREVIOUS")
+    assert json.loads(stages["SecretString"]) == made
+
+
+@pytest.mark.parametrize(
+    "typed", [("a!", "B" * 43), ("ab", "B" * 43), ("abc", "B" * 42), ("abc", "")]
+)
+def test_a_malformed_push_secret_is_refused(manager: Any, typed: tuple[str, str]) -> None:
+    with pytest.raises(Refused, match="push secret of wx1 is malformed"):
+        update_push(manager, *typed)
+
+
+# --- dead letters --------------------------------------------------------------------------------
+
+
+class DeadLetters:
+    """SQS, as far as a redrive sees: moto does not move messages back."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.messages = messages
+        self.moved: list[str] = []
+
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> Any:
+        known = {"ApproximateNumberOfMessages": str(len(self.messages)), "QueueArn": "arn:dead"}
+        return {"Attributes": {name: known[name] for name in AttributeNames}}
+
+    def receive_message(self, **options: Any) -> Any:
+        assert options["VisibilityTimeout"] == 0
+        return {"Messages": list(self.messages)} if self.messages else {}
+
+    def start_message_move_task(self, *, SourceArn: str) -> None:
+        self.moved.append(SourceArn)
+
+
+def test_dead_letters_are_shown_without_their_contents(capsys: pytest.CaptureFixture[str]) -> None:
+    attributes = {n: {"StringValue": f"the-{n}"} for n in ("appid", "id", "openid")}
+    letter = {"Attributes": {"SentTimestamp": "1900000000000"}, "Body": "canary"}
+    sqs = DeadLetters({**letter, "MessageAttributes": attributes}, letter)
+    redrive.show(sqs, "https://sqs.test/dead")
+    assert capsys.readouterr().out.splitlines() == [
+        "2 events were not delivered.",
+        "2030-03-17 17:46:40Z  the-appid  the-id",
+        "2030-03-17 17:46:40Z  -  -",
+    ]
+    assert sqs.moved == []
+    redrive.show(DeadLetters(), "https://sqs.test/dead")
+    assert capsys.readouterr().out == "0 events were not delivered.\n"
+
+
+def test_a_redrive_moves_them_where_they_came_from() -> None:
+    sqs = DeadLetters()
+    redrive.send(sqs, "https://sqs.test/dead")
+    assert sqs.moved == ["arn:dead"]
 
 
 def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:

@@ -35,11 +35,13 @@ def test_the_app_the_runtime_and_the_libraries_ship_and_nothing_else(names: list
     assert not top & {"blessed", "click", "inquirer", "pip", "setuptools", "yaml"}
 
 
-def test_of_chalice_its_runtime_ships_and_of_the_sdk_s_data_two_services(names: list[str]) -> None:
+def test_of_chalice_its_runtime_ships_and_of_the_sdk_s_data_three_services(
+    names: list[str],
+) -> None:
     sources = {n for n in names if n.startswith("chalice/") and n.endswith(".py")}
     assert sources == {"chalice/__init__.py", "chalice/app.py"}
     data = {n.split("/")[2] for n in names if n.startswith("botocore/data/")}
-    assert data - set(package.SDK_DATA) == {"dynamodb", "secretsmanager"}
+    assert data - set(package.SDK_DATA) == {"dynamodb", "secretsmanager", "sqs"}
 
 
 def test_every_module_is_compiled_for_var_task_and_never_checked_against_its_source(

@@ -4,21 +4,28 @@ import fnmatch
 import inspect
 import io
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from infrastructure.parts import Template
-from simulator import desk
+from simulator import aws, desk
+from simulator.event_source import poll
 from simulator.serving import serve_wsgi
+from simulator.wechat import openid_of, push_secret_of
+from simulator.wechat.push import sealed
 from tests.infrastructure.conftest import at, made, strings
-from tests.support.front_door import FrontDoor
+from tests.support.front_door import APPID, FrontDoor
 
-FUNCTIONS = ("Login", "Proxy", "Decrypt")
+FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 
 TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 """A transaction has no action of its own: IAM asks for the actions of its parts."""
@@ -42,8 +49,14 @@ def granted_secrets(stack: Template, name: str) -> set[str]:
 # --- what the policies say -----------------------------------------------------------------------
 
 
-SECRETS = {"Login": {"app/*"}, "Proxy": {"signing-??????"}, "Decrypt": {"app/*", "signing-??????"}}
-"""The one wildcard, for any number of mini-programs; the rest is what Secrets Manager appends."""
+SECRETS = {
+    "Login": {"app/*"},
+    "Proxy": {"signing-??????"},
+    "Decrypt": {"app/*", "signing-??????"},
+    "Events": {"push/*"},
+    "Deliver": {"signing-??????"},
+}
+"""Two wildcards, for any number of mini-programs; the rest is what Secrets Manager appends."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -52,7 +65,7 @@ def test_no_policy_has_a_star_but_for_the_secrets_of_the_stack_s_mini_programs(
 ) -> None:
     assert granted_secrets(stack, name) == SECRETS[name]
     stars = [text for text in strings(statements(stack, name)) if "*" in text]
-    assert set(stars) <= {f"{PREFIX}app/*"}
+    assert set(stars) <= {f"{PREFIX}app/*", f"{PREFIX}push/*"}
     named = {text for s in statements(stack, name) for text in strings(s["Resource"])}
     assert {t for t in named if not t.startswith(PREFIX)} - {"Arn"} <= set(stack["Resources"])
 
@@ -97,13 +110,21 @@ def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itse
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_key_of_yours_decrypts_for_two_services_and_a_restored_table_is_the_only_one(
+def test_a_key_of_yours_is_used_through_the_function_s_services_alone(
     stack: Template, name: str
 ) -> None:
     *_, key = statements(stack, name, KmsKeyArn="arn:aws:kms:x")
-    assert (key["Action"], key["Resource"]) == (["kms:Decrypt"], ["arn:aws:kms:x"])
+    # To send an encrypted message takes a new data key (AWS, «Encryption at rest in Amazon SQS»).
+    sends = ["kms:GenerateDataKey"] if name == "Events" else []
+    assert (key["Action"], key["Resource"]) == (["kms:Decrypt", *sends], ["arn:aws:kms:x"])
     services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
-    assert services == {"dynamodb", "secretsmanager"}
+    granted = [action for s in statements(stack, name) for action in s["Action"]]
+    granted_to = {action.partition(":")[0] for action in granted}
+    assert services == granted_to - {"logs"}
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "Deliver"])
+def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> None:
     named = set(strings(statements(stack, name, SessionsTableName="t2")))
     assert "SessionsTable" not in named
     assert [text for text in named if text.endswith(":table/t2")]
@@ -124,8 +145,16 @@ HANDLERS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Login": (login.login, login.logout),
     "Proxy": (proxy.proxy, proxy.key_set, proxy.health),
     "Decrypt": (decrypt.decrypt, decrypt.phone, decrypt.session),
+    "Events": (events.check, events.receive),
+    "Deliver": (deliver.deliver,),
 }
-RIGHTS = {"sessions": "SessionsTable", "wechat": "app/*", "assertions": "signing-??????"}
+RIGHTS = {
+    "sessions": "SessionsTable",
+    "wechat": "app/*",
+    "assertions": "signing-??????",
+    "push": "push/*",
+    "queue": "EventQueue",
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -167,10 +196,13 @@ def calls(running_desk: desk.Desk) -> Iterator[Calls]:
     server = serve_wsgi(recorder, "127.0.0.1", 0)
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("AWS_ENDPOINT_URL", server.url)
+        with closing(aws.client("sqs", server.url)) as sqs:  # the desk polls its own
+            environ.setenv("EVENTS_QUEUE_URL", aws.make_queue(sqs, f"policies-{os.getpid()}"))
         for name, use in USES.items():
             token = FrontDoor(desk.load_app(), running_desk.urls["WeChat"]).login()
             # A container of its own: nothing is known from the login.
-            fresh = FrontDoor(desk.load_app(), running_desk.urls["WeChat"])
+            urls = running_desk.urls
+            fresh = FrontDoor(desk.load_app(), urls["WeChat"], urls["AWS"])
             recorder.calls.clear()
             use(fresh, token)
             made[name] = list(recorder.calls)
@@ -201,18 +233,47 @@ def open_data(door: FrontDoor, token: str) -> None:
     assert door.send("GET", "/session", token=token).status == 200
 
 
-USES = {"Login": log_in_and_out, "Proxy": call_the_upstream, "Decrypt": open_data}
+def push(door: FrontDoor, _token: str) -> None:
+    message = {"MsgType": "event", "Event": "user_authorization_cancellation"}
+    body = json.dumps({**message, "OpenID": openid_of(APPID, "alice")}).encode()
+    pushed = sealed(APPID, body, push_secret_of(APPID), time.time())
+    target = f"/events/{APPID}?{urlencode(pushed.query)}"
+    assert door.send("POST", target, body=pushed.body).status == 200
+
+
+def take_from_the_queue(door: FrontDoor, _token: str) -> None:
+    """As Lambda does by the function's role: one event is delivered, another is not."""
+    url = os.environ["EVENTS_QUEUE_URL"]
+    with closing(aws.client("sqs", door.aws_url)) as sqs:
+        sqs.purge_queue(QueueUrl=url)
+        for appid in (APPID, ""):
+            known = {"appid": appid or "-", **({"id": "e"} if appid else {})}
+            typed = {n: {"DataType": "String", "StringValue": v} for n, v in known.items()}
+            sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=typed)
+    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
+        sqs.get_queue_attributes(QueueUrl=url)
+        while poll(sqs, url, door.module.deliver_function) == 0:
+            pass
+
+
+USES = {
+    "Login": log_in_and_out,
+    "Proxy": call_the_upstream,
+    "Decrypt": open_data,
+    "Events": push,
+    "Deliver": take_from_the_queue,
+}
 
 
 def actions(calls: list[tuple[str, Any]]) -> Iterator[str]:
-    """Give the IAM actions of calls."""
+    """Give the IAM actions of calls; IAM and the SDK name the services of AWS's targets."""
     for operation, parameters in calls:
         if operation == "TransactWriteItems":
             parts = (kind for item in parameters["TransactItems"] for kind in item)
             yield from (f"dynamodb:{TRANSACTION[kind]}" for kind in parts)
         else:
             service = "secretsmanager" if operation == "GetSecretValue" else "dynamodb"
-            yield f"{service}:{operation}"
+            yield f"{'sqs' if 'QueueUrl' in parameters else service}:{operation}"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -244,3 +305,18 @@ def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(stack: Template, cal
     assert not {"sealed_key", "previous_key"} & allowed
     # It may not ask for all attributes either.
     assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+
+
+def test_the_events_function_sees_which_sessions_a_user_has_and_nothing_of_them(
+    stack: Template, calls: Calls
+) -> None:
+    reads = [parameters for operation, parameters in calls["Events"] if operation == "Query"]
+    assert {frozenset(read["ExpressionAttributeNames"].values()) for read in reads} == {
+        frozenset({"user", "item"})
+    }
+    find, end = [s for s in statements(stack, "Events") if "dynamodb" in str(s["Action"])]
+    assert find["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["user", "item"]
+    assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+    assert end["Condition"] == {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}}
+    (write,) = [p for operation, p in calls["Events"] if operation == "TransactWriteItems"]
+    assert all("ReturnValues" not in str(item) for item in write["TransactItems"])

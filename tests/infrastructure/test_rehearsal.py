@@ -1,12 +1,21 @@
 """The package runs: each function in its own process, with its own environment, and no AWS."""
 
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+
+import requests
 
 from infrastructure.rehearsal import Rehearsal, Surroundings
+from simulator import aws
+from simulator.event_source import poll
+from simulator.parts import DEFAULT_APP
 from simulator.runtime_api import Function
+from simulator.wechat import push_secret_of
+from simulator.wechat.push import sealed
 from tests.infrastructure.conftest import visit
 from tests.support.front_door import Phone
 
@@ -33,6 +42,25 @@ def test_every_route_works_through_the_functions_of_the_package(
         assert (status, len(opened["data"]["stepInfoList"])) == (200, 31)
         assert send("GET", "/session", token) == (200, {"valid": True})
         assert send("DELETE", "/login")[0] == 405
+        openid = send("GET", "/api/x", token)[1]["headers"]["X-WX-OPENID"]
+        push_through(gate, around, openid)
+        assert send("GET", "/api/x", token)[0] == 401
+
+
+def push_through(gate: Rehearsal, around: Surroundings, openid: str) -> None:
+    """Push that a user has closed the account: through one function, the queue and another."""
+    event = "user_authorization_cancellation"
+    message = {"MsgType": "event", "Event": event, "OpenID": openid}
+    secret = push_secret_of(DEFAULT_APP)
+    pushed = sealed(DEFAULT_APP, json.dumps(message).encode(), secret, time.time())
+    target = f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}"
+    assert gate.send("POST", target, [], pushed.body)[::2] == (200, b"success")
+    deliver = gate.functions["Deliver"]
+    with closing(aws.client("sqs", around.aws_url)) as sqs:
+        assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 1
+        assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 0
+    echo = requests.get(f"{around.upstream_url}/wxgate/events", timeout=5).json()
+    assert [json.loads(event["body"]) for event in echo["events"]] == [message]
 
 
 def test_a_function_without_its_variables_starts_and_says_misconfigured(

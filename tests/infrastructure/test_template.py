@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from chalicelib import errors, logs, settings
+from chalicelib.deadlines import ANSWER_RESERVE, EVENT_PAUSES
+from chalicelib.wechat.push import MAX_BODY
 from infrastructure import package, template
 from infrastructure.parts import Template, TemplateError, merge
 from infrastructure.rehearsal import routes
 from infrastructure.wiring import ROUTES, wire
 from tests.infrastructure.conftest import at, made, strings
+from tests.support.queue import HIDDEN, MAX_RECEIVES
 
-FUNCTIONS = ("Login", "Proxy", "Decrypt")
+FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 
 
 def of_type(stack: Template, kind: str) -> dict[str, Any]:
@@ -66,6 +69,14 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     (NETWORK, "ProxyDynamoDBEndpoint", None),
     (ENDPOINTS, "ProxyDynamoDBEndpoint/ServiceName", "com.amazonaws.us-east-1.dynamodb"),
     (ENDPOINTS, "ProxySecretsEndpoint/ServiceName", "com.amazonaws.us-east-1.secretsmanager"),
+    (ENDPOINTS, "ProxyQueueEndpoint/ServiceName", "com.amazonaws.us-east-1.sqs"),
+    ({**ENDPOINTS, "EventsPath": ""}, "ProxyQueueEndpoint", None),
+    (NETWORK, "Deliver/VpcConfig/SubnetIds", {"Fn::Split": [",", "subnet-1,subnet-2"]}),
+    (NETWORK, "Events/VpcConfig", None),
+    ({}, "Events/Environment/Variables/EVENTS_QUEUE_URL", {"Ref": "EventQueue"}),
+    ({"EventsPath": "/e"}, "Deliver/Environment/Variables/EVENTS_PATH", "/e"),
+    ({"Alarms": "false"}, "DeadLettersAlarm", None),
+    ({}, "EventsDeployments", None),
     ({}, "Domain", None),
     (DOMAIN, "Domain/SecurityPolicy", "TLS_1_2"),
     (DOMAIN, "Domain/EndpointConfiguration", {"Types": ["REGIONAL"]}),
@@ -120,7 +131,7 @@ def test_the_address_that_the_client_needs_is_an_output(
 
 def test_every_role_has_the_boundary(stack: Template) -> None:
     roles = of_type(made(stack, PermissionsBoundary="b", **CANARY), "IAM::Role")
-    assert len(roles) == 5
+    assert len(roles) == 7
     assert {role["PermissionsBoundary"] for role in roles.values()} == {"b"}
 
 
@@ -153,7 +164,7 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     assert function["Handler"] == f"app.{low}_function"
     assert function["MemorySize"] in range(256, 3009)
-    assert 10 <= function["Timeout"] < 29  # when API Gateway gives up
+    assert 10 <= function["Timeout"] < (29 if name in ROUTES else 900)  # API Gateway's, Lambda's
     assert at(ours, f"{name}Logs/LogGroupName") == f"/aws/lambda/{function['FunctionName']}"
     assert stack["Resources"][name]["DependsOn"] == [f"{name}Logs"]
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
@@ -169,7 +180,7 @@ def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) 
 def test_the_functions_run_on_the_architecture_of_the_package(sam: Template, built: Path) -> None:
     ours = json.loads((built / "sam.json").read_text())
     for made_for, architecture in ((sam, "arm64"), (ours, package.here())):
-        assert [at(made_for, f"{name}/Architectures") for name in FUNCTIONS] == [[architecture]] * 3
+        assert [at(made_for, f"{name}/Architectures") for name in FUNCTIONS] == [[architecture]] * 5
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -231,7 +242,8 @@ def test_api_gateway_may_call_each_function_for_its_own_paths_alone(stack: Templ
         path = permission["SourceArn"]["Fn::Sub"].partition("${RestAPI}/v1/*")[2]
         assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
         function = permission["FunctionName"]["Ref"].removesuffix("Alias")
-        allowed.add((path.replace("/api/*", "/api/{proxy+}"), function))
+        path = path.replace("/api/*", "/api/{proxy+}").replace("/events/*", "/events/{appid}")
+        allowed.add((path, function))
     assert allowed == {(path, name) for name, paths in ROUTES.items() for path in paths}
 
 
@@ -339,6 +351,7 @@ def test_these_are_the_alarms(stack: Template) -> None:
     assert {name.removesuffix("Alarm") for name in alarms} == {
         *("Alerts", "DecryptFailures", "Errors", "Latency", "Misconfigured", "ServerErrors"),
         *("Store", "Throttles", "WeChatFailures"),
+        *("DeadLetters", "EventsLate", "EventsUndelivered", "PushRefusals"),
     }
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
@@ -356,7 +369,8 @@ def own_metrics(stack: Template) -> list[Any]:
 
 def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template) -> None:
     counted = {"Refusals": {"FunctionName", "Code"}, "Alerts": {"FunctionName"}}
-    watched = own_metrics(stack)
+    counted["Undelivered"] = {"FunctionName"}
+    watched = own_metrics(made(stack))
     assert {metric["MetricName"] for metric in watched} == set(counted)
     for metric in watched:
         assert metric["Namespace"] == logs.NAME
@@ -369,9 +383,62 @@ def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template
 
 def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> None:
     text, names = at(stack, "Dashboard/DashboardBody/Fn::Sub")
-    assert len(json.loads(text)["widgets"]) == 8
+    assert len(json.loads(text)["widgets"]) == 9
     pseudo = {"AWS::StackName", "AWS::Region"}
     assert set(re.findall(r"\$\{([^}]+)\}", text)) == pseudo | {*FUNCTIONS, *names}
+    assert not set(names) & {"Login", "Proxy", "Decrypt"}  # what every stack has
+
+
+# --- message push --------------------------------------------------------------------------------
+
+
+def test_without_events_path_nothing_of_message_push_exists(stack: Template) -> None:
+    ours = made(stack, EventsPath="")
+    assert "/events/{appid}" not in at(ours, "RestAPI/Body")["paths"]
+    assert not of_type(ours, "SQS::Queue")
+    assert not of_type(ours, "Lambda::EventSourceMapping")
+    left = {name for name in ours["Resources"] if name.startswith(("Event", "Deliver", "Push"))}
+    assert left == set()
+    text = json.dumps(ours["Resources"])
+    assert not re.search(r'"(?:Ref|Fn::GetAtt)": \[?"(?:Events|Deliver|EventQueue|EventDead)', text)
+    assert not {"EventQueueUrl", "EventDeadLettersUrl", "PushURL"} & set(ours["Outputs"])
+
+
+def test_the_queues_are_encrypted_and_keep_dead_letters_for_fourteen_days(stack: Template) -> None:
+    queues = of_type(made(stack), "SQS::Queue")
+    assert set(queues) == {"EventQueue", "EventDeadLetters"}
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+    own = of_type(made(stack, KmsKeyArn="k"), "SQS::Queue").values()
+    assert {queue["KmsMasterKeyId"] for queue in own} == {"k"}
+    assert not any("SqsManagedSseEnabled" in queue for queue in own)
+    assert queues["EventDeadLetters"]["MessageRetentionPeriod"] == 14 * 86_400
+    # A dead letter is as old as its message: the queue before must not use up its days.
+    assert sum(EVENT_PAUSES) < queues["EventQueue"]["MessageRetentionPeriod"] <= 4 * 86_400
+    kept = stack["Resources"]["EventDeadLetters"]
+    assert kept["DeletionPolicy"] == kept["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_queue_gives_a_message_as_often_as_there_are_attempts(stack: Template) -> None:
+    queue = at(made(stack), "EventQueue")
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == len(EVENT_PAUSES) + 1 == MAX_RECEIVES
+    assert queue["VisibilityTimeout"] == HIDDEN == 6 * at(stack, "Deliver/Timeout")
+    # A push of a mebibyte is, opened, three quarters of one.
+    assert queue["MaximumMessageSize"] == MAX_BODY
+
+
+def test_lambda_takes_batches_of_ten_to_the_live_version_with_partial_failures(
+    stack: Template,
+) -> None:
+    source = at(made(stack), "EventSource")
+    assert source["FunctionName"] == {"Ref": "DeliverAlias"}
+    assert source["EventSourceArn"] == {"Fn::GetAtt": ["EventQueue", "Arn"]}
+    assert (source["BatchSize"], source["FunctionResponseTypes"]) == (
+        10,
+        ["ReportBatchItemFailures"],
+    )
+    # Ten exchanges as long as they may be, and a signature each.
+    slowest = stack["Parameters"]["UpstreamTimeout"]["MaxValue"] + ANSWER_RESERVE
+    assert 10 * slowest <= at(stack, "Deliver/Timeout")
 
 
 # --- parts and lint ------------------------------------------------------------------------------
@@ -382,7 +449,7 @@ def test_a_member_that_two_parts_give_is_refused() -> None:
         merge({"Resources": {"A": {}}}, {"Resources": {"A": {}}}, "api.yaml")
 
 
-NOTHING = {"AppIds": "wx1", "UpstreamUrl": "https://a", "Alarms": "false"}
+NOTHING = {"AppIds": "wx1", "UpstreamUrl": "https://a", "Alarms": "false", "EventsPath": ""}
 EVERYTHING = {
     **DOMAIN,
     **NETWORK,
@@ -404,6 +471,7 @@ EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/b",
     "SessionsTableName": "sessions",
+    "EventsPath": "/wxgate/events",
 }
 
 

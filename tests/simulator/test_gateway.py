@@ -66,6 +66,18 @@ def test_a_path_finds_its_resource(path: str, resource: str | None) -> None:
     assert resource_of(path, ROUTES) == resource
 
 
+def test_a_literal_route_goes_before_a_parameter_and_that_before_a_greedy_one() -> None:
+    routes = ["/api/{proxy+}", "/api/{one}", "/api/own"]
+    found = [resource_of(path, routes) for path in ("/api/own", "/api/a", "/api/a/b", "/api/")]
+    assert found == ["/api/own", "/api/{one}", "/api/{proxy+}", "/api/{proxy+}"]
+
+
+def test_a_parameter_is_one_segment_and_decoded_once() -> None:
+    made = event_of("GET", "/events/wx%2531", [], None, ["/events/{appid}"])
+    assert made["pathParameters"] == {"appid": "wx%31"}
+    assert made["requestContext"]["resourcePath"] == "/events/{appid}"
+
+
 @pytest.mark.parametrize("path", ["/api/a%2fb", "/api/%E4%B8%AD", "/api/a//b", "/api/a/../b"])
 def test_the_path_stays_as_it_was_sent(path: str) -> None:
     made = event(path)

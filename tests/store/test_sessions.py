@@ -101,6 +101,27 @@ def test_logout_everywhere_keeps_the_count_of_failures(store: Store) -> None:
     assert store.failures() == {WINDOW: 1}
 
 
+def test_a_user_who_is_gone_has_no_session_left_and_others_have_theirs(store: Store) -> None:
+    tokens = [store.login() for _ in range(3)]
+    store.fail(tokens[0])
+    bystander = store.elsewhere()
+    elsewhere = store.elsewhere(appid=OTHER_APPID, user="")
+    store.change(tokens[2], appid={"N": "7"})
+    for _ in range(2):  # the message may come again
+        store.sessions.end_user(APPID, store.openid)
+        assert [store.is_live(token) for token in tokens] == [False] * 3
+    assert store.is_live(bystander)
+    assert store.is_live(elsewhere)
+    assert store.failures() == {WINDOW: 1}
+
+
+def test_more_sessions_than_a_transaction_takes_end_with_their_user(store: Store) -> None:
+    for _ in range(105):
+        store.login()
+    store.sessions.end_user(APPID, store.openid)
+    assert store.partition() == []
+
+
 def test_warming_up_reads_and_changes_nothing(store: Store) -> None:
     store.sessions.warm(NO_DEADLINE)
     assert store.partition() == []

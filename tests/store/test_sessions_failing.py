@@ -74,6 +74,39 @@ def acts(store: Store) -> dict[str, Callable[[], object]]:
     }
 
 
+def test_ending_a_user_needs_two_rights_and_reads_no_sealed_key(
+    store: Store, engine: AwsProxy
+) -> None:
+    """TransactWriteItems needs no right of its own, but those of the parts (AWS, IAM for it)."""
+    store.login()
+    engine.taken()
+    store.sessions.end_user(APPID, store.openid)
+    operations, (first, ends, last) = zip(*calls_of(engine), strict=True)
+    assert operations == ("Query", "TransactWriteItems", "Query")
+    assert [list(item) for item in ends["TransactItems"]] == [["Delete"]]
+    names = [set(query["ExpressionAttributeNames"].values()) for query in (first, last)]
+    assert names == [{"user", "item"}] * 2
+
+
+def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(
+    store: Store, engine: AwsProxy
+) -> None:
+    store.login()
+    engine.then(let_through, CONFLICT)
+    store.sessions.end_user(APPID, store.openid)
+    assert store.partition() == []
+
+
+@pytest.mark.parametrize("before", [[], [let_through]], ids=["Query", "TransactWriteItems"])
+def test_a_store_that_fails_does_not_pass_for_a_user_who_has_gone(
+    store: Store, engine: AwsProxy, before: list[Any]
+) -> None:
+    store.login()
+    engine.then(*before, *[BROKEN] * STORE_ATTEMPTS)
+    with pytest.raises(StoreUnavailable):
+        store.sessions.end_user(APPID, store.openid)
+
+
 OPERATIONS = ["PutItem", "GetItem", "BatchGetItem", "UpdateItem", "DeleteItem", "Query"]
 
 

@@ -29,7 +29,7 @@ GOOD = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
-NAMES = ["sessions", "wechat", "upstream", "assertions"]
+NAMES = ["sessions", "wechat", "upstream", "assertions", "push", "queue"]
 
 
 @pytest.fixture
