@@ -145,7 +145,7 @@ function createClient(options) {
     if (gone(life)) throw fault('LOGGED_OUT', 'logged out')
   }
 
-  // WeChat for PC
+  // WeChat for PC fails refusals.
   function call(name, o, life) {
     var args = copy(copy({}, { timeout: options.timeout }), o)
     delete args.complete
