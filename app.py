@@ -1,7 +1,6 @@
 """The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
 
 import sys
-from typing import Any
 
 from chalicelib.front.gate import Gate
 from chalicelib.front.request import Request
@@ -87,18 +86,18 @@ def get_key_set(_request: Request) -> Answer:
 
 
 @app.lambda_function(name="login")
-def login_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def login_function(event: object, context: object) -> object:
     """Serve /login and /logout."""
     return app(event, context)
 
 
 @app.lambda_function(name="proxy")
-def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def proxy_function(event: object, context: object) -> object:
     """Serve /api/, /health and the key set."""
     return app(event, context)
 
 
 @app.lambda_function(name="decrypt")
-def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def decrypt_function(event: object, context: object) -> object:
     """Serve /decrypt, /phone, /sign and /session."""
     return app(event, context)

@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import deadlines, logs, settings
 from chalicelib.deadlines import Deadline
@@ -37,17 +36,18 @@ SERVICES = {
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
-def _once(build: Callable[["Services"], _T]) -> cached_property[_T]:
-    """Make it a property that is built when it is first read, by one thread at a time."""
-    name = build.__name__
+class _Once(Generic[_T]):
+    """A member of Services that is built when it is first read, by one thread at a time."""
 
-    def value(self: "Services") -> _T:
-        with self.lock:
-            built: _T = vars(self)[name] if name in vars(self) else build(self)
-            vars(self)[name] = built
+    def __init__(self, build: Callable[["Services"], _T]) -> None:
+        self._build, self._name = build, build.__name__
+
+    def __get__(self, services: "Services", _owner: type) -> _T:
+        with services.lock:
+            if self._name not in vars(services):
+                vars(services)[self._name] = self._build(services)
+            built: _T = vars(services)[self._name]
             return built
-
-    return cached_property(value)
 
 
 class Services:
@@ -70,16 +70,12 @@ class Services:
 
     @property
     def settings(self) -> settings.Settings:
-        """The environment as values.
-
-        Raises:
-            Misconfigured: if it is faulty.
-        """
+        """The environment as values; raises Misconfigured if it is faulty."""
         if self._settings is None:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
-    @_once
+    @_Once
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
@@ -90,7 +86,7 @@ class Services:
         self._closers.append(table.close)
         return Sessions(table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
 
-    @_once
+    @_Once
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
         from chalicelib.wechat.access_token import AccessTokens
@@ -105,7 +101,7 @@ class Services:
         tokens = AccessTokens(client, secrets, self.clock)
         return WeChat(client, known.wx_appids, secrets, tokens)
 
-    @_once
+    @_Once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
@@ -113,7 +109,7 @@ class Services:
         private, connect = self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT
         return Upstream(self._connections(private, connect), self.settings)
 
-    @_once
+    @_Once
     def assertions(self) -> "Assertions":
         """The signer of what the upstream may trust."""
         from chalicelib.upstream.assertions import Assertions
@@ -121,13 +117,13 @@ class Services:
         name = f"{self.settings.secret_prefix}signing"
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
-    @_once
+    @_Once
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
         return Secrets(self._secrets_client, self.clock, logs.alert)
 
-    @_once
+    @_Once
     def _secrets_client(self) -> Any:
         import boto3
         from botocore.config import Config
