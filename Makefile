@@ -73,7 +73,7 @@ $(DYNAMODB_JAR):
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
 # make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
 #     [BUCKET=…] [TAGS="team=a"] [ROLE_ARN=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] · make logs · make rollback · make destroy [DATA=delete]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] [ROTATE_PUSH_SECRETS=1] · make logs · make rollback · make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
 STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
 PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
@@ -92,17 +92,18 @@ package: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
 
 deploy: .venv/tests.installed $(SAM_INSTALLED)
-	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
+	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/$(STACK).yaml $(DRY) -- \
 		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
 		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
-	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/parameters.yaml)
+	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/$(STACK).yaml)
 	@$(SHOW) $(SAM) deploy --stack-name $(STACK) $(PLACE) --config-file $(CURDIR)/infrastructure/samconfig.toml \
-		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
+		--parameter-overrides file://build/$(STACK).yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
 		$(if $(ROLE_ARN),--role-arn $(call quoted,$(ROLE_ARN))) --s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
 secrets: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.secrets --stack $(STACK) $(PLACE) $(DRY) \
-		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key)
+		$(foreach appid,$(subst $(comma), ,$(APPIDS)),--appid $(call quoted,$(appid))) $(if $(ROTATE_SIGNING_KEY),--rotate-signing-key) \
+		$(if $(ROTATE_PUSH_SECRETS),--rotate-push-secrets)
 
 # To the version before, in seconds; the next deployment goes forward.
 rollback: .venv/tests.installed

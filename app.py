@@ -1,11 +1,12 @@
 """The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
 
 import sys
+from typing import Any
 
 from chalicelib.front.gate import Gate
-from chalicelib.front.request import Request
+from chalicelib.front.request import Request, deadline_of
 from chalicelib.front.response import Answer
-from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from chalicelib.services import from_environment
 
 if sys.argv[0].endswith("chalice") and "deploy" in sys.argv:  # it knows one function and no table
@@ -50,7 +51,7 @@ def post_phone(request: Request) -> Answer:
 @app.route("/sign", methods=["POST"])
 def post_sign(request: Request) -> Answer:
     """Sign a virtual payment."""
-    return decrypt.sign(request, sessions=services.sessions, clock=services.clock)
+    return decrypt.sign(request, sessions=services.sessions)
 
 
 @app.route("/session", methods=["GET"])
@@ -82,22 +83,59 @@ def get_key_set(_request: Request) -> Answer:
     return proxy.key_set(assertions=services.assertions)
 
 
+# --- WeChat's message push; without EVENTS_PATH there is no such route ---
+
+# An environment that is not known yet, as while packaging, has all routes.
+if services.fault or services.settings.events_path:
+
+    @app.route("/events/{appid}", methods=["GET"])
+    def get_events(request: Request) -> Answer:
+        """Answer WeChat's check of the URL."""
+        return events.check(request, push=services.push)
+
+    @app.route("/events/{appid}", methods=["POST"])
+    def post_events(request: Request) -> Answer:
+        """Take a message."""
+        return events.receive(
+            request, push=services.push, sessions=services.sessions, queue=services.queue
+        )
+
+
 # --- the Lambda functions; the template points each path at its own ---
 
 
 @app.lambda_function(name="login")
-def login_function(event: object, context: object) -> object:
+def login_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve /login and /logout."""
     return app(event, context)
 
 
 @app.lambda_function(name="proxy")
-def proxy_function(event: object, context: object) -> object:
+def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve /api/, /health and the key set."""
     return app(event, context)
 
 
 @app.lambda_function(name="decrypt")
-def decrypt_function(event: object, context: object) -> object:
+def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve /decrypt, /phone, /sign and /session."""
     return app(event, context)
+
+
+@app.lambda_function(name="events")
+def events_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve /events."""
+    return app(event, context)
+
+
+@app.lambda_function(name="deliver")
+def deliver_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Take events from the queue to the business API."""
+    return deliver.deliver(
+        event,
+        deadline_of(context),
+        upstream=services.upstream,
+        assertions=services.assertions,
+        queue=services.queue,
+        path=services.settings.events_path,
+    )

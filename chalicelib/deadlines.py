@@ -1,6 +1,7 @@
 """Deadlines, and every second of every budget on one page.
 
-A login has LOGIN_TOTAL: LOGIN_WECHAT of it for the appsecret and WeChat, the rest for the store.
+A login has LOGIN_TOTAL: LOGIN_WECHAT of it for the appsecret and WeChat. The rest is a little more
+than the 3.1 s that a write to the store may take, so that no code is spent on one cut short.
 A proxied request has the upstream's timeout, less ANSWER_RESERVE of what Lambda has left. An AWS
 call has the SDK's own timeouts and retries, bounded here so that the worst case still fits.
 """
@@ -10,8 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+Clock = Callable[[], float]  # seconds
+
 LOGIN_TOTAL = 8.0
-LOGIN_WECHAT = 6.0
+LOGIN_WECHAT = 4.8
 LOGIN_MINIMUM = 2.0
 """A login that has less than this left is not begun: its code would be spent for nothing."""
 
@@ -20,7 +23,7 @@ WECHAT_TOTAL = 4.0
 
 WECHAT_CONNECT = 1.0
 WECHAT_RESERVE = 1.0
-"""Left for what follows a call to WeChat: the write of the session, the answer."""
+"""Left of an invocation for what follows a call to WeChat: the write of the session, the answer."""
 
 UPSTREAM_TOTAL = 20.0
 """At most, whatever UPSTREAM_TIMEOUT says: API Gateway cuts at 29 s."""
@@ -43,6 +46,12 @@ SECRETS_ATTEMPT = 0.8
 SECRETS_ATTEMPTS = 2
 """Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
+QUEUE_ATTEMPT = 1.0
+QUEUE_ATTEMPTS = 2
+
+EVENT_PAUSES = (5, 30, 120, 345, 900, 2200, *[3600] * 23)
+"""Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12)."""
+
 INIT = 0.5
 """What INIT may spend on secrets and connections, in all."""
 
@@ -52,10 +61,10 @@ class Deadline:
     """An instant of a monotonic clock, in seconds."""
 
     at: float
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
+    clock: Clock = field(default=time.monotonic, repr=False, compare=False)
 
     @classmethod
-    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
         """Give the deadline that is `seconds` away."""
         return cls(clock() + seconds, clock)
 

@@ -56,6 +56,10 @@ class UserBlocked(GateError, status=403):
     """WeChat blocks this user as a high risk. Do not retry."""
 
 
+class PushRefused(GateError, status=403):
+    """Forbidden."""
+
+
 class NotFound(GateError, status=404):
     """There is no such route. See the routes in the README."""
 
@@ -130,6 +134,10 @@ class SecretsUnavailable(GateError, status=503, retry_after=3):
 
 class StoreUnavailable(GateError, status=503, retry_after=3):
     """The gate cannot reach its session store. Wait, then try again."""
+
+
+class QueueUnavailable(GateError, status=503, retry_after=3):
+    """The gate cannot queue the message. Wait, then send it again."""
 
 
 class DeadlineExceeded(GateError, status=503, retry_after=1):

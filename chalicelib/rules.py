@@ -91,7 +91,7 @@ def headers(text: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(_header(name).lower() for name in _split(text)))
     for pattern, forbidden in product(found, FORBIDDEN):
         # Servers behind CGI or WSGI read X_WX_OPENID as X-WX-OPENID.
-        if _overlap(pattern.replace("_", "-"), forbidden):
+        if _overlap(re.sub("[_-]+", "-", pattern), forbidden):
             raise ValueError(f"it would let {forbidden} through, which is never forwarded")
     return found
 
@@ -131,6 +131,15 @@ def _is_shorthand(host: str) -> bool:
         return socket.inet_ntoa(socket.inet_aton(host.rstrip("."))) != host
     except OSError:
         return False
+
+
+def path(text: str) -> str:
+    """A path below a base path."""
+    if not re.fullmatch(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+", text):
+        raise ValueError("write /path, without a slash at its end")
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError("it has dot segments")
+    return text
 
 
 def public_https_url(text: str) -> str:

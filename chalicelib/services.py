@@ -1,7 +1,7 @@
-"""The composition root: reads the environment, and builds each service once.
+"""The composition root: reads the environment, and builds each service once, when first needed.
 
-A service is built when it is first needed; in Lambda in INIT, which has a full CPU where a request
-has a fraction. Rooms are imported where they are built, so no function loads another one's.
+In Lambda that is in INIT, which has a full CPU where a request has a fraction. Rooms are imported
+where they are built, so no function loads another one's.
 """
 
 import importlib
@@ -20,11 +20,14 @@ from chalicelib.errors import Misconfigured
 
 if TYPE_CHECKING:
     from chalicelib.network.connections import Connections
+    from chalicelib.network.queue import Queue
     from chalicelib.network.secrets import Secrets
     from chalicelib.sessions.sessions import Sessions
+    from chalicelib.sessions.table import Table
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
     from chalicelib.wechat.api import WeChat
+    from chalicelib.wechat.push import Push
 
 _T = TypeVar("_T")
 
@@ -32,6 +35,8 @@ SERVICES = {
     "login": ("sessions", "wechat"),
     "proxy": ("sessions", "assertions", "upstream"),
     "decrypt": ("sessions", "assertions", "wechat"),
+    "events": ("push", "sessions", "queue"),
+    "deliver": ("assertions", "upstream", "queue"),
 }
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
@@ -79,35 +84,37 @@ class Services:
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
-        from chalicelib.sessions.table import Table
 
         known = self.settings
-        table = Table(known.sessions_table, known.region)
+        return Sessions(self._table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
+
+    @_Once
+    def _table(self) -> "Table":
+        from chalicelib.sessions.table import Table
+
+        table = Table(self.settings.sessions_table, self.settings.region)
         self._closers.append(table.close)
-        return Sessions(table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
+        return table
 
     @_Once
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
-        from chalicelib.wechat.appsecrets import AppSecrets
         from chalicelib.wechat.client import Client
 
         known = self.settings
         # WeChat's address is the operator's word: the simulator's is loopback.
-        client = Client(self._connections(True, deadlines.WECHAT_CONNECT), known.wechat_api_url)
-        secrets = AppSecrets(self._secrets, known.secret_prefix)
-        tokens = AccessTokens(client, secrets, self.clock)
-        return WeChat(client, known.wx_appids, secrets, tokens)
+        connections = self._connections(True, deadlines.WECHAT_CONNECT)
+        url, prefix = known.wechat_api_url, known.secret_prefix
+        return WeChat(Client(connections, url, self._secrets, prefix, self.clock), known.wx_appids)
 
     @_Once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
 
-        private, connect = self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT
-        return Upstream(self._connections(private, connect), self.settings)
+        private = self.settings.upstream_allow_private
+        return Upstream(self._connections(private, deadlines.UPSTREAM_CONNECT), self.settings)
 
     @_Once
     def assertions(self) -> "Assertions":
@@ -118,6 +125,22 @@ class Services:
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
     @_Once
+    def push(self) -> "Push":
+        """What opens WeChat's message push."""
+        from chalicelib.wechat.push import Push
+
+        known = self.settings
+        return Push(self._secrets, known.secret_prefix, known.wx_appids, self.clock)
+
+    @_Once
+    def queue(self) -> "Queue":
+        """The queue of events."""
+        from chalicelib.network.queue import Queue
+
+        client = self._client("sqs", deadlines.QUEUE_ATTEMPT, deadlines.QUEUE_ATTEMPTS)
+        return Queue(client, self.settings.events_queue_url)
+
+    @_Once
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
@@ -125,24 +148,21 @@ class Services:
 
     @_Once
     def _secrets_client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
+        return self._client("secretsmanager", deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS)
 
-        from chalicelib.network.aws_errors import reason
+    @_Once
+    def _sdk_session(self) -> Any:
+        from botocore.session import get_session
 
-        config = Config(
-            connect_timeout=deadlines.SECRETS_ATTEMPT,
-            read_timeout=deadlines.SECRETS_ATTEMPT,
-            retries={"total_max_attempts": deadlines.SECRETS_ATTEMPTS, "mode": "standard"},
-        )
-        try:
-            session = boto3.Session(region_name=self.settings.region)
-            client = session.client("secretsmanager", config=config)
-        except BotoCoreError as error:
-            raise Misconfigured(reason=reason(error)) from error
-        self._closers.append(client.close)
-        return client
+        # The table's, if there is one: another would read the SDK's endpoint data once more.
+        return self._table.sdk_session if self.settings.sessions_table else get_session()
+
+    def _client(self, service: str, attempt: float, attempts: int) -> Any:
+        from chalicelib.network.aws_clients import client
+
+        made = client(service, self.settings.region, self._sdk_session, attempt, attempts)
+        self._closers.append(made.close)
+        return made
 
     def _connections(self, private: bool, connect: float) -> "Connections":
         from chalicelib.network.connections import Connections
@@ -166,8 +186,7 @@ class Services:
     def warm_up(self) -> None:
         """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
 
-        The AWS SDK bounds attempts, not calls, so a thread makes them and is not waited for any
-        longer; none begins after the deadline.
+        The AWS SDK bounds attempts, not calls: the thread that makes them is waited for so long.
         """
         deadline = Deadline.after(deadlines.INIT)
 

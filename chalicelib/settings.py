@@ -13,11 +13,14 @@ from chalicelib.rules import Rule
 MIN_TTL, MAX_TTL = 300, 2_592_000
 """Seconds that a token may live: five minutes to thirty days."""
 
-FUNCTIONS = ("login", "proxy", "decrypt")
+FUNCTIONS = ("login", "proxy", "decrypt", "events", "deliver")
 """The Lambda functions, as WXGATE_FUNCTION names them."""
 
-SIGNERS = ("proxy", "decrypt")
+SIGNERS = ("proxy", "decrypt", "deliver")
 """Those that sign assertions, whose audience is the upstream."""
+
+STORES = ("login", "proxy", "decrypt", "events")
+"""Those that use sessions, of the mini-programs that are served."""
 
 _SDK = "the AWS SDK's own"
 
@@ -46,8 +49,8 @@ def _row(rule: Rule[_T], default: str | None, meaning: str, functions: tuple[str
 class Settings:
     """Every variable that the gate reads. Times in seconds; header patterns in lower case."""
 
-    wx_appids: tuple[str, ...] = _row(rules.appids, None, "the mini-programs served", FUNCTIONS)
-    sessions_table: str = _row(rules.table_name, None, "the DynamoDB table", FUNCTIONS)
+    wx_appids: tuple[str, ...] = _row(rules.appids, None, "the mini-programs served", STORES)
+    sessions_table: str = _row(rules.table_name, None, "the DynamoDB table", STORES)
     secret_prefix: str = _row(rules.secret_prefix, None, "before names of secrets", FUNCTIONS)
     upstream_allow_private: bool = _row(rules.boolean, "false", "permit http, private addresses")
     upstream_url: str = _row(rules.url, None, "scheme, host, base path", SIGNERS)
@@ -59,6 +62,8 @@ class Settings:
     forward_request_headers: tuple[str, ...] = _row(rules.headers, "", "more headers upstream")
     forward_answer_headers: tuple[str, ...] = _row(rules.headers, "", "more headers to the client")
     trusted_hops: int = _row(rules.number(int, 0, 5, "a number"), "0", "proxies before API Gateway")
+    events_path: str = _row(rules.path, None, "where events go, below UPSTREAM_URL")
+    events_queue_url: str = _row(rules.url, None, "the SQS queue of events")
     log_level: str = _row(rules.level, "INFO", "least severe level that is logged")
     aws_region: str = _row(str, "", _SDK)
     aws_default_region: str = _row(str, "", _SDK)
@@ -66,6 +71,7 @@ class Settings:
     aws_endpoint_url: str = _row(rules.url, None, _SDK)
     aws_endpoint_url_dynamodb: str = _row(rules.url, None, _SDK)
     aws_endpoint_url_secrets_manager: str = _row(rules.url, None, _SDK)
+    aws_endpoint_url_sqs: str = _row(rules.url, None, _SDK)
 
     @property
     def region(self) -> str | None:
@@ -97,6 +103,8 @@ def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
             values[name.lower()] = "" if text is None else checked(text)
         except ValueError as error:
             faults.append(f"{name} is malformed: {error}.")
+    if values.get("events_path") and values.get("events_queue_url") == "":
+        faults.append("EVENTS_QUEUE_URL is missing.")
     if faults:
         raise BadEnvironment(" ".join(faults))
     return Settings(**values)

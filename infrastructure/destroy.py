@@ -12,19 +12,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infrastructure.parameters import Refused, described
 
 
-def table_of(cloudformation: Any, stack: str) -> str:
-    """Give the name of the stack's table."""
-    answer = cloudformation.describe_stack_resource(
-        StackName=stack, LogicalResourceId="SessionsTable"
-    )
-    name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
-    return name
+def kept(cloudformation: Any, stack: str) -> dict[str, str]:
+    """Give the names of the stack's table and dead letters, by logical name, if it has them."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources}
+    return {name: names[name] for name in ("SessionsTable", "EventDeadLetters") if name in names}
 
 
 def delete_secrets(manager: Any, stack: str) -> None:
     """Delete the stack's secrets; for 30 days they can be restored, as `make secrets` does."""
     pages = manager.get_paginator("list_secrets").paginate(
-        Filters=[{"Key": "name", "Values": [f"{stack}/app/", f"{stack}/signing"]}]
+        Filters=[{"Key": "name", "Values": [f"{stack}/app/", f"{stack}/push/", f"{stack}/signing"]}]
     )
     for name in (secret["Name"] for page in pages for secret in page["SecretList"]):
         if name.startswith(f"{stack}/"):  # the filter is no promise
@@ -41,12 +40,16 @@ def delete_table(dynamodb: Any, table: str) -> None:
 
 
 def _run(stack: str, region: str, command: Sequence[str]) -> None:
-    table = table_of(boto3.client("cloudformation", region_name=region), stack)
-    print(f"With the stack its table {table}, its sessions and its secrets will be deleted.")
+    names = kept(boto3.client("cloudformation", region_name=region), stack)
+    print(f"With the stack its secrets and {' and '.join(names.values())} will be deleted.")
     done = subprocess.run(command, check=False)  # noqa: S603 - the Makefile's own
     if done.returncode or described(stack, region):
         raise Refused("The stack is still there, so its data are too.")
-    delete_table(boto3.client("dynamodb", region_name=region), table)
+    if table := names.get("SessionsTable"):
+        delete_table(boto3.client("dynamodb", region_name=region), table)
+    if queue := names.get("EventDeadLetters"):
+        boto3.client("sqs", region_name=region).delete_queue(QueueUrl=queue)
+        print(f"{queue} is deleted.")
     delete_secrets(boto3.client("secretsmanager", region_name=region), stack)
 
 

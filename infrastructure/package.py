@@ -36,7 +36,7 @@ REQUIREMENTS = ROOT / "requirements.txt"
 PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
 """By uv's names; every Lambda runtime has a newer C library than these ask for."""
 
-SERVICES = ("dynamodb", "secretsmanager")
+SERVICES = ("dynamodb", "secretsmanager", "sqs")
 """What the gate calls; botocore ships 22 MB of others."""
 
 STORE = ROOT / "build" / "wheels"
@@ -149,11 +149,24 @@ def _what_ships(locked: str) -> str:
     return "\n".join(kept).replace("\0", "\\\n") + "\n"
 
 
-def revise(parameters: Path, *contents: Path) -> None:
+def revise(parameters: Path, *contents: Path) -> str:
     """Add Revision to the parameters of a deployment: it differs if they, or the package, do."""
     values = json.loads(parameters.read_text())
     digest = sha256(b"".join(path.read_bytes() for path in (parameters, *contents)))
-    _write(parameters, {**values, "Revision": digest.hexdigest()[:16]})
+    revision = digest.hexdigest()[:16]
+    _write(parameters, {**values, "Revision": revision})
+    return revision
+
+
+def redeploy(sam: Path, revision: str) -> None:
+    """Make the revision the API's version: SAM deploys an API anew only if its text differs.
+
+    Which routes there are depends on a parameter, EventsPath.
+    """
+    content = json.loads(sam.read_text())
+    body = content["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    body["info"]["version"] = revision
+    _write(sam, content)
 
 
 def _unpack_chalice_package(folder: Path) -> Template:
@@ -219,7 +232,8 @@ def main() -> None:
     except (PackageError, TemplateError) as error:
         sys.exit(f"No package: {error}")
     if options.revise:
-        revise(options.revise, archive, options.out / "sam.json")
+        sam = options.out / "sam.json"
+        redeploy(sam, revise(options.revise, archive, sam))
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {size:.1f} MB for {options.architecture}; sam.json, template.json beside it")
 

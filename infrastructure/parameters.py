@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import settings
 from infrastructure.intrinsics import Values, environment
 from infrastructure.parts import Template, parts
-from infrastructure.wiring import ROUTES
+from infrastructure.wiring import FUNCTIONS
 
 WORDS = {"AppIds": "APPIDS=", "UpstreamUrl": "UPSTREAM_URL="}
 """How make takes the parameters that have no default."""
@@ -103,9 +103,10 @@ def check(
     if pseudo["AWS::Partition"] == "aws-cn" and values.get("SnapStart") == "true":
         raise Refused("SnapStart does not exist in China.")
     known = {**values, **pseudo, "SessionsTable": "SessionsTable"}
+    known["EventQueue"] = "https://sqs.example.com/events"  # its name is CloudFormation's to choose
     for rule in template.get("Rules", {}).values():
         _assert(rule, Values(template, known))
-    for function in ROUTES:
+    for function in FUNCTIONS:
         try:
             settings.read(environment(template, function, known), function.lower())
         except settings.BadEnvironment as error:

@@ -1,4 +1,4 @@
-"""The stack without AWS: the package's three functions as processes, wired as the template says.
+"""The stack without AWS: the package's functions as processes, wired as the template says.
 
 AWS, WeChat and the upstream are the desk's. What differs from the cloud is the machine.
 """
@@ -17,7 +17,7 @@ from infrastructure.parts import Template
 from simulator import aws, gateway, upstream
 from simulator.parts import DEFAULT_APP, LOOPBACK
 from simulator.runtime_api import Function
-from simulator.wechat import WeChat, appsecret_of
+from simulator.wechat import WeChat, appsecret_of, push_secret_of
 from simulator.wechat import serve as serve_wechat
 
 STACK = "wxgate-rehearsal"
@@ -40,6 +40,7 @@ class Surroundings:
     wechat_url: str
     upstream_url: str
     table: str
+    queue: str = ""
 
 
 @contextmanager
@@ -58,8 +59,12 @@ def surroundings() -> Iterator[Surroundings]:
         with closing(aws.client("dynamodb", engine.url)) as dynamodb:
             aws.make_table(dynamodb, table)
         with closing(aws.client("secretsmanager", engine.url)) as manager:
-            aws.make_secrets(manager, f"{STACK}/", {DEFAULT_APP: appsecret_of(DEFAULT_APP)})
-        yield Surroundings(engine.url, wechat.url, echo.url, table)
+            pushes = {DEFAULT_APP: push_secret_of(DEFAULT_APP)}
+            appsecrets = {DEFAULT_APP: appsecret_of(DEFAULT_APP)}
+            aws.make_secrets(manager, f"{STACK}/", appsecrets, pushes)
+        with closing(aws.client("sqs", engine.url)) as sqs:
+            queue = aws.make_queue(sqs, f"{STACK}-EventQueue")
+        yield Surroundings(engine.url, wechat.url, echo.url, table, queue)
 
 
 def parameters(around: Surroundings) -> dict[str, str]:
@@ -68,6 +73,8 @@ def parameters(around: Surroundings) -> dict[str, str]:
         "AWS::StackName": STACK,
         "AppIds": DEFAULT_APP,
         "SessionsTable": around.table,
+        "EventsPath": "/wxgate/events",
+        "EventQueue": around.queue,
         "UpstreamUrl": around.upstream_url,
         "UpstreamAllowPrivate": "true",
         "WeChatApiUrl": around.wechat_url,
@@ -89,7 +96,7 @@ def routes(sam: Template) -> dict[str, str]:
 
 
 class Rehearsal:
-    """Three function processes behind API Gateway's event shape."""
+    """The function processes behind API Gateway's event shape."""
 
     def __init__(self, sam: Template, package: Path, client: Path, around: Surroundings) -> None:
         self._routes = routes(sam)

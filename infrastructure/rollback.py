@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.parameters import Refused
-from infrastructure.wiring import ROUTES
+from infrastructure.wiring import CONDITIONS, FUNCTIONS
 
 ALIAS = "live"
 
@@ -35,8 +35,15 @@ def roll_back(client: Any, stack: str) -> dict[str, str]:
     Raises:
         Refused: as `before`.
     """
-    functions = [f"{stack}-{name.lower()}" for name in ROUTES]
-    versions = {function: before(client, function) for function in functions}
+    versions = {}
+    for name in FUNCTIONS:
+        function = f"{stack}-{name.lower()}"
+        try:
+            versions[function] = before(client, function)
+        except ClientError as error:
+            missing = error.response["Error"]["Code"] == "ResourceNotFoundException"
+            if not missing or name not in CONDITIONS:
+                raise
     for function, version in versions.items():
         client.update_alias(
             FunctionName=function,
@@ -55,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args(arguments)
     if options.dry_run:
-        for name in ROUTES:
+        for name in FUNCTIONS:
             print(f"update-alias {options.stack}-{name.lower()} {ALIAS}: the version before")
         return
     try:

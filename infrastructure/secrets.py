@@ -1,9 +1,11 @@
-"""`python -m infrastructure.secrets`: ask for the appsecrets, make or rotate the signing key.
+"""`python -m infrastructure.secrets`: ask for appsecrets and push secrets, make or rotate keys.
 
 The values go straight to Secrets Manager: no template, shell history or list of processes has them.
+A push secret that is generated is shown once, since WeChat's console needs it too.
 """
 
 import argparse
+import base64
 import getpass
 import json
 import re
@@ -21,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from infrastructure.parameters import Refused, described
 
 _APPSECRET = re.compile(r"[!-~]{8,128}")
+_PUSH_TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
+_AES_KEY = re.compile(r"[A-Za-z0-9]{43}")
 
 
 def signing_secret() -> str:
@@ -85,6 +89,42 @@ def update(
         vault.put("signing", signing_secret())
 
 
+def update_pushes(
+    vault: Vault, appids: Sequence[str], read: Callable[[str], str], *, rotate: bool
+) -> None:
+    """Ask for each mini-program's push token and EncodingAESKey; without an answer, generate them.
+
+    With an empty answer a secret that is there stays, unless it is to rotate.
+
+    Raises:
+        Refused: if one of the two is malformed.
+    """
+    for appid in appids:
+        token = read(f"push token of {appid} (empty: generate it, or leave it): ").strip()
+        if token:
+            aes_key = read(f"EncodingAESKey of {appid}: ").strip()
+            if not _PUSH_TOKEN.fullmatch(token) or not _AES_KEY.fullmatch(aes_key):
+                raise Refused(
+                    f"The push secret of {appid} is malformed: a token is 3 to 32 letters and "
+                    "digits, an EncodingAESKey 43."
+                )
+        elif rotate or not vault.has(f"push/{appid}"):
+            token, aes_key = secrets.token_hex(16), new_aes_key()
+            print(f"For 消息推送 in the console of {appid} (shown this once):")
+            print(f"  Token           {token}\n  EncodingAESKey  {aes_key}")
+        else:
+            continue
+        vault.put(f"push/{appid}", json.dumps({"token": token, "aes_key": aes_key}))
+
+
+def new_aes_key() -> str:
+    """Make an EncodingAESKey: 43 letters and digits, base64 of 32 bytes less its last character."""
+    while True:
+        text = base64.b64encode(secrets.token_bytes(32)).decode()[:43]
+        if text.isalnum():
+            return text
+
+
 def read_secret(prompt: str) -> str:
     """Ask for a secret without echo, or take a line of standard input if that is not a terminal."""
     return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
@@ -94,6 +134,7 @@ def _run(options: argparse.Namespace) -> None:
     appids = options.appid
     if options.dry_run:
         names = [f"app/{appid}" for appid in appids or ["<appid>"]]
+        names += [name.replace("app/", "push/") + " (with EventsPath)" for name in names]
         print("\n".join(f"put-secret-value {options.stack}/{name}" for name in [*names, "signing"]))
         return
     found = described(options.stack, options.region)
@@ -102,13 +143,11 @@ def _run(options: argparse.Namespace) -> None:
     values = {p["ParameterKey"]: p["ParameterValue"] for p in found["Parameters"]}
     manager = boto3.client("secretsmanager", region_name=options.region)
     vault = Vault(manager, options.stack, found.get("Tags", []), values.get("KmsKeyArn", ""))
+    appids = appids or values["AppIds"].split(",")
     try:
-        update(
-            vault,
-            appids or values["AppIds"].split(","),
-            read_secret,
-            rotate=options.rotate_signing_key,
-        )
+        update(vault, appids, read_secret, rotate=options.rotate_signing_key)
+        if values.get("EventsPath"):
+            update_pushes(vault, appids, read_secret, rotate=options.rotate_push_secrets)
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"Secrets Manager refuses: {error}") from None
 
@@ -121,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--appid", action="append", default=[], help="of these alone")
     parser.add_argument("--rotate-signing-key", action="store_true")
+    parser.add_argument("--rotate-push-secrets", action="store_true")
     try:
         _run(parser.parse_args(arguments))
     except Refused as error:

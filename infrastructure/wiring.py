@@ -8,8 +8,15 @@ ROUTES = {
     "Login": ["/login", "/logout"],
     "Decrypt": ["/decrypt", "/phone", "/session", "/sign"],
     "Proxy": ["/api/{proxy+}", "/health", "/.well-known/jwks.json"],
+    "Events": ["/events/{appid}"],
 }
 """The paths that each Lambda function serves; app.py has the same routes, by method."""
+
+FUNCTIONS = (*ROUTES, "Deliver")
+"""All functions: the last one has no path, but reads the queue."""
+
+CONDITIONS = {"Events": "HasEvents", "Deliver": "HasEvents"}
+"""Of the functions, and with them of their paths, that not every stack has."""
 
 _INVOKE = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
 _EXECUTE = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${RestAPI}/v1/*"
@@ -31,7 +38,10 @@ def wire(sam: Template) -> None:
             method["x-amazon-apigateway-integration"]["uri"] = uri
         paths[path]["x-amazon-apigateway-any-method"] = _any_method(uri)
         name = "".join(word.capitalize() for word in re.findall("[a-z]+", path))
-        sam["Resources"][f"{name}Permission"] = _permission(path, function)
+        permission = sam["Resources"][f"{name}Permission"] = _permission(path, function)
+        if condition := CONDITIONS.get(function):
+            permission["Condition"] = condition
+            paths[path] = {"Fn::If": [condition, paths[path], {"Ref": "AWS::NoValue"}]}
 
 
 def _any_method(uri: Template) -> Template:
@@ -56,6 +66,6 @@ def _permission(path: str, function: str) -> Template:
             "Action": "lambda:InvokeFunction",
             "Principal": "apigateway.amazonaws.com",
             "SourceAccount": {"Ref": "AWS::AccountId"},
-            "SourceArn": {"Fn::Sub": _EXECUTE + path.replace("{proxy+}", "*")},
+            "SourceArn": {"Fn::Sub": _EXECUTE + re.sub("{.+}", "*", path)},
         },
     }

@@ -17,11 +17,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from simulator.serving import Server, serve_wsgi
 
-TEMPLATE = Path(__file__).parent.parent / "infrastructure/template/storage.yaml"
-TABLE = "SessionsTable"
+TEMPLATES = Path(__file__).parent.parent / "infrastructure/template"
+TABLE, QUEUE, DEAD_LETTERS = "SessionsTable", "EventQueue", "EventDeadLetters"
 
-# The members of a CloudFormation table that CreateTable takes under the same name.
+# The members of a CloudFormation table, or queue, that its Create… takes under the same name.
 _CREATE = ("BillingMode", "AttributeDefinitions", "KeySchema", "DeletionProtectionEnabled")
+_CREATE_QUEUE = ("VisibilityTimeout", "MaximumMessageSize", "MessageRetentionPeriod")
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # as above
@@ -51,11 +52,38 @@ def client(service: Any, url: str) -> Any:
     return boto3.client(service, endpoint_url=url, config=config)
 
 
-def table_definition(template: Path = TEMPLATE) -> dict[str, Any]:
-    """Give the properties of the sessions table, from the template that is deployed."""
-    content = yaml.load(template.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    properties: dict[str, Any] = content["Resources"][TABLE]["Properties"]
+def _definition(name: str, part: str) -> dict[str, Any]:
+    """Give the properties of a resource, from a part of the template that is deployed."""
+    text = (TEMPLATES / part).read_text()
+    content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    properties: dict[str, Any] = content["Resources"][name]["Properties"]
     return properties
+
+
+def table_definition() -> dict[str, Any]:
+    """Give the properties of the sessions table."""
+    return _definition(TABLE, "storage.yaml")
+
+
+def make_queue(sqs: Any, name: str) -> str:
+    """Make the queue of events, and that of its dead letters; give its URL.
+
+    Raises:
+        EngineUnavailable: if the engine does not answer or refuses.
+    """
+
+    def make(name: str, resource: str, **more: str) -> str:
+        properties = _definition(resource, "events.yaml")
+        wanted = {key: str(properties[key]) for key in _CREATE_QUEUE if key in properties}
+        url: str = sqs.create_queue(QueueName=name, Attributes={**wanted, **more})["QueueUrl"]
+        return url
+
+    with _refusals("SQS"):
+        dead = make(f"{name}-dead", DEAD_LETTERS)
+        attributes = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+        arn = attributes["Attributes"]["QueueArn"]
+        redrive = {**_definition(QUEUE, "events.yaml")["RedrivePolicy"], "deadLetterTargetArn": arn}
+        return make(name, QUEUE, RedrivePolicy=json.dumps(redrive))
 
 
 def make_table(dynamodb: Any, name: str) -> None:
@@ -97,8 +125,15 @@ def signing_secret() -> str:
     return json.dumps({"kid": secrets.token_hex(8), "private_key": pem.decode()})
 
 
-def make_secrets(manager: Any, prefix: str, appsecrets: Mapping[str, str]) -> None:
-    """Make the secrets that do not exist yet: one per mini-program, and the signing key.
+def make_secrets(
+    manager: Any,
+    prefix: str,
+    appsecrets: Mapping[str, str],
+    pushes: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Make the secrets that do not exist yet: two per mini-program, and the signing key.
+
+    `pushes` are the secrets of message push, by appid.
 
     Raises:
         EngineUnavailable: if the engine does not answer or refuses.
@@ -107,6 +142,7 @@ def make_secrets(manager: Any, prefix: str, appsecrets: Mapping[str, str]) -> No
         f"{prefix}app/{appid}": json.dumps({"appsecret": appsecret})
         for appid, appsecret in appsecrets.items()
     }
+    values |= {f"{prefix}push/{appid}": json.dumps(push) for appid, push in (pushes or {}).items()}
     values[f"{prefix}signing"] = signing_secret()
     for name, value in values.items():
         with _refusals("Secrets Manager"), suppress(manager.exceptions.ResourceExistsException):

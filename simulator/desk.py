@@ -1,5 +1,6 @@
 """The whole of wxgate on a desk: gate, WeChat, AWS, upstream and playground."""
 
+import errno
 import importlib.util
 import logging
 import os
@@ -7,9 +8,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from wsgiref.types import WSGIApplication
 
-from simulator import engines, playground, upstream
+from simulator import aws, engines, playground, upstream
+from simulator.event_source import EventSource
 from simulator.gateway import Gateway, refuse
 from simulator.hints import Hints
 from simulator.parts import DEFAULT_APP, LOOPBACK, DeskError, Parts, described
@@ -53,15 +56,20 @@ def set_up(port: int, chosen: Parts | None = None, say: Say = lambda _: None) ->
 
 
 def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
-    _start_wechat(desk, ports["WeChat"], chosen)
+    wechat = _start_wechat(desk, ports["WeChat"], chosen)
     log = _start_upstream(desk, ports["upstream"], chosen)
     engines.use(desk, ports["AWS"], chosen)
     os.environ["WX_APPIDS"] = ",".join(chosen.appids)
     hints = Hints(upstream=chosen.upstream_url, real_wechat=chosen.real_wechat, say=say)
-    gate = Reloading(_loaded_gate, say)
-    logger = logging.getLogger("wxgate")
-    logger.addHandler(hints)  # after the gate has set up its own
-    desk.at_end(lambda: logger.removeHandler(hints))
+    front_doors: list[ModuleType] = []  # the newest last
+
+    def load() -> Gateway:
+        gate = _loaded_gate(front_doors)
+        logging.getLogger("wxgate").addHandler(hints)  # the gate has just set up its own
+        return gate
+
+    gate = Reloading(load, say)
+    desk.at_end(lambda: logging.getLogger("wxgate").removeHandler(hints))
     if chosen.reload:
         gate.watch()
         desk.at_end(gate.close)
@@ -69,27 +77,49 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     server = serve_wsgi(gate, chosen.host, ports["gate"], refuse)
     number = server.url.rpartition(":")[2]
     desk.add("gate", Server(f"http://{address}:{number}", server.close))
+    if os.environ["EVENTS_PATH"]:
+        wechat.push_url = f"{desk.urls['gate']}/events/"
+        _deliver_events(desk, front_doors)
     pages = _playground(desk, chosen, log)
     desk.add("playground", serve_wsgi(pages, LOOPBACK, ports["playground"]))
 
 
-def _loaded_gate() -> Gateway:
+def _loaded_gate(front_doors: list[ModuleType]) -> Gateway:
+    try:
+        # Ahead of the app, which would log it as well.
+        importlib.import_module("chalicelib.settings").read(os.environ)
+    except ValueError as error:
+        raise DeskError(f"The gate does not start: {error}") from error
     front_door = load_app()
-    if front_door.services.fault:
-        raise DeskError(f"The gate does not start: {front_door.services.fault}")
+    front_doors[:] = [front_door]
     return Gateway(front_door.app, front_door.app.routes)
 
 
-def _start_wechat(desk: Desk, port: int, chosen: Parts) -> None:
+def _deliver_events(desk: Desk, front_doors: list[ModuleType]) -> None:
+    sqs = aws.client("sqs", desk.urls["AWS"])
+    url = os.environ["EVENTS_QUEUE_URL"]
+
+    def newest(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        result: dict[str, Any] = front_doors[0].deliver_function(event, context)
+        return result
+
+    source = EventSource(sqs, url, newest)
+    desk.at_end(sqs.close)
+    desk.at_end(source.close)
+
+
+def _start_wechat(desk: Desk, port: int, chosen: Parts) -> WeChat:
     if chosen.appsecrets is not None:
         url = os.environ.get("WECHAT_API_URL") or "https://api.weixin.qq.com"
         desk.name("WeChat", url, "real")
         desk.notes += [f"appsecret of {k}: {v.source}" for k, v in chosen.appsecrets.items()]
-        return
+        return WeChat({})
     known = {appid: appsecret_of(appid) for appid in chosen.appids}
-    wechat = serve_wechat(WeChat(known), LOOPBACK, port)
-    url = desk.add("WeChat", Server(wechat.url, wechat.close), "simulated")
+    wechat = WeChat(known)
+    server = serve_wechat(wechat, LOOPBACK, port)
+    url = desk.add("WeChat", Server(server.url, server.close), "simulated")
     os.environ["WECHAT_API_URL"] = url
+    return wechat
 
 
 def _start_upstream(desk: Desk, port: int, chosen: Parts) -> upstream.Log | None:
@@ -132,6 +162,8 @@ def _numbered(port: int, chosen: Parts) -> dict[str, int]:
             try:
                 probe.bind((chosen.host if name == "gate" else LOOPBACK, number))
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise DeskError(f"HOST={chosen.host} is no address of this machine.") from error
                 other = port + 1000 if port < 60_000 else 8000
                 raise DeskError(
                     f"Port {number} ({name}) is not available: {(error.strerror or '').lower()}. "

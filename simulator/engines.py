@@ -7,10 +7,15 @@ from pathlib import Path
 from simulator import aws, dynamodb_local, parts
 from simulator.parts import LOOPBACK, DeskError, Parts
 from simulator.serving import Desk
-from simulator.wechat import appsecret_of
+from simulator.wechat import appsecret_of, push_secret_of
 
 TABLE = "wxgate-sessions"
 PREFIX = "wxgate/"
+QUEUE = "wxgate-events"
+EVENTS_PATH = "/wxgate/events"
+"""Where events go, unless EVENTS_PATH says otherwise; set but empty, it means that none do."""
+
+_WHY = "and secrets stay in this process if WeChat is real or the engine is DynamoDB alone"
 
 
 def use(desk: Desk, port: int, chosen: Parts) -> None:
@@ -31,6 +36,8 @@ def use(desk: Desk, port: int, chosen: Parts) -> None:
         else:
             manager = desk.add("AWS", aws.start(LOOPBACK, port), "embedded")
         store = _store_on(desk, chosen.data) if chosen.data else own or manager
+        if own and own not in (store, manager):
+            desk.notes.append(f"AWS_URL has nothing to do: sessions are in {chosen.data}, {_WHY}")
         os.environ["AWS_ENDPOINT_URL"] = manager
         if store != manager:
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = store
@@ -55,7 +62,11 @@ def _fill(store: str, manager: str, chosen: Parts) -> None:
     with closing(aws.client("dynamodb", store)) as dynamodb:
         aws.make_table(dynamodb, table)
     with closing(aws.client("secretsmanager", manager)) as secrets:
-        aws.make_secrets(secrets, prefix, appsecrets)
+        pushes = {appid: push_secret_of(appid) for appid in chosen.appids}
+        aws.make_secrets(secrets, prefix, appsecrets, pushes)
+    if os.environ.setdefault("EVENTS_PATH", EVENTS_PATH):
+        with closing(aws.client("sqs", manager)) as sqs:
+            os.environ["EVENTS_QUEUE_URL"] = aws.make_queue(sqs, QUEUE)
 
 
 def _store_on(desk: Desk, folder: Path) -> str:

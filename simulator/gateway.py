@@ -70,14 +70,24 @@ class Context:
 
 
 def resource_of(path: str, routes: Iterable[str]) -> str | None:
-    """Match a raw path: a literal route first, then a greedy one."""
+    """Match a raw path: a literal route first, then one with a parameter, then a greedy one."""
     routes = list(routes)
     if path in routes:
         return path
-    for route in routes:
-        if route.endswith(GREEDY) and path.startswith(route.removesuffix(GREEDY) + "/"):
+    for route in sorted(routes, key=lambda route: route.endswith(GREEDY)):
+        if parameters_of(path, route) is not None:
             return route
     return None
+
+
+def parameters_of(path: str, route: str) -> dict[str, str] | None:
+    """Give the decoded path parameters if a raw path matches a route: {x} is one segment."""
+    if route.endswith(GREEDY):
+        start = route.removesuffix(GREEDY) + "/"
+        below = path.removeprefix(start)
+        return {"proxy": unquote(below.strip("/"))} if path.startswith(start) else None
+    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route), path)
+    return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
 
 
 def event_of(
@@ -88,21 +98,19 @@ def event_of(
     routes: Iterable[str],
     *,
     source_ip: str = "127.0.0.1",
-    merciful: bool = True,
+    lenient: bool = True,
 ) -> dict[str, Any]:
     """Build a REST proxy event (payload 1.0) from a request as it stood on the wire.
 
-    A text body goes in as text, bytes as base64. `merciful` drops the hop-by-hop headers as API
+    A text body goes in as text, bytes as base64. `lenient` drops the hop-by-hop headers as API
     Gateway does; a function URL or a load balancer would not.
     """
     raw_path, _, query = target.partition("?")
     # Extra slashes after the stage route nothing; only the context still shows them.
     path = "/" + raw_path.lstrip("/")
     resource = resource_of(path, routes)
-    sent = [(k, v) for k, v in headers if not (merciful and k.lower() in DROPPED)]
+    sent = [(k, v) for k, v in headers if not (lenient and k.lower() in DROPPED)]
     parameters = _query(query)
-    below = path.removeprefix((resource or "").removesuffix(GREEDY)).strip("/")
-    greedy = resource is not None and resource.endswith(GREEDY)
     return {
         "resource": resource or path,
         "path": path,
@@ -111,7 +119,7 @@ def event_of(
         "multiValueHeaders": _multi(sent) or None,
         "queryStringParameters": dict(parameters) or None,
         "multiValueQueryStringParameters": _multi(parameters) or None,
-        "pathParameters": {"proxy": unquote(below)} if greedy else None,
+        "pathParameters": parameters_of(path, resource or "") or None,
         "stageVariables": None,
         "requestContext": {
             "resourcePath": resource or path,
@@ -213,11 +221,11 @@ class Gateway:
     """The WSGI application: one Lambda function behind API Gateway's door."""
 
     def __init__(
-        self, application: Application, routes: Iterable[str], *, merciful: bool = True
+        self, application: Application, routes: Iterable[str], *, lenient: bool = True
     ) -> None:
         self._application = application
         self._routes = tuple(routes)
-        self._merciful = merciful
+        self._lenient = lenient
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Serve one request; waitress gives REQUEST_URI raw and de-chunks bodies."""
@@ -244,7 +252,7 @@ class Gateway:
             environ["wsgi.input"].read(),
             self._routes,
             source_ip=source_ip,
-            merciful=self._merciful,
+            lenient=self._lenient,
         )
         return answer_of(self._application(event, Context()))
 

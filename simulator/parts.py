@@ -57,6 +57,8 @@ def read(environ: Mapping[str, str], ask: Callable[[str], str] | None = None) ->
     """
     _refuse_contradictions(environ)
     named = tuple(part.strip() for part in environ.get("WX_APPIDS", "").split(",") if part.strip())
+    if environ.get("WX_APPIDS", "").strip() and not named:
+        raise DeskError("WX_APPIDS is malformed: write appids, separated by commas.")
     is_real = _choice(environ, "WECHAT", {"": False, "simulated": False, "real": True})
     if is_real and not named:
         raise DeskError("WECHAT=real needs your mini-programs: set WX_APPIDS=wx….")
@@ -95,6 +97,8 @@ def _refuse_contradictions(environ: Mapping[str, str]) -> None:
             "UPSTREAM_ALLOW_PRIVATE=false excludes the echo, which is on loopback: "
             "set UPSTREAM_URL too."
         )
+    if environ.get("EVENTS_QUEUE_URL"):
+        raise DeskError("EVENTS_QUEUE_URL has no effect: the desk makes its own queue. Unset it.")
     engines = {environ[name] for name in ("AWS_URL", "AWS_ENDPOINT_URL") if environ.get(name)}
     if len(engines) > 1:
         raise DeskError("AWS_URL and AWS_ENDPOINT_URL name two engines: unset one.")

@@ -1,4 +1,4 @@
-"""A business API that echoes: what the gate sent, as JSON. It has a log of its own."""
+"""A business API that echoes what the gate sent, as JSON. It has a log, and shows its events."""
 
 import base64
 import json
@@ -55,14 +55,23 @@ def echoed(method: str, target: str, headers: list[tuple[str, str]], body: bytes
     return {**echo, "isBase64Encoded": True} if is_base64 else echo
 
 
+SHOWN = 100
+"""Events that are remembered, the newest last."""
+
+
 class _Echo(BaseHTTPRequestHandler):
     log: Log
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    events: deque[dict[str, Any]]
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         echo = echoed(self.command, self.path, self.headers.items(), body)
+        if self.command == "POST" and "X-WX-EVENT-ID" in self.headers:
+            self.events.append(echo)
+        elif self.command == "GET" and (here := self._events_at(echo["path"])):
+            echo = {**echo, "events": here}
         data = json.dumps(echo, ensure_ascii=False, indent=2).encode()
         self.log.add(echo, 200)
         self.send_response(200)
@@ -72,6 +81,9 @@ class _Echo(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
+    def _events_at(self, path: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["path"] == path]
+
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
     def log_message(self, format: str, *args: object) -> None:
@@ -79,9 +91,10 @@ class _Echo(BaseHTTPRequestHandler):
 
 
 def start(host: str, port: int, log: Log | None = None) -> Server:
-    """Serve the echo, and note each request in `log`.
+    """Serve the echo, and note each request in `log`; a GET where events arrived shows `events`.
 
     Raises:
         OSError: if the port is in use.
     """
-    return serve(type("Echo", (_Echo,), {"log": log or Log()}), host, port)
+    members = {"log": log or Log(), "events": deque[dict[str, Any]](maxlen=SHOWN)}
+    return serve(type("Echo", (_Echo,), members), host, port)

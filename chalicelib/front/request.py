@@ -44,7 +44,7 @@ def _pairs(event: dict[str, Any], multi: str, single: str) -> Pairs:
     return [(name, value) for name, values in found for value in values if isinstance(value, str)]
 
 
-def _deadline(context: object) -> Deadline:
+def deadline_of(context: object) -> Deadline:
     """When Lambda ends this invocation; a context of another kind sets no limit."""
     get_remaining = getattr(context, "get_remaining_time_in_millis", None)
     left = get_remaining() if callable(get_remaining) else None
@@ -73,7 +73,7 @@ class Request:
     @classmethod
     def from_event(cls, event: object, context: object) -> "Request":
         """Take an event and Lambda's context."""
-        return cls(event, _deadline(context))
+        return cls(event, deadline_of(context))
 
     @cached_property
     def id(self) -> str:
@@ -88,10 +88,9 @@ class Request:
         found = len(sent) == 1 and len(sent[0]) <= 256 and _TRACE_ID.fullmatch(sent[0])
         return sent[0] if found else None
 
-    @property
-    def proxy_parameter(self) -> str | None:
-        """What `{proxy+}` matched, as API Gateway decoded it."""
-        return _member(_member(self.event, "pathParameters", dict), "proxy", str) or None
+    def parameter(self, name: str) -> str:
+        """What a route's `{name}` or `{name+}` matched, as API Gateway decoded it; or ""."""
+        return _member(_member(self.event, "pathParameters", dict), name, str)
 
     @property
     def source_ip(self) -> str | None:

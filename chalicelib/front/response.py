@@ -70,6 +70,11 @@ def json_answer(value: object, *, status: int = 200, headers: Mapping[str, str] 
     return Answer(text, {**OWN_HEADERS, **headers}, status)
 
 
+def text_answer(text: str) -> Answer:
+    """Answer plain text."""
+    return Answer(text, {**OWN_HEADERS, "Content-Type": "text/plain; charset=utf-8"}, 200)
+
+
 def empty_answer() -> Answer:
     """Answer 204, without a body."""
     return Answer("", {k: v for k, v in OWN_HEADERS.items() if k != "Content-Type"}, 204)

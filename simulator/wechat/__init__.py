@@ -2,6 +2,7 @@
 
 from simulator.wechat.accounts import appsecret_of, openid_of, unionid_of
 from simulator.wechat.faces import WeChat
+from simulator.wechat.push import push_secret_of
 from simulator.wechat.wire import Server, serve
 
-__all__ = ["Server", "WeChat", "appsecret_of", "openid_of", "serve", "unionid_of"]
+__all__ = ["Server", "WeChat", "appsecret_of", "openid_of", "push_secret_of", "serve", "unionid_of"]

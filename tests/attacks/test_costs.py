@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.attacks import watch
-from tests.attacks.oracle import PHONE, message
+from tests.attacks.oracle import PHONE, body_of, message
 from tests.attacks.world import JUNK, KEYS, Door, Exchange, World
 from tests.support.wechat import said, session_of
 
 Send = Callable[[Door, str], Exchange]
-OPENS = message(PHONE, bytes(16)).query("honest", "phone").body
+OPENS = body_of("phone", bytes(16), message(PHONE).blocks)
 
 
 def login(**fields: Any) -> Send:

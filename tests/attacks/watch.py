@@ -9,9 +9,9 @@ import logging
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ TASKS = "/proc/self/task"
 
 @dataclass(eq=False)
 class Seen:
-    """Addresses contacted and names looked up by the gate, its lines, its exceptions as text.
+    """Addresses contacted and names looked up by the gate, its lines, its exceptions.
 
     `stalled` is for how many seconds a busy machine let the process's threads wait to run.
     """
@@ -32,7 +32,7 @@ class Seen:
     addresses: list[Address] = field(default_factory=list)
     lookups: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    exceptions: list[str] = field(default_factory=list)
+    exceptions: list[BaseException] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     stalled: float = 0.0
 
@@ -44,7 +44,8 @@ class Seen:
     @property
     def said(self) -> str:
         """Everything that a log could hold, and every exception as a traceback prints it."""
-        return "\n".join([*self.lines, *self.foreign, *self.exceptions])
+        tracebacks = (text for error in self.exceptions for text in format_exception(error))
+        return "\n".join([*self.lines, *self.foreign, *tracebacks])
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -56,8 +57,8 @@ def _run_delay() -> float:
     """Seconds that threads were ready to run and did not (proc(5), schedstat; Linux alone)."""
     delay = 0
     for thread in os.listdir(TASKS) if os.path.exists(TASKS) else ():
-        with contextlib.suppress(OSError), open(f"{TASKS}/{thread}/schedstat") as stat:
-            delay += int(stat.read().split()[1])
+        with contextlib.suppress(OSError), open(f"{TASKS}/{thread}/schedstat", "rb", 0) as stat:
+            delay += int(stat.read(64).split()[1])
     return delay / 1e9
 
 
@@ -113,14 +114,14 @@ def watching() -> Iterator[Seen]:
         seen.foreign += errors.getvalue().splitlines()
 
 
-def exceptions_to(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+def exceptions_to(noted: list[BaseException]) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """Chalice middleware that notes each exception of a view, its causes with it."""
 
     def middleware(event: Any, get_response: Callable[[Any], Any]) -> Any:
         try:
             return get_response(event)
         except BaseException as error:
-            note("".join(traceback.format_exception(error)))
+            noted.append(error)
             raise
 
     return middleware

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from simulator.gateway import event_of
 from tests.attacks import watch
 from tests.attacks.watch import Address, Seen
 from tests.attacks.world import Door, Exchange, World
@@ -53,8 +51,6 @@ DOCUMENTED: dict[str, tuple[int, str | None, str]] = {
 }
 """Entries that leave the outcome to documentation or to the platform: ours, and why."""
 
-COVERED: set[str] = set()
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -62,45 +58,33 @@ class Fault:
 
     id: str
     area: str
-    during: str
     text: str
     statuses: list[int]
     code: str | None
     client_should: str
 
-    def __str__(self) -> str:
-        return f"{self.id} {self.text}"
-
 
 def _read(item: dict[str, Any]) -> Fault:
     outcome = item["outcome"]
-    status, code, _ = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"], (None, None, ""))
-    return Fault(
-        item["id"],
-        item["area"],
-        item["during"],
-        f"{item['fault']} ({item['inject']}): {item['why']}",
-        [status] if status else outcome["status"],
-        code if status else outcome["code"],
-        outcome["client_should"],
-    )
+    ours = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"])
+    statuses, code = ([ours[0]], ours[1]) if ours else (outcome["status"], outcome["code"])
+    text = f"{item['fault']} ({item['inject']}): {item['why']}"
+    return Fault(item["id"], item["area"], text, statuses, code, outcome["client_should"])
 
 
 FAULTS = {item["id"]: _read(item) for item in _content["faults"]}
+COVERED: set[str] = set()
 
 
-def covers(*identifiers: str) -> pytest.MarkDecorator:
-    """Run a test once for each of these entries; it gets the entry as `fault`."""
-    COVERED.update(identifiers)
-    cases = [pytest.param(FAULTS[name], id=name) for name in identifiers]
-    return pytest.mark.parametrize("fault", cases)
-
-
-def covers_each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
-    """Run a test for each entry of a table; it gets the entry and the table's value."""
+def covers(*entries: Any) -> pytest.MarkDecorator:
+    """Run a test for each of these entries, as `fault`; of a table, its value is `injected`."""
+    if isinstance(entries[0], str):
+        COVERED.update(entries)
+        return pytest.mark.parametrize("fault", [FAULTS[name] for name in entries], ids=entries)
+    [table] = entries
     COVERED.update(table)
-    cases = [pytest.param(FAULTS[name], value, id=name) for name, value in table.items()]
-    return pytest.mark.parametrize(("fault", "injected"), cases)
+    cases = [(FAULTS[name], value) for name, value in table.items()]
+    return pytest.mark.parametrize(("fault", "injected"), cases, ids=list(table))
 
 
 # --- what a user does meanwhile ------------------------------------------------------------------
@@ -116,8 +100,7 @@ def login(door: Door, code: str = CODE, *, context: Any = None, **fields: object
 
 def login_event(world: World, code: str = CODE, **fields: str) -> dict[str, Any]:
     """Build the event of a login."""
-    headers, body = [("Content-Type", "application/json")], json.dumps({"code": code, **fields})
-    return event_of("POST", "/login", headers, body, world.door.app.routes)
+    return world.door.event("POST", "/login", json_body={"code": code, **fields})
 
 
 def proxied(door: Door, token: str, method: str = "GET", **options: Any) -> Exchange:
@@ -134,7 +117,6 @@ def seconds(name: str) -> float:
     return float(BUDGETS[name]) / 1000
 
 
-LEFT = seconds("lambda_timeout")
 ATTEMPTS = int(BUDGETS["dynamodb_attempts_max"])
 
 _upstream = re.fullmatch(r"min\((\d+), remaining - (\d+)\)", BUDGETS["upstream_total"])
@@ -142,18 +124,15 @@ assert _upstream, "the upstream's budget has another form"
 UPSTREAM_TOTAL, UPSTREAM_RESERVE = (int(number) / 1000 for number in _upstream.groups())
 
 
-def budget(fault: Fault, left: float) -> float:
-    """Give the seconds for an answer, where so many are left of the invocation."""
-    upstream = min(UPSTREAM_TOTAL, left - UPSTREAM_RESERVE)
+def budget(fault: Fault) -> float:
+    """Give the seconds for an answer, with a whole invocation before it."""
     areas = {
         "wechat": seconds("wechat_total"),
         "secrets": seconds("secrets_total"),
         "dynamodb": seconds("dynamodb_attempt") * ATTEMPTS,
-        "upstream": upstream,
-        "runtime": upstream,
+        "upstream": UPSTREAM_TOTAL,
     }
-    in_all = seconds("login_total") if fault.during == "POST /login" else LEFT
-    return min(areas[fault.area], in_all)
+    return areas.get(fault.area, seconds("login_total"))
 
 
 # --- the calls that were made --------------------------------------------------------------------
@@ -170,20 +149,19 @@ class Calls:
 
 
 ONCE = Calls(upstream=1, store=1)
+LOGIN = Calls(wechat=1, store=1)
 
 Elsewhere = Mapping[str, Address]
 """Another address than the world's for one of the sides."""
 
-NOWHERE: Elsewhere = MappingProxyType({})
 
-
-def _places(world: World, at: Elsewhere) -> dict[str, Address]:
+def _places(world: World, at: Elsewhere | None) -> dict[str, Address]:
     aws = (HOST, world.aws.port)
     own = {"wechat": (HOST, world.wechat.port), "upstream": (HOST, world.upstream.port)}
-    return {**own, "store": aws, "secrets": aws, **at}
+    return {**own, "store": aws, "secrets": aws, **(at or {})}
 
 
-def calls_in(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> Calls:
+def calls_in(world: World, exchange: Exchange, at: Elsewhere | None = None) -> Calls:
     """Count; connections or requests, whichever are more, and of a name its look-ups."""
     seen, places = exchange.seen, _places(world, at)
 
@@ -195,7 +173,7 @@ def calls_in(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> Calls
     return Calls(
         max(attempts("wechat"), len(exchange.wechat)),
         max(attempts("upstream"), len(exchange.upstream)),
-        attempts("store") if "store" in at else services["DynamoDB"],
+        attempts("store") if "store" in (at or {}) else services["DynamoDB"],
         services["secretsmanager"],
     )
 
@@ -209,34 +187,32 @@ def check(
     exchange: Exchange,
     calls: Calls,
     *,
-    at: Elsewhere = NOWHERE,
-    left: float = LEFT,
+    at: Elsewhere | None = None,
+    within: float | None = None,
 ) -> None:
     """Check the outcome, and what always holds, whatever fails.
 
-    `left` is what the invocation had, in seconds.
+    `within` is another number of seconds than the entry's budget.
     """
     answer = exchange.answer
     assert answer.status in fault.statuses, (fault, answer)
     if answer.status >= 400:
         # Where an entry names no Code, the upstream's own answer is meant, or a token that ended.
         assert answer.code in ([fault.code] if fault.code else [None, "InvalidToken"]), answer
-    found = calls_in(world, exchange, at)
-    assert found == calls, (fault, found)
+    assert calls_in(world, exchange, at) == calls, fault
     operations = Counter(done.name for done in exchange.store)
     assert max(operations.values(), default=0) <= ATTEMPTS, operations
-    assert exchange.own_seconds < budget(fault, left) + ALLOWANCE, (fault, exchange.own_seconds)
+    assert exchange.own_seconds < (within or budget(fault)) + ALLOWANCE, fault
     always(world, exchange, at)
 
 
-def always(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> None:
+def always(world: World, exchange: Exchange, at: Elsewhere | None = None) -> None:
     """Check the `always` list of the corpus, and that secrets stay where they are."""
     answer = exchange.answer
     assert answer.headers["X-Request-Id"]
     text, secrets = f"{answer.headers}{answer.body!r}", dict(world.secrets)
     if answer.code:
-        assert set(answer.json) == {"Code", "Message"}
-        assert answer.json["Code"] == answer.code
+        assert answer.json == {"Code": answer.code, "Message": answer.json["Message"]}
         assert answer.status not in (429, 503) or answer.headers["Retry-After"]
         secrets |= {**world.personal, "AWS's text": {"canary-aws-text"}}
     elif answer.body.startswith(b'{"token":'):
@@ -246,7 +222,7 @@ def always(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> None:
     request_line(exchange)
 
 
-def nothing_leaks(world: World, seen: Seen, at: Elsewhere = NOWHERE) -> None:
+def nothing_leaks(world: World, seen: Seen, at: Elsewhere | None = None) -> None:
     """Check that no secret was logged, and that only configured addresses were contacted."""
     assert watch.leaks(seen.said, {**world.secrets, **world.personal}) == [], seen.said
     places = set(_places(world, at).values())
@@ -264,8 +240,3 @@ def request_line(exchange: Exchange) -> dict[str, Any]:
     [line] = [event for event in exchange.seen.events if event["event"] != "alert"]
     assert line["event"] == "request"
     return line
-
-
-def sessions_in(world: World) -> int:
-    """Count the stored sessions."""
-    return sum("openid" in item for item in world.items())

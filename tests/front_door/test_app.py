@@ -130,7 +130,7 @@ def test_a_phone_code_gives_the_number_once(front_door: FrontDoor) -> None:
 def test_a_payment_is_signed_with_the_session_key(front_door: FrontDoor) -> None:
     token = front_door.login()
     answer = front_door.send("POST", "/sign", token=token, json_body={"data": "{}"})
-    session, _ = front_door.module.services.sessions.find_with_keys(Token.parse(token))
+    session = front_door.module.services.sessions.find_with_keys(Token.parse(token))
     assert answer.json == {"signature": user_signature(session.session_keys[0], b"{}")}
 
 
@@ -168,7 +168,7 @@ def test_a_refused_token_is_challenged_the_same_for_every_cause(front_door: Fron
 
 
 def canaries(door: FrontDoor, token: str) -> list[str]:
-    session, _ = door.module.services.sessions.find_with_keys(Token.parse(token))
+    session = door.module.services.sessions.find_with_keys(Token.parse(token))
     with closing(aws.client("secretsmanager", door.aws_url)) as manager:
         signing = json.loads(manager.get_secret_value(SecretId="wxgate/signing")["SecretString"])
     pem = signing["private_key"].splitlines()[1:-1]

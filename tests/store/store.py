@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidToken
-from chalicelib.sessions.failures import Failures
-from chalicelib.sessions.sessions import Sessions
+from chalicelib.identity import Identity
+from chalicelib.sessions.sessions import FAILURES, Sessions
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token, user_reference
 from tests.support.fakes import Clock
@@ -41,10 +41,15 @@ class Store:
     def login(
         self, session_key: str = KEY, *, replaces: object = None, unionid: str | None = None
     ) -> Token:
-        return self.sessions.create(APPID, self.openid, unionid, session_key, replaces)
+        who = Identity(APPID, self.openid, unionid)
+        return self.sessions.create(who, session_key, replaces)
+
+    def elsewhere(self, *, appid: str = APPID, user: str = "x") -> Token:
+        """Log in another user, or this one in another app."""
+        return self.sessions.create(Identity(appid, self.openid + user, None), KEY, None)
 
     def keys(self, token: Token) -> tuple[str, ...]:
-        return self.sessions.find_with_keys(token)[0].session_keys
+        return self.sessions.find_with_keys(token).session_keys
 
     def is_live(self, token: Token) -> bool:
         try:
@@ -53,12 +58,14 @@ class Store:
             return False
         return True
 
-    def failures(self, token: Token) -> Failures:
-        return self.sessions.find_with_keys(token)[1]
+    def failures(self) -> dict[bytes, int]:
+        """How often the user failed, by the sort keys of the counters."""
+        counters = [item for item in self.partition() if item["item"]["B"].startswith(FAILURES)]
+        return {item["item"]["B"]: int(item["failures"]["N"]) for item in counters}
 
     def fail(self, token: Token, times: int = 1) -> None:
         for _ in range(times):
-            self.sessions.count_failure(self.sessions.find(token))
+            self.sessions.count_failure(token)
 
     def key_of(self, item: bytes) -> dict[str, Any]:
         return {"user": {"B": self.user}, "item": {"B": item}}

@@ -1,16 +1,15 @@
 """A proxy before the embedded AWS: it counts each operation, and makes one fail on demand."""
 
-import http.client
 import json
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from tests.support.loopback import Loopback, Peer, Request, whole
+import urllib3
+
+from tests.support.loopback import Act, Loopback, Peer, Request, kept, whole
 
 READS = ("GetItem", "BatchGetItem", "Query")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
@@ -37,17 +36,51 @@ Fault = Callable[[Peer, Operation, Forward], None]
 """Answers in place of the engine."""
 
 
+def acting(
+    *, done: bool = False, answered: bool = False, ending: Act = Peer.read_to_the_end
+) -> Fault:
+    """Let the operation be done or not, answered or not, and something happen after it."""
+
+    def fault(peer: Peer, _operation: Operation, forward: Forward) -> None:
+        answer = forward() if done else b""
+        peer.send(answer if answered else b"")
+        ending(peer)
+
+    return fault
+
+
+never_answering = acting()
+done_but_unanswered = acting(done=True)
+done_but_cut = acting(done=True, ending=Peer.cut)
+answering_then_closing = acting(done=True, answered=True, ending=Peer.cut)  # as during a freeze
+dead = acting(ending=Peer.cut)
+let_through = acting(done=True, answered=True, ending=kept)
+
+
+def sending(data: bytes, ending: Act = kept) -> Fault:
+    """Fault: the operation is not done, and these bytes are the answer."""
+
+    def fault(peer: Peer, _operation: Operation, _forward: Forward) -> None:
+        peer.send(data)
+        ending(peer)
+
+    return fault
+
+
+# Half of an answer, and the page of a proxy in between, with success.
+breaking_off = sending(whole(b'{"Item": {', headers=[("Content-Length", "100")]), Peer.end)
+page = sending(whole(b"<html>busy</html>", headers=[("Content-Type", "text/html")]))
+
+
 def answering(body: object, *, status: int = 200) -> Fault:
     """Fault: the operation is not done, and this JSON is the answer."""
-    data = whole(json.dumps(body).encode(), status=status, headers=JSON)
-    return lambda peer, _operation, _forward: peer.send(data)
+    return sending(whole(json.dumps(body).encode(), status=status, headers=JSON))
 
 
 def refusing(code: str, *, status: int = 400, **fields: object) -> Fault:
     """Fault: the operation is refused with an AWS error code, and not done."""
-    return answering(
-        {"__type": f"aws#{code}", "message": TEXT, "Message": TEXT, **fields}, status=status
-    )
+    said = {"__type": f"aws#{code}", "message": TEXT, "Message": TEXT}
+    return answering({**said, **fields}, status=status)
 
 
 def cancelling(*codes: str) -> Fault:
@@ -56,60 +89,15 @@ def cancelling(*codes: str) -> Fault:
     return refusing("TransactionCanceledException", CancellationReasons=reasons)
 
 
-def let_through(peer: Peer, _operation: Operation, forward: Forward) -> None:
-    """No fault: the engine's answer."""
-    peer.send(forward())
-
-
-def never_answering(peer: Peer, _operation: Operation, _forward: Forward) -> None:
-    """Fault: the operation is not done, and no answer comes."""
-    peer.read_to_the_end()
-
-
-def done_but_unanswered(peer: Peer, _operation: Operation, forward: Forward) -> None:
-    """Fault: the operation is done, and its answer is lost."""
-    forward()
-    peer.read_to_the_end()
-
-
-def done_but_cut(peer: Peer, _operation: Operation, forward: Forward) -> None:
-    """Fault: the operation is done, and the connection ends before its answer."""
-    forward()
-    peer.sock.close()
-
-
-def answering_then_closing(peer: Peer, _operation: Operation, forward: Forward) -> None:
-    """Fault after the answer: the connection ends unannounced, as during a freeze."""
-    peer.send(forward())
-    peer.sock.close()
-
-
-def dead(peer: Peer, _operation: Operation, _forward: Forward) -> None:
-    """Fault: the connection ends under the request, which is not done."""
-    peer.sock.close()
-
-
-def breaking_off(peer: Peer, _operation: Operation, _forward: Forward) -> None:
-    """Fault: the operation is not done, and what begins as an answer breaks off."""
-    peer.send(whole(b'{"Item": {', headers=[("Content-Length", "100")]))
-    peer.sock.shutdown(socket.SHUT_RDWR)
-
-
 def replaying() -> Fault:
     """No fault: the engine answers once, and every later operation gets the same answer."""
     recorded: list[bytes] = []
 
     def fault(peer: Peer, _operation: Operation, forward: Forward) -> None:
-        if not recorded:
-            recorded.append(forward())
+        recorded.append(recorded[0] if recorded else forward())
         peer.send(recorded[0])
 
     return fault
-
-
-def page(peer: Peer, _operation: Operation, _forward: Forward) -> None:
-    """Fault: a proxy in between answers, with success and a page."""
-    peer.send(whole(b"<html>busy</html>", headers=[("Content-Type", "text/html")]))
 
 
 def after(happens: Callable[[], object]) -> Fault:
@@ -128,9 +116,14 @@ class AwsProxy(Loopback):
     def __init__(self, engine_url: str) -> None:
         self.operations: list[Operation] = []
         self.faults: deque[Fault] = deque()
-        self._engine = urlsplit(engine_url).netloc
+        self._engine = urllib3.connection_from_url(engine_url, maxsize=32)
         self._failing: dict[str, tuple[Fault, int]] = {}
         super().__init__(self._exchange)
+
+    def close(self) -> None:
+        """End every connection, also those to the engine."""
+        super().close()
+        self._engine.close()
 
     def then(self, *faults: Fault) -> None:
         """Let the next operations, whatever their name, meet these faults."""
@@ -170,9 +163,8 @@ class AwsProxy(Loopback):
         return fault
 
     def _forward(self, request: Request) -> bytes:
-        with closing(http.client.HTTPConnection(self._engine, timeout=10)) as engine:
-            engine.request("POST", request.target, request.body, dict(request.headers))
-            reply = engine.getresponse()
-            kept = ("content-type", "x-amzn-requestid", "x-amz-crc32")
-            headers = [(k, v) for k, v in reply.getheaders() if k.lower() in kept]
-            return whole(reply.read(), status=reply.status, headers=headers)
+        sent = dict(request.headers)
+        reply = self._engine.urlopen("POST", request.target, request.body, sent, retries=False)
+        passed = ("content-type", "x-amzn-requestid", "x-amz-crc32")
+        headers = [(k, v) for k, v in reply.headers.items() if k.lower() in passed]
+        return whole(reply.data, status=reply.status, headers=headers)

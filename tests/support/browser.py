@@ -8,7 +8,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "simulator" / "browser"
 CHROMIUM = ("chromium", "google-chrome")
 OLDEST_NODE = 20
-SECONDS = 120
+SECONDS = 300
 
 
 def missing() -> str | None:

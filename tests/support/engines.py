@@ -24,9 +24,7 @@ def moto_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
     """DynamoDB Local; skipped with one line if it cannot run, but never in CI."""
-    reason = dynamodb_local.missing()
-    if reason and not dynamodb_local.must_run():
-        pytest.skip(reason)
+    dynamodb_local.skip_if_missing()
     process, url = dynamodb_local.start()
     yield url
     process.kill()

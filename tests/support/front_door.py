@@ -47,6 +47,25 @@ class Answer:
             assert self.headers["Cache-Control"] == "no-store"
 
 
+Sent = tuple[list[tuple[str, str]], bytes | str | None]
+
+
+def headers_and_body(
+    token: str | None = None,
+    headers: list[tuple[str, str]] | None = None,
+    json_body: object = None,
+    body: bytes | str | None = None,
+) -> Sent:
+    """Give the headers and the body of a request with a bearer and with JSON."""
+    sent = list(headers or [])
+    if token is not None:
+        sent.append(("Authorization", f"Bearer {token}"))
+    if json_body is not None:
+        sent.append(("Content-Type", "application/json"))
+        body = json.dumps(json_body)
+    return sent, body
+
+
 @dataclass
 class Phone:
     """A user's phone: what wx.* does behind the scenes, through the simulator's phone face."""
@@ -77,27 +96,14 @@ class FrontDoor:
     answers: list[Answer] = field(default_factory=list)
 
     def send(
-        self,
-        method: str,
-        target: str,
-        *,
-        token: str | None = None,
-        headers: list[tuple[str, str]] | None = None,
-        json_body: object = None,
-        body: bytes | str | None = None,
-        seconds: float = LAMBDA_SECONDS,
+        self, method: str, target: str, *, seconds: float = LAMBDA_SECONDS, **sent: Any
     ) -> Answer:
-        """Send one request through the adapter; give the answer.
+        """Send one request, with what `headers_and_body` takes, through the adapter.
 
         `seconds` is what Lambda has left for it.
         """
-        sent = list(headers or [])
-        if token is not None:
-            sent.append(("Authorization", f"Bearer {token}"))
-        if json_body is not None:
-            sent.append(("Content-Type", "application/json"))
-            body = json.dumps(json_body)
-        arrived = through_api_gateway(sent, "127.0.0.1")
+        headers, body = headers_and_body(**sent)
+        arrived = through_api_gateway(headers, "127.0.0.1")
         event = event_of(method, target, arrived, body, self.module.app.routes)
         status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
         self.answers.append(Answer(status, dict(answered), data))

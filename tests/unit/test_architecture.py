@@ -11,22 +11,26 @@ from types import ModuleType
 
 import pytest
 
-from chalicelib.handlers import decrypt, login, proxy
+from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from chalicelib.services import SERVICES, Services
 
 ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     *(["app"], ["services", "handlers"], ["front"], ["sessions", "wechat", "upstream"]),
-    *(["network"], ["settings", "logs", "strict_json", "deadlines", "errors", "rules", ""]),
+    ["network"],
+    ["settings", "logs", "strict_json", "deadlines", "errors", "identity", "rules", ""],
 ]
 """Packages from top to bottom; "" is the version. Rooms of one layer do not know each other."""
 
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_700 + 40
-"""What ships, in all: 3,700 lines, and 40 for POST /sign. WeChat's message push may add 550."""
+SHIPPED_LINES = 3_700 + 50
+"""What ships, in all, without message push: 3,700 lines, and 50 for POST /sign."""
+
+PUSH_LINES = 720
+"""What WeChat's message push may add."""
 
 
 def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -117,7 +121,7 @@ DESK = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"chalicelib"
 
 @shipped
 def test_nothing_that_ships_knows_the_desk_or_the_tests(path: str, tree: ast.Module) -> None:
-    assert {"simulator", "tests"} <= DESK
+    assert {"simulator", "tests", "benchmarks", "infrastructure"} <= DESK
     tops = {name.partition(".")[0] for name in imported(tree)}
     assert not tops & {*DESK, "pytest", "moto"}, path
 
@@ -146,8 +150,14 @@ def test_http_client_is_left_to_urllib3(path: str, tree: ast.Module) -> None:
 
 # --- the keyword list of a handler is the IAM policy of its Lambda function ---
 
-HANDLERS = {"login": login, "proxy": proxy, "decrypt": decrypt}
-VALUES = {"clock", "max_age"}
+HANDLERS = {
+    "login": login,
+    "proxy": proxy,
+    "decrypt": decrypt,
+    "events": events,
+    "deliver": deliver,
+}
+VALUES = {"clock", "max_age", "path"}
 
 
 def keywords(handler: ModuleType) -> dict[str, set[str]]:
@@ -171,18 +181,21 @@ def test_a_handlers_keywords_are_the_services_of_its_lambda_function(function: s
 
 
 def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
-    assert keywords(login) == {"login": {"wechat", "sessions"}, "logout": {"sessions"}}
+    services = {"login": {"wechat", "sessions"}, "logout": {"sessions"}}
+    assert keywords(login) == {**services, "code_of": set()}
     assert keywords(proxy) == {
         "proxy": {"sessions", "upstream", "assertions"},
         "health": set(),
         "key_set": {"assertions"},
     }
     assert keywords(decrypt) == {
-        "decrypt": {"sessions", "assertions", *VALUES},
+        "decrypt": {"sessions", "assertions", "clock", "max_age"},
         "phone": {"sessions", "wechat", "assertions"},
         "session": {"sessions", "wechat"},
-        "sign": {"sessions", "clock"},
+        "sign": {"sessions"},
     }
+    assert keywords(events) == {"check": {"push"}, "receive": {"push", "sessions", "queue"}}
+    assert keywords(deliver) == {"deliver": {"upstream", "assertions", "queue", "path"}}
 
 
 # --- sizes ---
@@ -206,7 +219,7 @@ def test_no_module_is_longer_than_220_lines(path: str, tree: ast.Module) -> None
 def test_what_ships_and_its_tests_stay_within_their_size() -> None:
     ships = sum(lines_of(ROOT / path) for path, _ in SHIPPED)
     tests = sum(lines_of(file) for file in (ROOT / "tests").rglob("*.py"))
-    assert ships <= SHIPPED_LINES
+    assert ships <= SHIPPED_LINES + PUSH_LINES
     assert tests <= 4 * ships
 
 

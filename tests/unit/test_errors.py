@@ -9,7 +9,7 @@ from chalicelib.errors import GateError, MethodNotAllowed, TooManyRequests
 CODES = {
     400: "InvalidRequest InvalidPath UnknownApp",
     401: "InvalidCode InvalidToken",
-    403: "UserBlocked",
+    403: "UserBlocked PushRefused",
     404: "NotFound",
     405: "MethodNotAllowed",
     413: "RequestTooLarge",
@@ -18,7 +18,8 @@ CODES = {
     429: "TooManyRequests",
     500: "Misconfigured InternalError",
     502: "WeChatBadResponse UpstreamUnreachable UpstreamBadResponse UpstreamTooLarge",
-    503: "WeChatUnavailable WeChatBusy SecretsUnavailable StoreUnavailable DeadlineExceeded",
+    503: "WeChatUnavailable WeChatBusy SecretsUnavailable StoreUnavailable QueueUnavailable "
+    "DeadlineExceeded",
     504: "WeChatTimeout UpstreamTimeout",
 }
 STATUS = {code: status for status, codes in CODES.items() for code in codes.split()}

@@ -85,11 +85,12 @@ FORGED = {
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
 def test_no_value_can_forge_a_line(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    logs.write(logging.INFO, text, {"value": text})
+    event = text.encode(errors="replace").decode()  # xdist cannot report a message with half a pair
+    logs.write(logging.INFO, event, {"value": text})
     output = capsys.readouterr().out
     assert output.isascii()
     assert output.count("\n") == 1
-    assert [(found["event"], found["value"]) for found in lines(output)] == [(text, text)]
+    assert [(found["event"], found["value"]) for found in lines(output)] == [(event, text)]
 
 
 def test_a_value_that_json_cannot_express_shows_its_type_only(

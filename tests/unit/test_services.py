@@ -29,7 +29,7 @@ GOOD = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
-NAMES = ["sessions", "wechat", "upstream", "assertions"]
+NAMES = ["sessions", "wechat", "upstream", "assertions", "push", "queue"]
 
 
 @pytest.fixture
@@ -114,6 +114,14 @@ def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
     assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
     assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
+
+
+def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> None:
+    made: list[str] = []
+    event = "creating-client-class.secretsmanager"
+    services._table.sdk_session.register(event, lambda **_: made.append(event))
+    assert services._secrets_client
+    assert made == [event]
 
 
 @pytest.mark.parametrize(

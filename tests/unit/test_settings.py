@@ -49,11 +49,26 @@ def test_an_empty_variable_is_an_unset_one(empty: str) -> None:
 
 @pytest.mark.parametrize("function", [None, "", "app", *FUNCTIONS])
 def test_each_function_requires_its_own_variables_and_no_others(function: str | None) -> None:
-    required = {n: v for n, v in GOOD.items() if (function, n) != ("login", "UPSTREAM_URL")}
-    assert read(required, function).wx_appids == ("wx4f4bc4dec97d474b",)
+    useless = {"login": ["UPSTREAM_URL"], "events": ["UPSTREAM_URL"]}
+    useless["deliver"] = ["WX_APPIDS", "SESSIONS_TABLE"]
+    required = {n: v for n, v in GOOD.items() if n not in useless.get(function or "", [])}
+    assert read(required, function).secret_prefix == "wxgate/"
     with pytest.raises(BadEnvironment) as caught:
         read({}, function)
     assert str(caught.value) == " ".join(f"{name} is missing." for name in required)
+
+
+def test_events_need_a_queue() -> None:
+    assert fault_of(EVENTS_PATH="/wxgate/events") == "EVENTS_QUEUE_URL is missing."
+    queue = "https://sqs.ap-east-1.amazonaws.com/123456789012/wxgate-events"
+    settings = read({**GOOD, "EVENTS_PATH": "/wxgate/events", "EVENTS_QUEUE_URL": queue})
+    assert (settings.events_path, settings.events_queue_url) == ("/wxgate/events", queue)
+    assert read(GOOD).events_path == ""
+
+
+@pytest.mark.parametrize("path", ["events", "/", "/a/", "//a", "/a/../b", "/a?b", "/a%2fb", "/ä"])
+def test_where_events_go_is_a_plain_path(path: str) -> None:
+    assert fault_of(EVENTS_PATH=path).startswith("EVENTS_PATH is malformed: ")
 
 
 def test_a_variable_is_checked_also_where_it_is_not_required() -> None:

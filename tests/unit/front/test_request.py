@@ -224,7 +224,7 @@ def test_a_path_stays_percent_encoded_and_its_parameter_is_decoded() -> None:
     event = event_of("GET", "/api/a%2Fb/%E6%98%B5", [], None, ROUTES)
     event["pathParameters"] = {"proxy": "a/b/昵"}
     sent = Request(event)
-    assert (sent.path, sent.proxy_parameter) == ("/api/a%2Fb/%E6%98%B5", "a/b/昵")
+    assert (sent.path, sent.parameter("proxy")) == ("/api/a%2Fb/%E6%98%B5", "a/b/昵")
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
@@ -290,7 +290,6 @@ TRACES = [
     [f"{TRACE};a={'b' * 256}"],
 ]
 ODD: dict[str, list[dict[str, Any]]] = {
-    "proxy_parameter": [{"pathParameters": it} for it in PARAMETERS],
     "source_ip": [{"requestContext": {"identity": {"sourceIp": it}}} for it in ADDRESSES],
     "trace_id": [{"multiValueHeaders": {"X-Amzn-Trace-Id": it}} for it in TRACES],
 }
@@ -301,6 +300,11 @@ ODD: dict[str, list[dict[str, Any]]] = {
 )
 def test_what_is_malformed_is_none(name: str, event: dict[str, Any]) -> None:
     assert getattr(Request(event), name) is None
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_a_parameter_that_is_missing_or_malformed_is_empty(parameters: object) -> None:
+    assert Request({"pathParameters": parameters}).parameter("proxy") == ""
 
 
 # --- any event ---
@@ -337,7 +341,7 @@ def test_any_event_is_accepted(event: Any) -> None:
     sent = Request.from_event(event, None)
     assert isinstance(sent.resource + sent.method + sent.path + sent.id, str)
     for read in (
-        lambda: (sent.headers, sent.query, sent.trace_id, sent.proxy_parameter, sent.source_ip),
+        lambda: (sent.headers, sent.query, sent.trace_id, sent.parameter("proxy"), sent.source_ip),
         lambda: (sent.forwarded_for, sent.body),
         sent.json,
         sent.token,

@@ -1,0 +1,1 @@
+"""Message push from WeChat to the business API, through the unmodified app and the engines."""

@@ -1,0 +1,220 @@
+"""From WeChat's push to the business API: the app, Secrets Manager, SQS and the store together."""
+
+import base64
+import hashlib
+import json
+import os
+import threading
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+
+from simulator import desk
+from simulator.wechat import openid_of, push_secret_of
+from simulator.wechat.push import Pushed, encrypted, sealed, signature_of
+from tests.events.conftest import Events
+from tests.support.front_door import APPID
+
+SECRET = push_secret_of(APPID)
+MESSAGE = json.dumps({"MsgType": "event", "Event": "e", "OpenID": "o-ann"}).encode()
+
+
+# --- what works ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["json", "xml"])
+def test_an_event_reaches_the_business_api_with_proof(events: Events, kind: str) -> None:
+    fields = {"RevokeInfo": "1", "Note": "很好 <&>"}
+    pushed = events.act(
+        "/control/push", event="user_authorization_revoke", user="ann", format=kind, fields=fields
+    )
+    assert pushed == {"ok": True, "attempts": [{"ok": True, "status": 200, "answer": "success"}]}
+    assert events.shown() == []
+    assert events.deliver() == 1
+    (shown,) = events.shown()
+    message, headers = json.loads(shown["body"]), shown["headers"]
+    assert message.items() >= {**fields, "Event": "user_authorization_revoke"}.items()
+    openid = openid_of(APPID, "ann")
+    assert (headers["X-WX-APPID"], headers["X-WX-OPENID"]) == (APPID, openid)
+    keys = jwt.PyJWKSet.from_dict(events.door.send("GET", "/.well-known/jwks.json").json)
+    assertion = headers["X-WX-ASSERTION"]
+    key = keys[jwt.get_unverified_header(assertion)["kid"]]
+    claims = jwt.decode(assertion, key, ["ES256"], audience=os.environ["UPSTREAM_URL"])
+    digest = hashlib.sha256(shown["body"].encode()).digest()
+    assert (claims["kind"], claims["sub"]) == ("event", openid)
+    assert claims["body_sha256"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert claims["event_id"] == headers["X-WX-EVENT-ID"]
+    assert events.deliver() == 0
+
+
+def test_wechats_check_of_the_url_is_answered(events: Events) -> None:
+    query = {"timestamp": str(int(time.time())), "nonce": "1514711492", "echostr": "4375120948"}
+    query["signature"] = signature_of(SECRET["token"], query["timestamp"], query["nonce"])
+    answer = events.door.send("GET", f"/events/{APPID}?{urlencode(query)}")
+    assert (answer.status, answer.body) == (200, b"4375120948")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_a_repeat_arrives_under_the_same_id(events: Events) -> None:
+    for _ in range(2):
+        now = time.time()
+        assert events.take(sealed(APPID, MESSAGE, SECRET, now)).body == b"success"
+    assert events.deliver() == 2
+    first, second = (shown["headers"]["X-WX-EVENT-ID"] for shown in events.shown())
+    assert first == second
+
+
+# --- a user who is gone --------------------------------------------------------------------------
+
+
+def test_a_cancelled_users_tokens_are_dead_when_wechat_is_answered(events: Events) -> None:
+    tokens = [events.door.login("ann") for _ in range(3)]
+    bystander = events.door.login("ben")
+    assert events.act("/wx/revoke", user="ann")["ok"]  # not yet gone
+    assert {events.door.send("GET", "/api/x", token=token).status for token in tokens} == {200}
+    assert events.act("/wx/closeAccount", user="ann")["ok"]
+    for token in tokens:
+        answer = events.door.send("GET", "/api/x", token=token)
+        assert (answer.status, answer.code) == (401, "InvalidToken")
+    assert events.door.send("GET", "/api/x", token=bystander).status == 200
+    assert events.deliver() == 2
+
+
+def test_of_racing_requests_none_passes_once_wechat_is_answered(events: Events) -> None:
+    token = events.door.login("ann")
+    answered, late = threading.Event(), list[int]()
+
+    def race() -> None:
+        while not late:
+            began_after = answered.is_set()
+            status = events.door.send("GET", "/api/x", token=token).status
+            if began_after:
+                late.append(status)
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert events.act("/wx/closeAccount", user="ann")["ok"]
+    answered.set()
+    for thread in threads:
+        thread.join()
+    assert set(late) == {401}
+
+
+# --- attacks -------------------------------------------------------------------------------------
+
+
+def forged() -> Pushed:
+    return sealed(APPID, MESSAGE, {**SECRET, "token": "attacker"}, time.time())
+
+
+def plain() -> Pushed:
+    query = {"timestamp": str(int(time.time())), "nonce": "7"}
+    query["signature"] = signature_of(SECRET["token"], *query.values())
+    return Pushed(query, MESSAGE, "")
+
+
+def compatible() -> Pushed:
+    text = encrypted(MESSAGE, SECRET["aes_key"], APPID)
+    query = {"timestamp": str(int(time.time())), "nonce": "7"}
+    query["msg_signature"] = signature_of(SECRET["token"], *query.values(), text)
+    query["encrypt_type"] = "aes"
+    return Pushed(query, json.dumps({**json.loads(MESSAGE), "Encrypt": text}).encode(), "")
+
+
+def replayed() -> Pushed:
+    return sealed(APPID, MESSAGE, SECRET, time.time() - 301)
+
+
+def of_another_app() -> Pushed:
+    text = encrypted(MESSAGE, SECRET["aes_key"], "wx0000000000000001")
+    query = {"timestamp": str(int(time.time())), "nonce": "7"}
+    query["msg_signature"] = signature_of(SECRET["token"], *query.values(), text)
+    query["encrypt_type"] = "aes"
+    return Pushed(query, json.dumps({"Encrypt": text}).encode(), "")
+
+
+def bomb() -> Pushed:
+    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    xml = f'<!DOCTYPE x [<!ENTITY a0 "bomb">{entities}]><xml><Encrypt>&a9;</Encrypt></xml>'
+    return Pushed(forged().query, xml.encode(), "")
+
+
+def a_mebibyte() -> Pushed:
+    return Pushed(forged().query, b"<xml>" + b"<a>" * 349_520 + b"</xml>", "")
+
+
+def nothing() -> Pushed:
+    return Pushed({}, b"", "")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [forged, plain, compatible, replayed, of_another_app, bomb, a_mebibyte, nothing],
+)
+def test_an_attack_is_answered_like_any_other_and_leaves_nothing(
+    events: Events, attack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = events.take(attack())
+    assert (answer.status, answer.code) == (403, "PushRefused")
+    assert answer.body == b'{"Code":"PushRefused","Message":"Forbidden."}'
+    assert events.deliver() == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["code"], line["route"]) == ("PushRefused", "/events/{appid}")
+    assert "o-ann" not in json.dumps(line)
+
+
+def test_a_larger_body_and_an_unknown_app_are_told_so(events: Events) -> None:
+    pushed = sealed(APPID, MESSAGE, SECRET, time.time())
+    assert events.take(Pushed(pushed.query, b" " * 1_048_577, "")).code == "RequestTooLarge"
+    assert events.take(pushed, "wx0000000000000001").code == "UnknownApp"
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+def test_without_the_queue_wechat_is_told_to_repeat_and_its_user_is_out(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = events.door.login("ann")
+    monkeypatch.setenv("EVENTS_QUEUE_URL", events.queue + "-missing")
+    events.door.module = desk.load_app()
+    pushed = events.act("/wx/closeAccount", user="ann")
+    assert [attempt["status"] for attempt in pushed["attempts"]] == [500] * 3
+    assert events.door.send("GET", "/api/x", token=token).status == 401
+
+
+def test_a_missing_secret_is_the_operators_fault(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_PREFIX", "nowhere/")
+    events.door.module = desk.load_app()
+    answer = events.take(sealed(APPID, MESSAGE, SECRET, time.time()))
+    assert (answer.status, answer.code) == (500, "Misconfigured")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_without_events_path_there_is_no_such_route(
+    events: Events, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setenv("EVENTS_PATH", "")
+    monkeypatch.setenv("EVENTS_QUEUE_URL", "")
+    events.door.module = desk.load_app()
+    answer = events.door.send(method, f"/events/{APPID}")
+    assert (answer.status, answer.code) == (404, "NotFound")
+
+
+def test_an_event_that_the_upstream_refuses_stays_in_the_queue(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events.take(sealed(APPID, MESSAGE, SECRET, time.time()))
+    monkeypatch.setenv("UPSTREAM_URL", "http://127.0.0.1:9")  # the port of discard: nobody listens
+    events.door.module = desk.load_app()
+    assert events.deliver() == 1
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = events.sqs.get_queue_attributes(QueueUrl=events.queue, AttributeNames=names)
+    assert found["Attributes"] == {names[0]: "0", names[1]: "1"}
+    assert events.deliver() == 0  # it comes again in five seconds

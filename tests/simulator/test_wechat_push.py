@@ -1,0 +1,151 @@
+"""What WeChat pushes: sealed so that another library opens it, as often as it is not taken."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import requests
+from wechatpy.crypto import WeChatCrypto
+
+from simulator import desk
+from simulator.wechat import WeChat, appsecret_of, openid_of, push_secret_of
+from simulator.wechat.messages import Call
+from tests.simulator.wechat_desk import APPID, NOW
+
+SECRET = push_secret_of(APPID)
+Taken = list[tuple[str, Mapping[str, str], bytes, str]]
+
+
+def wechat(answer: Callable[[int], tuple[int, bytes]]) -> tuple[WeChat, Taken]:
+    """A WeChat whose pushes are answered by `answer` of their number, and what it pushed."""
+    taken: Taken = []
+
+    def send(*push: Any) -> tuple[int, bytes]:
+        taken.append(push)
+        return answer(len(taken))
+
+    made = WeChat({APPID: appsecret_of(APPID)}, lambda: NOW, send=send)
+    made.push_url = "https://gate.test/events/"
+    return made, taken
+
+
+def act(made: WeChat, path: str, **members: Any) -> tuple[int, dict[str, Any]]:
+    body = json.dumps({"appid": APPID, **members}).encode()
+    answer = made.answer(Call("POST", path, {}, body))
+    return answer.status, json.loads(answer.body)
+
+
+def success(_number: int) -> tuple[int, bytes]:
+    return 200, b"success"
+
+
+def opened_by_wechatpy(push: tuple[str, Mapping[str, str], bytes, str]) -> Any:
+    """Open a push with a library of another hand."""
+    _, query, body, _ = push
+    crypto = WeChatCrypto(SECRET["token"], SECRET["aes_key"], APPID)
+    signed = query["msg_signature"], query["timestamp"], query["nonce"]
+    return crypto.decrypt_message(json.loads(body) if body[:1] == b"{" else body, *signed)
+
+
+@pytest.mark.parametrize(("kind", "media"), [("json", "application/json"), ("xml", "text/xml")])
+def test_another_library_opens_a_push(kind: str, media: str) -> None:
+    made, taken = wechat(success)
+    fields = {"Note": "很好 ]]> <&", "List": [{"Id": "1"}, {"Id": "2"}], "Number": 7}
+    act(made, "/control/push", event="e", user="ann", format=kind, fields=fields)
+    assert (taken[0][0], taken[0][3]) == (f"https://gate.test/events/{APPID}", media)
+    text = opened_by_wechatpy(taken[0])
+    if kind == "json":
+        assert json.loads(text).items() >= {**fields, "CreateTime": int(NOW)}.items()
+    else:
+        assert "<Note>很好 ]]&gt; &lt;&amp;</Note><List><Id><![CDATA[1]]></Id></List><List>" in text
+        assert "<Number>7</Number>" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "event", "more"),
+    [
+        ("/wx/revoke", "user_authorization_revoke", {"RevokeInfo": "6"}),
+        ("/wx/closeAccount", "user_authorization_cancellation", {}),
+    ],
+)
+def test_what_a_user_does_in_the_settings_is_pushed(
+    path: str, event: str, more: dict[str, str]
+) -> None:
+    made, taken = wechat(success)
+    act(made, "/wx/login", user="ann")
+    assert act(made, path, user="ann")[1]["ok"]
+    message = json.loads(opened_by_wechatpy(taken[0]))
+    assert message.items() >= {"Event": event, "OpenID": openid_of(APPID, "ann"), **more}.items()
+    assert message["FromUserName"] != message["OpenID"]
+    live = act(made, "/wx/checkSession", user="ann")[1]["valid"]
+    assert live is (path == "/wx/revoke")
+
+
+@pytest.mark.parametrize(
+    ("answer", "attempts"),
+    [
+        (lambda _: (200, b"success"), 1),
+        (lambda _: (200, b""), 1),
+        (lambda n: (200, b"success") if n == 2 else (503, b"{}"), 2),
+        (lambda _: (200, b"ok"), 3),
+        (lambda _: (403, b"success"), 3),
+    ],
+)
+def test_what_is_not_taken_is_pushed_three_times_in_all(answer: Any, attempts: int) -> None:
+    made, taken = wechat(answer)
+    result = act(made, "/control/push", event="e")[1]
+    assert len(taken) == len(result["attempts"]) == attempts
+    assert result["ok"] is (attempts < 3)
+    assert len({push[1]["msg_signature"] for push in taken}) == attempts  # sealed anew
+
+
+def test_silence_is_no_answer() -> None:
+    def silence(_number: int) -> tuple[int, bytes]:
+        raise requests.Timeout
+
+    made, taken = wechat(silence)
+    result = act(made, "/control/push", event="e")[1]
+    assert result["attempts"] == [{"ok": False, "status": None, "answer": "Timeout"}] * 3
+    assert len(taken) == 3
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"event": 7},
+        {"event": "e", "format": "yaml"},
+        {"event": "e", "fields": []},
+        {"event": "e", "appid": "wx-unknown"},
+        {"event": "e", "user": ""},
+    ],
+)
+def test_what_cannot_be_pushed_is_refused(members: dict[str, Any]) -> None:
+    made, taken = wechat(success)
+    assert act(made, "/control/push", **members)[0] == 400
+    assert taken == []
+
+
+def test_without_a_push_url_nothing_is_pushed() -> None:
+    made, _ = wechat(success)
+    made.push_url = ""
+    status, answer = act(made, "/wx/revoke", user="ann")
+    assert (status, answer["errMsg"][:11]) == (400, "revoke:fail")
+
+
+def test_on_the_desk_an_event_reaches_the_echo_which_shows_it(running_desk: desk.Desk) -> None:
+    body = {"appid": desk.DEFAULT_APP, "event": "user_info_modified", "user": "echoed"}
+    urls = running_desk.urls
+    assert requests.post(f"{urls['WeChat']}/control/push", json=body, timeout=20).json()["ok"]
+    openid = openid_of(desk.DEFAULT_APP, "echoed")
+
+    def shown() -> list[dict[str, Any]]:
+        echo = requests.get(f"{urls['upstream']}/wxgate/events", timeout=5).json()
+        return [e for e in echo.get("events", []) if e["headers"]["X-WX-OPENID"] == openid]
+
+    end = time.monotonic() + 30
+    while not (found := shown()):
+        assert time.monotonic() < end
+    assert json.loads(found[0]["body"])["Event"] == "user_info_modified"

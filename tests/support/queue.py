@@ -1,0 +1,99 @@
+"""SQS in memory, in place of boto3's client, on a clock that a test moves."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.fakes import Clock
+
+URL = "https://sqs.test/1/events"
+MAX_RECEIVES = 30
+"""As the template has it; a test compares."""
+
+HIDDEN = 1_800.0
+"""Seconds that a received message stays hidden unless the receiver says otherwise; as above."""
+
+
+@dataclass
+class Stored:
+    """A message in the queue: shown again at `visible_at`, received so many times."""
+
+    id: str
+    body: str
+    attributes: dict[str, Any]
+    sent_at: float
+    visible_at: float
+    received: int = 0
+
+
+class Sqs:
+    """One queue and its dead letters; while `failure` is set, every call raises it.
+
+    `postponed` lists the pauses that were asked for.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self.messages: list[Stored] = []
+        self.dead: list[Stored] = []
+        self.failure: Exception | None = None
+        self.postponed: list[int] = []
+
+    def send_message(
+        self, *, QueueUrl: str, MessageBody: str, MessageAttributes: dict[str, Any]
+    ) -> dict[str, str]:
+        self._check(QueueUrl)
+        assert all(value["StringValue"] for value in MessageAttributes.values())
+        name, now = f"message-{next(self._numbers)}", self._clock()
+        self.messages.append(Stored(name, MessageBody, MessageAttributes, now, now))
+        return {"MessageId": name}
+
+    def receive_message(self, *, QueueUrl: str, **_: object) -> dict[str, Any]:
+        self._check(QueueUrl)
+        received: list[dict[str, Any]] = []
+        for message in list(self.messages):
+            if len(received) == 10 or message.visible_at > self._clock():
+                continue
+            message.received += 1
+            if message.received > MAX_RECEIVES:
+                self.messages.remove(message)
+                self.dead.append(message)
+                continue
+            message.visible_at = self._clock() + HIDDEN
+            received.append(
+                {
+                    "MessageId": message.id,
+                    "ReceiptHandle": message.id,
+                    "Body": message.body,
+                    "Attributes": {"ApproximateReceiveCount": str(message.received)},
+                    "MessageAttributes": message.attributes,
+                }
+            )
+        return {"Messages": received} if received else {}
+
+    def change_message_visibility(
+        self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int
+    ) -> dict[str, Any]:
+        self._check(QueueUrl)
+        assert 0 <= VisibilityTimeout <= 43_200
+        self.postponed.append(VisibilityTimeout)
+        self._find(ReceiptHandle).visible_at = self._clock() + VisibilityTimeout
+        return {}
+
+    def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> None:
+        self._check(QueueUrl)
+        self.messages.remove(self._find(ReceiptHandle))
+
+    @property
+    def next_at(self) -> float:
+        """When the next message is shown."""
+        return min(message.visible_at for message in self.messages)
+
+    def _find(self, receipt: str) -> Stored:
+        return next(message for message in self.messages if message.id == receipt)
+
+    def _check(self, url: str) -> None:
+        assert url == URL
+        if self.failure is not None:
+            raise self.failure

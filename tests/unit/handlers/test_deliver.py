@@ -1,0 +1,380 @@
+"""Delivery: what the business API gets, when it gets it again, and that no event is lost."""
+
+import base64
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import jwt
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from chalicelib import logs
+from chalicelib.deadlines import EVENT_PAUSES, NO_DEADLINE, Deadline
+from chalicelib.errors import QueueUnavailable
+from chalicelib.handlers.deliver import deliver
+from chalicelib.network.connections import Reply
+from chalicelib.network.exchange_errors import Refused, TimedOut, TransportError
+from chalicelib.network.queue import Queue
+from chalicelib.network.secrets import Secrets
+from chalicelib.settings import read
+from chalicelib.upstream.assertions import Assertions
+from chalicelib.upstream.upstream import Upstream
+from simulator.aws import signing_secret
+from simulator.event_source import poll
+from tests.support.fakes import NOW, Alerts, Clock, SecretsManager, Wire, client_error
+from tests.support.queue import HIDDEN, MAX_RECEIVES, URL, Sqs
+
+APPID = "wx4f4bc4dec97d474b"
+BODY = '{"Event":"user_authorization_revoke","Content":"很好"}'
+DAY = 86_400
+ENVIRONMENT = {
+    "WX_APPIDS": APPID,
+    "SESSIONS_TABLE": "table",
+    "SECRET_PREFIX": "wxgate/",
+    "UPSTREAM_URL": "https://api.test/base",
+}
+OK, DOWN = Reply(204, [], b""), Refused()
+
+
+class Delivery:
+    """The deliver function on a queue and an upstream in memory, and the clock of both."""
+
+    def __init__(self, *outcomes: Reply | TransportError) -> None:
+        self.clock = Clock()
+        self.wire = Wire(*outcomes)
+        self.sqs = Sqs(self.clock)
+        self.queue = Queue(self.sqs, URL)
+        self.manager = SecretsManager(self.clock)
+        self.manager.put("wxgate/signing", signing_secret())
+        secrets = Secrets(self.manager, self.clock, Alerts())
+        self.upstream = Upstream(self.wire, read(ENVIRONMENT))
+        audience = ENVIRONMENT["UPSTREAM_URL"]
+        self.assertions = Assertions(secrets, "wxgate/signing", audience, self.clock)
+
+    def queued(self, number: int = 1, **attributes: str) -> None:
+        known = {"appid": APPID, "openid": "o-ann", "id": f"event-{number}", **attributes}
+        self.queue.send(BODY, {name: value for name, value in known.items() if value})
+
+    def function(self, event: dict[str, Any], _context: Any = None) -> dict[str, Any]:
+        return deliver(
+            event,
+            NO_DEADLINE,
+            upstream=self.upstream,
+            assertions=self.assertions,
+            queue=self.queue,
+            path="/wxgate/events",
+        )
+
+    def poll(self) -> None:
+        """Let Lambda take one batch from the queue."""
+        poll(self.sqs, URL, self.function)
+
+    def run(self, seconds: float = 2 * DAY) -> None:
+        """Poll whenever there is something to take, until the queue is empty or time is up."""
+        end = self.clock() + seconds
+        while self.sqs.messages and self.sqs.next_at <= end:
+            self.clock.now = max(self.clock(), self.sqs.next_at)
+            self.poll()
+
+    def headers(self) -> dict[str, str]:
+        return dict(self.wire.exchanged[-1].headers)
+
+
+# --- what is sent ---
+
+
+def test_an_event_is_posted_with_proof() -> None:
+    delivery = Delivery(OK)
+    delivery.queued()
+    delivery.poll()
+    (sent,) = delivery.wire.exchanged
+    assert (sent.origin.authority, sent.method, sent.target) == (
+        "api.test",
+        "POST",
+        "/base/wxgate/events",
+    )
+    assert sent.body == BODY.encode()
+    headers = delivery.headers()
+    assertion = headers.pop("X-WX-ASSERTION")
+    assert headers == {
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "X-Request-Id": "message-1",
+        "X-WX-APPID": APPID,
+        "X-WX-OPENID": "o-ann",
+        "X-WX-EVENT-ID": "event-1",
+    }
+    (key,) = delivery.assertions.key_set()["keys"]
+    options: Any = {"verify_exp": False, "verify_iat": False}
+    audience = ENVIRONMENT["UPSTREAM_URL"]
+    public = jwt.PyJWK(key).key
+    claims = jwt.decode(assertion, public, ["ES256"], audience=audience, options=options)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(BODY.encode()).digest()).decode()
+    assert claims == {
+        "iss": "wxgate",
+        "aud": audience,
+        "sub": "o-ann",
+        "appid": APPID,
+        "kind": "event",
+        "event_id": "event-1",
+        "body_sha256": digest.rstrip("="),
+        "htm": "POST",
+        "htu": "https://api.test/base/wxgate/events",
+        "iat": NOW,
+        "exp": NOW + 60,
+    }
+    assert delivery.sqs.messages == []
+
+
+def test_an_event_that_concerns_nobody_names_nobody() -> None:
+    delivery = Delivery(OK)
+    delivery.queued(openid="")
+    delivery.poll()
+    headers = delivery.headers()
+    assert "X-WX-OPENID" not in headers
+    assert "sub" not in jwt.decode(headers["X-WX-ASSERTION"], options={"verify_signature": False})
+
+
+# --- what ends it, and what does not ---
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_a_2xx_ends_it(status: int) -> None:
+    delivery = Delivery(Reply(status, [], b"whatever"))
+    delivery.queued()
+    delivery.poll()
+    assert (delivery.sqs.messages, delivery.sqs.postponed) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "outcome", [*(Reply(n, [], b"") for n in (301, 400, 401, 404, 410, 500, 503)), DOWN, TimedOut()]
+)
+def test_anything_else_is_tried_again(outcome: Reply | TransportError) -> None:
+    delivery = Delivery(outcome)
+    delivery.queued()
+    delivery.poll()
+    assert len(delivery.sqs.messages) == 1
+    assert delivery.sqs.postponed == [5]
+
+
+def test_without_a_signing_key_nothing_is_sent_and_all_is_tried_again() -> None:
+    delivery = Delivery(OK)
+    delivery.manager.failure = client_error("InternalServiceError")
+    delivery.queued()
+    delivery.poll()
+    assert delivery.wire.exchanged == []
+    delivery.manager.failure = None
+    delivery.run()
+    assert len(delivery.wire.exchanged) == 1
+
+
+def test_one_failure_of_a_batch_is_no_others() -> None:
+    delivery = Delivery(OK, Reply(500, [], b""), OK)
+    for number in range(3):
+        delivery.queued(number)
+    delivery.poll()
+    (left,) = delivery.sqs.messages
+    assert left.attributes["id"]["StringValue"] == "event-1"
+
+
+def test_what_lambda_has_no_time_for_is_tried_again() -> None:
+    delivery = Delivery(OK)
+    delivery.queued()
+    (message,) = delivery.sqs.receive_message(QueueUrl=URL)["Messages"]
+    batch = {
+        "Records": [
+            {
+                "messageId": "message-1",
+                "receiptHandle": "message-1",
+                "body": BODY,
+                "attributes": message["Attributes"],
+                "messageAttributes": {"appid": {"stringValue": APPID}, "id": {"stringValue": "e"}},
+            }
+        ]
+    }
+    services: Any = {
+        "upstream": delivery.upstream,
+        "assertions": delivery.assertions,
+        "queue": delivery.queue,
+    }
+    result = deliver(batch, Deadline.after(0), **services, path="/events")
+    assert result == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
+    assert delivery.wire.exchanged == []
+
+
+# --- when it is tried again ---
+
+
+def test_the_pauses_grow_to_an_hour_and_last_a_day() -> None:
+    assert EVENT_PAUSES[:3] == (5, 30, 120)
+    assert list(EVENT_PAUSES) == sorted(EVENT_PAUSES)
+    assert (max(EVENT_PAUSES), sum(EVENT_PAUSES)) == (3600, DAY)
+    assert len(EVENT_PAUSES) + 1 == MAX_RECEIVES
+
+
+def test_after_a_day_an_event_is_a_dead_letter() -> None:
+    delivery = Delivery(DOWN)
+    delivery.queued()
+    delivery.run()
+    assert delivery.sqs.postponed == [*EVENT_PAUSES, 0]
+    assert delivery.sqs.messages == []
+    (dead,) = delivery.sqs.dead
+    assert (dead.body, delivery.clock()) == (BODY, NOW + DAY)
+
+
+def test_an_upstream_that_is_down_for_an_hour_gets_every_event_after_it() -> None:
+    delivery = Delivery(*[DOWN] * 2 * 7 * 40, OK)
+    for number in range(40):
+        delivery.queued(number)
+    delivery.run(3599)
+    assert len(delivery.sqs.messages) == 40
+    delivery.run()
+    assert (delivery.sqs.messages, delivery.sqs.dead) == ([], [])
+    sent = [dict(x.headers)["X-WX-EVENT-ID"] for x in delivery.wire.exchanged[-40:]]
+    assert set(sent) == {f"event-{number}" for number in range(40)}
+
+
+def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_pause() -> None:
+    delivery = Delivery(DOWN, DOWN, OK)
+    delivery.queued()
+    event = delivery.sqs.receive_message(QueueUrl=URL)["Messages"]
+    delivery.sqs.failure = EndpointConnectionError(endpoint_url="https://sqs.test")
+    records = [
+        {
+            "messageId": "message-1",
+            "receiptHandle": "message-1",
+            "body": BODY,
+            "attributes": event[0]["Attributes"],
+            "messageAttributes": {"appid": {"stringValue": APPID}, "id": {"stringValue": "e"}},
+        }
+    ]
+    assert delivery.function({"Records": records})["batchItemFailures"]
+    delivery.sqs.failure = None
+    delivery.run(HIDDEN - 1)
+    assert len(delivery.wire.exchanged) == 1
+    delivery.run(HIDDEN)
+    assert delivery.sqs.messages == []
+
+
+@pytest.mark.parametrize("missing", ["appid", "id"])
+def test_a_poison_message_is_a_dead_letter_at_once_and_holds_nothing_up(missing: str) -> None:
+    delivery = Delivery(OK)
+    delivery.queued(1, **{missing: ""})
+    delivery.queued(2)
+    delivery.run()
+    assert delivery.headers()["X-WX-EVENT-ID"] == "event-2"
+    assert len(delivery.wire.exchanged) == len(delivery.sqs.dead) == 1
+    assert delivery.clock() == NOW
+
+
+def test_a_function_that_crashes_loses_nothing() -> None:
+    delivery = Delivery(OK)
+    delivery.queued()
+
+    def crash(_event: object, _context: object) -> dict[str, Any]:
+        raise MemoryError
+
+    poll(delivery.sqs, URL, crash)
+    assert delivery.sqs.next_at == NOW + HIDDEN
+    delivery.run()
+    assert (delivery.sqs.messages, len(delivery.wire.exchanged)) == ([], 1)
+
+
+class FlakyUpstream(Wire):
+    """Fails at random, before or after it has taken the event; `taken` lists the ids."""
+
+    def __init__(self, luck: random.Random) -> None:
+        super().__init__()
+        self._luck = luck
+        self.taken: list[str] = []
+
+    def exchange(self, *arguments: Any, **_: Any) -> Reply:
+        luck = self._luck.random()
+        if luck < 0.2:
+            raise self._luck.choice([Refused, TimedOut])
+        self.taken.append(dict(arguments[3])["X-WX-EVENT-ID"])
+        if luck < 0.3:
+            raise TimedOut
+        return Reply(self._luck.choice([200, 204, 404, 500]), [], b"")
+
+
+class FlakySqs(Sqs):
+    """Fails at random, before or after it has done what it was asked for."""
+
+    def __init__(self, clock: Clock, luck: random.Random) -> None:
+        super().__init__(clock)
+        self._luck = luck
+
+    def send_message(self, **arguments: Any) -> dict[str, str]:
+        stored: dict[str, str] = self._perhaps(super().send_message, **arguments)
+        return stored
+
+    def change_message_visibility(self, **arguments: Any) -> dict[str, Any]:
+        changed: dict[str, Any] = self._perhaps(super().change_message_visibility, **arguments)
+        return changed
+
+    def _perhaps(self, act: Callable[..., Any], **arguments: Any) -> Any:
+        luck = self._luck.random()
+        if luck < 0.1:
+            raise client_error("ServiceUnavailable")
+        done = act(**arguments)
+        if luck < 0.2:
+            raise EndpointConnectionError(endpoint_url="https://sqs.test")
+        return done
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_thousand_events_none_is_lost_though_everything_fails_at_random(seed: int) -> None:
+    luck = random.Random(seed)
+    delivery, wire = Delivery(), FlakyUpstream(luck)
+    delivery.upstream = Upstream(wire, read(ENVIRONMENT))
+    delivery.sqs = FlakySqs(delivery.clock, luck)
+    delivery.queue = Queue(delivery.sqs, URL)
+    answered = set()
+    for number in range(1_000):
+        for _ in range(3):  # WeChat's tries
+            with suppress(QueueUnavailable):
+                delivery.queued(number)
+                answered.add(f"event-{number}")
+                break
+        if luck.random() < 0.1:
+            delivery.poll()
+            delivery.clock.advance(luck.random() * 10)
+    delivery.run()
+    assert answered <= set(wire.taken)
+    assert len(answered) > 980
+    assert (delivery.sqs.messages, delivery.sqs.dead) == ([], [])
+
+
+# --- the log ---
+
+
+def test_an_attempt_is_one_line_and_one_count_without_content(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO", "wxgate-deliver")
+    delivery = Delivery(OK, TimedOut(), Reply(500, [], b"canary"))
+    for number in range(3):
+        delivery.queued(number)
+    delivery.poll()
+    output = capsys.readouterr().out
+    logs.configure("INFO")
+    lines = [json.loads(line) for line in output.splitlines()]
+    names = ("level", "event_id", "attempt", "status", "code", "pause")
+    assert [tuple(map(line.get, names)) for line in lines] == [
+        ("INFO", "event-0", 1, 204, None, None),
+        ("WARNING", "event-1", 1, None, "UpstreamTimeout", 5),
+        ("WARNING", "event-2", 1, 500, None, 5),
+    ]
+    assert [("Delivered" in line, "Undelivered" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert "o-ann" not in output
+    assert "很好" not in output
+    assert "canary" not in output
