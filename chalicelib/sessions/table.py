@@ -29,9 +29,7 @@ IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at
 KEYS = ["user", "item"]
 """All that the function that ends a user's sessions reads."""
 
-TRANSACTION = 100  # DynamoDB's limit of one TransactWriteItems
-
-BATCH = 25  # DynamoDB's limit of one BatchWriteItem
+BATCH = 25  # DynamoDB's limit of one BatchWriteItem; a transaction may have 100 parts
 
 Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
 
@@ -157,8 +155,8 @@ class Table:
         Raises:
             Conflict: if one of them is being written.
         """
-        for first in range(0, len(items), TRANSACTION):
-            some = items[first : first + TRANSACTION]
+        for first in range(0, len(items), BATCH):
+            some = items[first : first + BATCH]
             parts = [self._table.get_operation_kwargs(user, item) for item in some]
             self._call(self._table.connection.transact_write_items, (), parts, (), ())
 

@@ -83,6 +83,15 @@ def test_every_other_variable_is_respected() -> None:
         assert requests.get(f"http://127.0.0.1:{port}/api/news", timeout=10).status_code == 200
 
 
+def test_message_push_can_be_turned_off() -> None:
+    port = free_ports()
+    with running(port, environ={"EVENTS_PATH": ""}):
+        assert requests.get(f"http://127.0.0.1:{port}/events/x", timeout=10).status_code == 404
+        push = {"appid": "wx4f4bc4dec97d474b", "event": "e"}
+        url = f"http://127.0.0.1:{port + 1}/control/push"
+        assert "no push URL" in requests.post(url, json=push, timeout=10).json()["errMsg"]
+
+
 # --- the real WeChat: here another simulator -----------------------------------------------------
 
 
