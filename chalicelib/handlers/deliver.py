@@ -28,7 +28,7 @@ ASSERTION_LIFE = 60
 class _Event:
     """A record of Lambda's: received for the `attempt`-th time, the first being 1.
 
-    Without appid or id, which are "" then, it is none of the gate's: by hand anything may be queued.
+    Without appid or id (""), it is no event of the gate's: by hand anything may be queued.
     """
 
     request_id: str
