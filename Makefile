@@ -92,12 +92,12 @@ package: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
 
 deploy: .venv/tests.installed $(SAM_INSTALLED)
-	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/parameters.yaml $(DRY) -- \
+	@$(BIN)/python -m infrastructure.parameters --stack $(STACK) $(PLACE) --out build/$(STACK).yaml $(DRY) -- \
 		$(if $(APPIDS),$(call quoted,AppIds=$(APPIDS))) $(if $(UPSTREAM_URL),$(call quoted,UpstreamUrl=$(UPSTREAM_URL))) \
 		$(foreach word,$(PARAMETERS),$(call quoted,$(word)))
-	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/parameters.yaml)
+	@$(if $(DRY_RUN),,$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE) --revise build/$(STACK).yaml)
 	@$(SHOW) $(SAM) deploy --stack-name $(STACK) $(PLACE) --config-file $(CURDIR)/infrastructure/samconfig.toml \
-		--parameter-overrides file://build/parameters.yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
+		--parameter-overrides file://build/$(STACK).yaml --tags wxgate:stage=$(STAGE) $(TAGS) \
 		$(if $(ROLE_ARN),--role-arn $(call quoted,$(ROLE_ARN))) --s3-prefix $(STACK) $(if $(BUCKET),--s3-bucket $(call quoted,$(BUCKET)),--resolve-s3)
 
 secrets: .venv/tests.installed

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from chalicelib.front.gate import Gate
-from chalicelib.front.request import deadline_of
+from chalicelib.front.request import Request, deadline_of
 from chalicelib.front.response import Answer
 from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from chalicelib.services import from_environment
@@ -16,29 +16,23 @@ services = from_environment()
 app = Gate("wxgate", services.fault)
 
 
-# --- login: a code becomes a token ---------------------------------------------------------------
-
-
 @app.route("/login", methods=["POST"])
-def post_login() -> Answer:
+def post_login(request: Request) -> Answer:
     """Trade a code for a token."""
-    return login.login(app.request, wechat=services.wechat, sessions=services.sessions)
+    return login.login(request, wechat=services.wechat, sessions=services.sessions)
 
 
 @app.route("/logout", methods=["POST"])
-def post_logout() -> Answer:
+def post_logout(request: Request) -> Answer:
     """End the session, or all of this user's."""
-    return login.logout(app.request, sessions=services.sessions)
-
-
-# --- decrypt: what needs the session_key ----------------------------------------------------------
+    return login.logout(request, sessions=services.sessions)
 
 
 @app.route("/decrypt", methods=["POST"])
-def post_decrypt() -> Answer:
+def post_decrypt(request: Request) -> Answer:
     """Decrypt open data."""
     return decrypt.decrypt(
-        app.request,
+        request,
         sessions=services.sessions,
         assertions=services.assertions,
         clock=services.clock,
@@ -47,36 +41,30 @@ def post_decrypt() -> Answer:
 
 
 @app.route("/phone", methods=["POST"])
-def post_phone() -> Answer:
+def post_phone(request: Request) -> Answer:
     """Trade a phone code for the phone number."""
     return decrypt.phone(
-        app.request,
-        sessions=services.sessions,
-        wechat=services.wechat,
-        assertions=services.assertions,
+        request, sessions=services.sessions, wechat=services.wechat, assertions=services.assertions
     )
 
 
 @app.route("/sign", methods=["POST"])
-def post_sign() -> Answer:
+def post_sign(request: Request) -> Answer:
     """Sign a virtual payment."""
-    return decrypt.sign(app.request, sessions=services.sessions, clock=services.clock)
+    return decrypt.sign(request, sessions=services.sessions)
 
 
 @app.route("/session", methods=["GET"])
-def get_session() -> Answer:
+def get_session(request: Request) -> Answer:
     """Ask WeChat whether it still accepts the session_key."""
-    return decrypt.session(app.request, sessions=services.sessions, wechat=services.wechat)
-
-
-# --- proxy: a request goes upstream with a proven identity ---------------------------------------
+    return decrypt.session(request, sessions=services.sessions, wechat=services.wechat)
 
 
 @app.route("/api/{proxy+}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-def any_api() -> Answer:
+def any_api(request: Request) -> Answer:
     """Forward to the business API."""
     return proxy.proxy(
-        app.request,
+        request,
         sessions=services.sessions,
         upstream=services.upstream,
         assertions=services.assertions,
@@ -84,40 +72,36 @@ def any_api() -> Answer:
 
 
 @app.route("/health", methods=["GET"])
-def get_health() -> Answer:
+def get_health(_request: Request) -> Answer:
     """Show that the gate runs."""
     return proxy.health()
 
 
 @app.route("/.well-known/jwks.json", methods=["GET"])
-def get_key_set() -> Answer:
+def get_key_set(_request: Request) -> Answer:
     """Publish the keys that verify assertions."""
     return proxy.key_set(assertions=services.assertions)
 
 
-# --- events: WeChat's message push; without EVENTS_PATH there is no such route --------------------
+# --- WeChat's message push; without EVENTS_PATH there is no such route ---
 
 # An environment that is not known yet, as while packaging, has all routes.
 if services.fault or services.settings.events_path:
 
     @app.route("/events/{appid}", methods=["GET"])
-    def get_events(appid: str) -> Answer:
+    def get_events(request: Request) -> Answer:
         """Answer WeChat's check of the URL."""
-        return events.check(app.request, appid, push=services.push)
+        return events.check(request, push=services.push)
 
     @app.route("/events/{appid}", methods=["POST"])
-    def post_events(appid: str) -> Answer:
+    def post_events(request: Request) -> Answer:
         """Take a message."""
         return events.receive(
-            app.request,
-            appid,
-            push=services.push,
-            sessions=services.sessions,
-            queue=services.queue,
+            request, push=services.push, sessions=services.sessions, queue=services.queue
         )
 
 
-# --- the Lambda functions; the template points each path at its own -------------------------------
+# --- the Lambda functions; the template points each path at its own ---
 
 
 @app.lambda_function(name="login")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.figures import Figure, Goal, interleaved, ratios
+from chalicelib.identity import Identity
 from chalicelib.wechat import kinds, opendata
 from simulator.wechat.cipher import encrypt, new_session_key
 
@@ -26,6 +27,7 @@ OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
 UNIONID = "ocMvos6NjeKLIBqg5Mr9QjxrP1FA"
 NOW = 1_477_314_187
 IV = bytes(range(16))
+WHOSE = Identity(APPID, OPENID, UNIONID)
 
 # The members and lengths of the sample that WeChat publishes («开放数据校验与解密»).
 _USER = {
@@ -64,20 +66,11 @@ def sample(kind: str) -> Sample:
     return Sample(kind, session_key, base64.b64encode(IV).decode(), encrypted)
 
 
-@dataclass(frozen=True)
-class Whose:
-    """Whose the samples are, as a session says."""
-
-    appid: str = APPID
-    openid: str = OPENID
-    unionid: str = UNIONID
-
-
 def ours(given: Sample) -> dict[str, Any]:
     """Open a sample as the decrypt handler does."""
     data, iv = opendata.ciphertext(given.encrypted_data, given.iv)
     plaintext = opendata.decrypt(opendata.key_bytes(given.session_key), data, iv)
-    return kinds.read(plaintext, given.kind, whose=Whose(), now=NOW, max_age=300)
+    return kinds.read(plaintext, given.kind, whose=WHOSE, now=NOW, max_age=300)
 
 
 def wechatpys(given: Sample) -> dict[str, Any]:

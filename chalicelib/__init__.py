@@ -1,3 +1,3 @@
 """All that ships of wxgate besides app.py."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

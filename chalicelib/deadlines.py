@@ -1,6 +1,7 @@
 """Deadlines, and every second of every budget on one page.
 
-A login has LOGIN_TOTAL: LOGIN_WECHAT of it for the appsecret and WeChat, the rest for the store.
+A login has LOGIN_TOTAL: LOGIN_WECHAT of it for the appsecret and WeChat. The rest is a little more
+than the 3.1 s that a write to the store may take, so that no code is spent on one cut short.
 A proxied request has the upstream's timeout, less ANSWER_RESERVE of what Lambda has left. An AWS
 call has the SDK's own timeouts and retries, bounded here so that the worst case still fits.
 """
@@ -10,18 +11,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+Clock = Callable[[], float]  # seconds
+
 LOGIN_TOTAL = 8.0
-LOGIN_WECHAT = 6.0
+LOGIN_WECHAT = 4.8
 LOGIN_MINIMUM = 2.0
-"""A login with less left is not begun, since its code would be spent for nothing: a second for
-WeChat, usually a tenth of it, and one attempt at the store."""
+"""A login that has less than this left is not begun: its code would be spent for nothing."""
 
 WECHAT_TOTAL = 4.0
 """One call to WeChat, a second connection attempt included."""
 
 WECHAT_CONNECT = 1.0
 WECHAT_RESERVE = 1.0
-"""Left for what follows a call to WeChat: the write of the session, the answer."""
+"""Left of an invocation for what follows a call to WeChat: the write of the session, the answer."""
 
 UPSTREAM_TOTAL = 20.0
 """At most, whatever UPSTREAM_TIMEOUT says: API Gateway cuts at 29 s."""
@@ -59,10 +61,10 @@ class Deadline:
     """An instant of a monotonic clock, in seconds."""
 
     at: float
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
+    clock: Clock = field(default=time.monotonic, repr=False, compare=False)
 
     @classmethod
-    def after(cls, seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
         """Give the deadline that is `seconds` away."""
         return cls(clock() + seconds, clock)
 

@@ -3,37 +3,28 @@
 docs/errors.md says when each one occurs and what the client does then.
 """
 
-from typing import ClassVar
-
-from chalice.app import ChaliceUnhandledError
+from typing import Any
 
 
-class GateError(ChaliceUnhandledError):
+class GateError(Exception):
     """The gate failed. Try again later.
 
     A message is shown to the client, so it never holds a value that came from outside.
     `evidence` goes to the log line only: short facts without secrets, such as WeChat's errcode.
-    Chalice lets errors of its base class through to the middleware, and gate.py answers them.
     """
 
     status: int
-    message: str = ""
+    message: str
     retry_after: int
-    own_headers: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, status: int, retry_after: int = 0) -> None:
         cls.status, cls.message, cls.retry_after = status, str(cls.__doc__), retry_after
 
     def __init__(self, message: str = "", *, retry_after: int = 0, **evidence: object) -> None:
-        self.code = type(self).__name__
-        self.message = message or type(self).message
-        self.evidence = evidence
+        super().__init__(message or self.message)
+        self.code, self.message, self.evidence = type(self).__name__, str(self), evidence
         seconds = retry_after or self.retry_after
-        self.headers = self.own_headers | ({"Retry-After": str(seconds)} if seconds else {})
-        super().__init__(self.message)
-
-
-# --- 4xx: the client's ---
+        self.headers = {"Retry-After": str(seconds)} if seconds else {}
 
 
 class InvalidRequest(GateError, status=400):
@@ -55,8 +46,10 @@ class InvalidCode(GateError, status=401):
 class InvalidToken(GateError, status=401):
     """The token is not valid. Log in again, then repeat the request once."""
 
-    # RFC 6750 3; without an error attribute, which would tell one cause from another.
-    own_headers: ClassVar = {"WWW-Authenticate": "Bearer"}
+    def __init__(self, **evidence: Any) -> None:
+        super().__init__(**evidence)
+        # RFC 6750 3; without an error attribute, which would tell one cause from another.
+        self.headers = {"WWW-Authenticate": "Bearer"}
 
 
 class UserBlocked(GateError, status=403):
@@ -95,18 +88,12 @@ class TooManyRequests(GateError, status=429, retry_after=60):
     """Too many requests. Wait for Retry-After seconds."""
 
 
-# --- 500: the operator's, or a bug ---
-
-
 class Misconfigured(GateError, status=500):
     """The gate is misconfigured. Its operator can find the cause in the log."""
 
 
 class InternalError(GateError, status=500):
     """The gate failed. Report the X-Request-Id."""
-
-
-# --- 5xx: WeChat's, the upstream's, AWS's ---
 
 
 class WeChatBadResponse(GateError, status=502):

@@ -5,7 +5,6 @@ import logging
 import sys
 import time
 import traceback
-from types import TracebackType
 from typing import Any, TextIO
 
 NAME = "wxgate"
@@ -14,7 +13,7 @@ NAME = "wxgate"
 # URLs at WARNING too.
 _TALKATIVE = ("boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3")
 
-
+Fields = dict[str, Any]
 Count = tuple[str, dict[str, str]]
 """A metric that counts one, and its dimensions besides FunctionName."""
 
@@ -32,7 +31,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write time, level, event, and the record's `fields`."""
-        line: dict[str, Any] = {
+        line: Fields = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname,
             "event": record.getMessage(),
@@ -42,25 +41,19 @@ class JsonFormatter(logging.Formatter):
         if count and self._function_name:
             line |= _metric(*count, self._function_name, record.created)
         if record.exc_info and record.exc_info[0] is not None:
-            line |= {"exception": record.exc_info[0].__name__, "at": _places(record.exc_info[2])}
+            frames = traceback.extract_tb(record.exc_info[2])[-4:]
+            places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+            line |= {"exception": record.exc_info[0].__name__, "at": places}
         return json.dumps(line, default=lambda value: type(value).__name__)
 
 
-def _metric(name: str, more: dict[str, str], function: str, created: float) -> dict[str, Any]:
+def _metric(name: str, more: dict[str, str], function: str, created: float) -> Fields:
     """Give the members that CloudWatch Logs reads off a line (AWS, embedded metric format)."""
     dimensions = {"FunctionName": function, **more}
-    declared = {
-        "Namespace": NAME,
-        "Dimensions": [list(dimensions)],
-        "Metrics": [{"Name": name, "Unit": "Count"}],
-    }
+    metrics = [{"Name": name, "Unit": "Count"}]
+    declared = {"Namespace": NAME, "Dimensions": [list(dimensions)], "Metrics": metrics}
     embedded = {"Timestamp": int(created * 1000), "CloudWatchMetrics": [declared]}
     return {"_aws": embedded, **dimensions, name: 1}
-
-
-def _places(trace: TracebackType | None) -> list[str]:
-    frames = traceback.extract_tb(trace)[-4:]
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
 
 
 class _Output(logging.StreamHandler[TextIO]):
@@ -76,24 +69,18 @@ class _Output(logging.StreamHandler[TextIO]):
 
 def configure(level: str, function_name: str | None = None) -> None:
     """Set up the gate's logger and silence the libraries' own; `function_name` is Lambda's."""
-    output = _Output(sys.stdout)
+    output = _Output()
     output.setFormatter(JsonFormatter(function_name))
     logger = logging.getLogger(NAME)
     logger.handlers = [output]
-    # Lambda's runtime has a root handler of its own: it would write each line twice.
-    logger.propagate = False
+    logger.propagate = False  # Lambda's runtime has a root handler: it would write each line twice
     logger.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def write(
-    level: int,
-    event: str,
-    fields: dict[str, Any],
-    *,
-    count: Count | None = None,
-    exc_info: bool = False,
+    level: int, event: str, fields: Fields, *, count: Count | None = None, exc_info: bool = False
 ) -> None:
     """Write one line; `fields` hold no secret and nothing that a client made up."""
     extra = {"fields": fields, "count": count}

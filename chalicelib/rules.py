@@ -7,6 +7,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 FORBIDDEN = (
@@ -19,25 +22,54 @@ FORBIDDEN = (
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
+_BOOLEAN = re.compile("true|false", re.ASCII | re.IGNORECASE)
+_LEVEL = re.compile("|".join(LEVELS), re.ASCII | re.IGNORECASE)
+_AWS_NAME = "it has characters that AWS does not accept there"
 _HTTP_URL = "write http(s)://host[:port][/path]"
 # Labels of 1 to 63 characters (RFC 1035 2.3.4), or an IPv6 address.
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}(?:\.|$))+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+")
 _BASE_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?")
-_GLOB = re.compile(r"[A-Za-z0-9._~!$&'()*+=:@/%?\[\]-]{1,512}")
-_HEADER = re.compile(r"[A-Za-z0-9_-]{1,64}\*?|\*")
+_NUMBER = {int: r"[0-9]{1,13}", float: r"[0-9]{1,6}(?:\.[0-9]{1,6})?"}
+
+_T = TypeVar("_T")
+_N = TypeVar("_N", int, float)
+Rule = Callable[[str], _T]
 
 
-def _name(pattern: str) -> Callable[[str], str]:
-    def rule(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError("it has characters that AWS does not accept there")
-        return text
+def _rule(accepts: Rule[object], advice: str, value: Rule[_T]) -> Rule[_T]:
+    def rule(text: str) -> _T:
+        if not accepts(text):
+            raise ValueError(advice)
+        return value(text)
 
     return rule
 
 
-table_name = _name(r"[A-Za-z0-9_.-]{3,255}")
-secret_prefix = _name(r"[A-Za-z0-9/_+=.@-]{1,400}")
+def _matching(pattern: str, advice: str) -> Rule[str]:
+    return _rule(re.compile(pattern).fullmatch, advice, str)
+
+
+def number(kind: type[_N], low: _N, high: _N, what: str = "whole seconds") -> Rule[_N]:
+    """A decimal number in a range."""
+
+    def accepts(text: str) -> bool:
+        return bool(re.fullmatch(_NUMBER[kind], text)) and low <= kind(text) <= high
+
+    return _rule(accepts, f"write {what} from {low} to {high}", kind)
+
+
+table_name = _matching(r"[A-Za-z0-9_.-]{3,255}", _AWS_NAME)
+secret_prefix = _matching(r"[A-Za-z0-9/_+=.@-]{1,400}", _AWS_NAME)
+boolean = _rule(_BOOLEAN.fullmatch, "write true or false", lambda text: text.lower() == "true")
+level = _rule(_LEVEL.fullmatch, f"write one of {', '.join(LEVELS)}", str.upper)
+_appid = _matching(r"[A-Za-z0-9_-]{1,64}", "write appids, separated by commas")
+_glob = _matching(
+    r"[A-Za-z0-9._~!$&'()*+=:@/%?\[\]-]{1,512}", "write globs below /api/, separated by commas"
+)
+_header = _matching(
+    r"[A-Za-z0-9_-]{1,64}\*?|\*",
+    "write header names, separated by commas, with a * only at the end of one",
+)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -46,77 +78,28 @@ def _split(text: str) -> tuple[str, ...]:
 
 def appids(text: str) -> tuple[str, ...]:
     """One appid or more."""
-    found = _split(text)
-    if not found or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid) for appid in found):
-        raise ValueError("write appids, separated by commas")
-    return found
+    return tuple(map(_appid, _split(text) or ("",)))
 
 
 def globs(text: str) -> tuple[str, ...]:
     """Globs below /api/, which may be written with or without it."""
-    found = tuple(glob.removeprefix("/api/").removeprefix("/") for glob in _split(text))
-    if not all(map(_GLOB.fullmatch, found)):
-        raise ValueError("write globs below /api/, separated by commas")
-    return found
+    return tuple(_glob(g.removeprefix("/api/").removeprefix("/")) for g in _split(text))
 
 
 def headers(text: str) -> tuple[str, ...]:
     """Names of headers in lower case; a `*` at the end of one stands for any ending."""
-    if not all(map(_HEADER.fullmatch, _split(text))):
-        raise ValueError("write header names, separated by commas, with a * only at the end of one")
-    found = _split(text.lower())
-    for pattern in found:
-        for forbidden in FORBIDDEN:
-            # Servers behind CGI or WSGI read X_WX_OPENID as X-WX-OPENID.
-            if _overlap(pattern.replace("_", "-"), forbidden):
-                raise ValueError(f"it would let {forbidden} through, which is never forwarded")
+    found = tuple(dict.fromkeys(_header(name).lower() for name in _split(text)))
+    for pattern, forbidden in product(found, FORBIDDEN):
+        # Servers behind CGI or WSGI read X_WX_OPENID as X-WX-OPENID.
+        if _overlap(re.sub("[_-]+", "-", pattern), forbidden):
+            raise ValueError(f"it would let {forbidden} through, which is never forwarded")
     return found
 
 
 def _overlap(one: str, other: str) -> bool:
     """Tell whether one header can match both; a pattern is a name, or a beginning and `*`."""
-    start, other_start = one.removesuffix("*"), other.removesuffix("*")
-    return (
-        start == other_start
-        or (one != start and other_start.startswith(start))
-        or (other != other_start and start.startswith(other_start))
-    )
-
-
-def boolean(text: str) -> bool:
-    """A choice, in any case."""
-    if text.lower() not in ("true", "false"):
-        raise ValueError("write true or false")
-    return text.lower() == "true"
-
-
-def level(text: str) -> str:
-    """A level of the log, in any case."""
-    if text.upper() not in LEVELS:
-        raise ValueError(f"write one of {', '.join(LEVELS)}")
-    return text.upper()
-
-
-def number(low: float, high: float, what: str = "seconds") -> Callable[[str], float]:
-    """A decimal number in a range."""
-
-    def rule(text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", text) or not low <= float(text) <= high:
-            raise ValueError(f"write {what} from {low:g} to {high:g}")
-        return float(text)
-
-    return rule
-
-
-def integer(low: int, high: int, what: str = "whole seconds") -> Callable[[str], int]:
-    """A whole number in a range."""
-
-    def rule(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,13}", text) or not low <= int(text) <= high:
-            raise ValueError(f"write {what} from {low} to {high}")
-        return int(text)
-
-    return rule
+    shorter, longer = sorted((one, other), key=lambda pattern: len(pattern.rstrip("*")))
+    return fnmatchcase(longer.rstrip("*"), shorter)
 
 
 def url(text: str) -> str:
@@ -133,7 +116,7 @@ def url(text: str) -> str:
         raise ValueError(_HTTP_URL)
     if _is_shorthand(host):
         raise ValueError("write an IPv4 address as four decimal numbers")
-    if parts.username is not None or parts.password is not None:
+    if "@" in parts.netloc:
         raise ValueError("a URL must not contain credentials")
     if "?" in text or "#" in text or not _BASE_PATH.fullmatch(parts.path):
         raise ValueError("write no query and no fragment, and a plain base path")

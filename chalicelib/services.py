@@ -1,7 +1,7 @@
-"""The composition root: reads the environment, and builds each service once.
+"""The composition root: reads the environment, and builds each service once, when first needed.
 
-A service is built when it is first needed; in Lambda in INIT, which has a full CPU where a request
-has a fraction. Rooms are imported where they are built, so no function loads another one's.
+In Lambda that is in INIT, which has a full CPU where a request has a fraction. Rooms are imported
+where they are built, so no function loads another one's.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import deadlines, logs, settings
 from chalicelib.deadlines import Deadline
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from chalicelib.wechat.api import WeChat
     from chalicelib.wechat.push import Push
 
+_T = TypeVar("_T")
+
 SERVICES = {
     "login": ("sessions", "wechat"),
     "proxy": ("sessions", "assertions", "upstream"),
@@ -39,26 +41,35 @@ SERVICES = {
 }
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
-_CONNECTED = ("_table", "_secrets_client", "_queue_client", "_wechat_connections")
 
+def _once(build: Callable[["Services"], _T]) -> cached_property[_T]:
+    """Make it a property that is built when it is first read, by one thread at a time."""
+    name = build.__name__
 
-def now() -> float:
-    """Give the wall clock, looked up at each call so that replacing it reaches everyone."""
-    return time.time()
+    def value(self: "Services") -> _T:
+        with self.lock:
+            built: _T = vars(self)[name] if name in vars(self) else build(self)
+            vars(self)[name] = built
+            return built
+
+    return cached_property(value)
 
 
 class Services:
     """Every service, by the keyword under which handlers take it; `fault` is the environment's."""
 
-    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = now) -> None:
+    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+        function = environ.get("WXGATE_FUNCTION", "")  # set by the template; else all routes
         self.clock = clock
         self.fault: str | None = None
-        function = environ.get("WXGATE_FUNCTION")  # set by the template; None serves all routes
-        self._used = SERVICES.get(function or "", tuple(sorted(set().union(*SERVICES.values()))))
+        self.log_level = "INFO"
+        self.lock = threading.RLock()
+        self._used = SERVICES.get(function) or set[str]().union(*SERVICES.values())
+        self._closers: list[Callable[[], None]] = []
         self._settings: settings.Settings | None = None
-        self._lock = threading.RLock()
         try:
-            self._settings = settings.read(environ, environ.get("WXGATE_FUNCTION"))
+            self._settings = settings.read(environ, function)
+            self.log_level = self._settings.log_level
         except settings.BadEnvironment as error:
             self.fault = str(error)
 
@@ -69,40 +80,43 @@ class Services:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
-    @property
-    def log_level(self) -> str:
-        """The level of the log, also if the environment is faulty."""
-        return self._settings.log_level if self._settings else "INFO"
-
-    @cached_property
+    @_once
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
 
         known = self.settings
-        return Sessions(self._table, known.appids, known.token_ttl, self.clock, alert=logs.alert)
+        return Sessions(self._table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
 
-    @cached_property
+    @_once
+    def _table(self) -> "Table":
+        from chalicelib.sessions.table import Table
+
+        table = Table(self.settings.sessions_table, self.settings.region)
+        self._closers.append(table.close)
+        return table
+
+    @_once
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
-        from chalicelib.wechat.access_token import AccessTokens
         from chalicelib.wechat.api import WeChat
-        from chalicelib.wechat.appsecrets import AppSecrets
         from chalicelib.wechat.client import Client
 
-        client = Client(self._wechat_connections, self.settings.wechat_api_url)
-        secrets = AppSecrets(self._secrets, self.settings.secret_prefix)
-        tokens = AccessTokens(client, secrets, self.clock)
-        return WeChat(client, self.settings.appids, secrets, tokens)
+        known = self.settings
+        # WeChat's address is the operator's word: the simulator's is loopback.
+        connections = self._connections(True, deadlines.WECHAT_CONNECT)
+        url, prefix = known.wechat_api_url, known.secret_prefix
+        return WeChat(Client(connections, url, self._secrets, prefix, self.clock), known.wx_appids)
 
-    @cached_property
+    @_once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
 
-        return Upstream(self._upstream_connections, self.settings)
+        private = self.settings.upstream_allow_private
+        return Upstream(self._connections(private, deadlines.UPSTREAM_CONNECT), self.settings)
 
-    @cached_property
+    @_once
     def assertions(self) -> "Assertions":
         """The signer of what the upstream may trust."""
         from chalicelib.upstream.assertions import Assertions
@@ -110,68 +124,57 @@ class Services:
         name = f"{self.settings.secret_prefix}signing"
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
-    @cached_property
+    @_once
     def push(self) -> "Push":
         """What opens WeChat's message push."""
         from chalicelib.wechat.push import Push
 
-        prefix, appids = self.settings.secret_prefix, self.settings.appids
-        return Push(self._secrets, prefix, appids, self.clock)
+        known = self.settings
+        return Push(self._secrets, known.secret_prefix, known.wx_appids, self.clock)
 
-    @cached_property
+    @_once
     def queue(self) -> "Queue":
         """The queue of events."""
         from chalicelib.network.queue import Queue
 
-        return Queue(self._queue_client, self.settings.events_queue_url)
+        client = self._client("sqs", deadlines.QUEUE_ATTEMPT, deadlines.QUEUE_ATTEMPTS)
+        return Queue(client, self.settings.events_queue_url)
 
-    @cached_property
-    def _table(self) -> "Table":
-        from chalicelib.sessions.table import Table
-
-        with self._lock:
-            return Table(self.settings.sessions_table, self.settings.region)
-
-    @cached_property
+    @_once
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
         return Secrets(self._secrets_client, self.clock, logs.alert)
 
-    @cached_property
+    @_once
     def _secrets_client(self) -> Any:
         return self._client("secretsmanager", deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS)
 
-    @cached_property
-    def _queue_client(self) -> Any:
-        return self._client("sqs", deadlines.QUEUE_ATTEMPT, deadlines.QUEUE_ATTEMPTS)
+    @_once
+    def _sdk_session(self) -> Any:
+        from botocore.session import get_session
+
+        # The table's, if there is one: another would read the SDK's endpoint data once more.
+        return self._table.sdk_session if self.settings.sessions_table else get_session()
 
     def _client(self, service: str, attempt: float, attempts: int) -> Any:
         from chalicelib.network.aws_clients import client
 
-        with self._lock:
-            return client(service, self.settings.region, attempt, attempts)
+        made = client(service, self.settings.region, self._sdk_session, attempt, attempts)
+        self._closers.append(made.close)
+        return made
 
-    @cached_property
-    def _wechat_connections(self) -> "Connections":
-        # WeChat's address is the operator's word: the simulator's is loopback.
-        return self._connections(True, deadlines.WECHAT_CONNECT)
-
-    @cached_property
-    def _upstream_connections(self) -> "Connections":
-        return self._connections(self.settings.upstream_allow_private, deadlines.UPSTREAM_CONNECT)
-
-    def _connections(self, allow_private: bool, connect_timeout: float) -> "Connections":
+    def _connections(self, private: bool, connect: float) -> "Connections":
         from chalicelib.network.connections import Connections
 
-        return Connections(
-            allow_private=allow_private, connect_timeout=connect_timeout, wall=self.clock
-        )
+        connections = Connections(allow_private=private, connect_timeout=connect, wall=self.clock)
+        self._closers.append(connections.close)
+        return connections
 
     # --- INIT and SnapStart ---
 
     def init(self) -> None:
-        """Build what this function uses, then warm it up; what fails, a request does again."""
+        """Build what this function uses, and warm it up; what fails, a request does again."""
         for name in self._used:
             with suppress(Exception):
                 getattr(self, name)
@@ -199,9 +202,8 @@ class Services:
 
     def after_restore(self) -> None:
         """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""
-        for name in (*_CONNECTED, "_upstream_connections"):
-            if name in vars(self):
-                getattr(self, name).close()
+        for close in self._closers:
+            close()  # each client connects again by itself
         random.seed()
         self.warm_up()  # secrets are as old as the wall clock says, so it fetches them anew
 

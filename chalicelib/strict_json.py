@@ -2,19 +2,13 @@
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any
 
 MAX_DEPTH = 32
 
-_SPACE = " \t\n\r"
-
 
 class NotStrictJson(ValueError):
-    """The bytes are not one strict JSON value; holds no text of it, which may be secret."""
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise NotStrictJson
+    """The bytes are not one strict JSON object; holds no text of it, which may be secret."""
 
 
 def _finite(text: str) -> float:
@@ -31,9 +25,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant
-)
+# A constant is NaN, Infinity or -Infinity.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
 
 
 def _check(value: Any, depth: int = 1) -> None:
@@ -47,33 +40,20 @@ def _check(value: Any, depth: int = 1) -> None:
             _check(entry, depth + 1)
 
 
-def loads(data: bytes) -> Any:
+def load_object(data: bytes) -> dict[str, Any]:
     """Parse UTF-8 bytes; duplicate keys, NaN, infinities and lone surrogates are errors.
 
     json.loads(bytes) is not used: it guesses UTF-16 and UTF-32, and skips a byte order mark.
 
     Raises:
-        NotStrictJson: for every fault, nesting beyond MAX_DEPTH included.
+        NotStrictJson: for every fault; also beyond MAX_DEPTH, or if the value is no object.
     """
     try:
-        text = data.decode().strip(_SPACE)
-        value, end = _DECODER.raw_decode(text)
+        value = _DECODER.decode(data.decode())
         _check(value)
-        if end == len(text):
+        if isinstance(value, dict):
             return value
     except (ValueError, RecursionError):
         pass
     # Not in the clause: a JSONDecodeError carries the whole document, and would be the __context__.
     raise NotStrictJson
-
-
-def load_object(data: bytes) -> dict[str, Any]:
-    """Parse UTF-8 bytes that must be a JSON object.
-
-    Raises:
-        NotStrictJson: if they are not.
-    """
-    value = loads(data)
-    if not isinstance(value, dict):
-        raise NotStrictJson
-    return value

@@ -1,5 +1,6 @@
 """The whole of wxgate on a desk: gate, WeChat, AWS, upstream and playground."""
 
+import errno
 import importlib.util
 import logging
 import os
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from simulator import aws, engines, playground, upstream
 from simulator.event_source import EventSource
@@ -22,6 +24,9 @@ from simulator.wechat import serve as serve_wechat
 __all__ = ["DEFAULT_APP", "Desk", "DeskError", "Parts", "load_app", "set_up"]
 
 PORTS = ("gate", "WeChat", "AWS", "upstream", "playground")
+
+PUBLIC_PATH = "welcome"
+"""Below /api/: needs no login before the echo, unless PUBLIC_PATHS says otherwise."""
 
 FRONT_DOOR = Path(__file__).parent.parent / "app.py"
 
@@ -52,15 +57,19 @@ def set_up(port: int, chosen: Parts | None = None, say: Say = lambda _: None) ->
 
 def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     wechat = _start_wechat(desk, ports["WeChat"], chosen)
-    _start_upstream(desk, ports["upstream"], chosen)
+    log = _start_upstream(desk, ports["upstream"], chosen)
     engines.use(desk, ports["AWS"], chosen)
     os.environ["WX_APPIDS"] = ",".join(chosen.appids)
     hints = Hints(upstream=chosen.upstream_url, real_wechat=chosen.real_wechat, say=say)
     front_doors: list[ModuleType] = []  # the newest last
-    gate = Reloading(lambda: _loaded_gate(front_doors), say)
-    logger = logging.getLogger("wxgate")
-    logger.addHandler(hints)  # after the gate has set up its own
-    desk.at_end(lambda: logger.removeHandler(hints))
+
+    def load() -> Gateway:
+        gate = _loaded_gate(front_doors)
+        logging.getLogger("wxgate").addHandler(hints)  # the gate has just set up its own
+        return gate
+
+    gate = Reloading(load, say)
+    desk.at_end(lambda: logging.getLogger("wxgate").removeHandler(hints))
     if chosen.reload:
         gate.watch()
         desk.at_end(gate.close)
@@ -71,14 +80,17 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
     if os.environ["EVENTS_PATH"]:
         wechat.push_url = f"{desk.urls['gate']}/events/"
         _deliver_events(desk, front_doors)
-    pages = playground.application(gate=desk.urls["gate"], wechat=desk.urls["WeChat"])
+    pages = _playground(desk, chosen, log)
     desk.add("playground", serve_wsgi(pages, LOOPBACK, ports["playground"]))
 
 
 def _loaded_gate(front_doors: list[ModuleType]) -> Gateway:
+    try:
+        # Ahead of the app, which would log it as well.
+        importlib.import_module("chalicelib.settings").read(os.environ)
+    except ValueError as error:
+        raise DeskError(f"The gate does not start: {error}") from error
     front_door = load_app()
-    if front_door.services.fault:
-        raise DeskError(f"The gate does not start: {front_door.services.fault}")
     front_doors[:] = [front_door]
     return Gateway(front_door.app, front_door.app.routes)
 
@@ -110,13 +122,31 @@ def _start_wechat(desk: Desk, port: int, chosen: Parts) -> WeChat:
     return wechat
 
 
-def _start_upstream(desk: Desk, port: int, chosen: Parts) -> None:
+def _start_upstream(desk: Desk, port: int, chosen: Parts) -> upstream.Log | None:
+    """Give the log of the upstream, None if it is the user's own."""
+    log = None
     if chosen.upstream_url:
         desk.name("upstream", chosen.upstream_url, "yours")
     else:
-        os.environ["UPSTREAM_URL"] = desk.add("upstream", upstream.start(LOOPBACK, port), "echo")
+        log = upstream.Log()
+        echo = upstream.start(LOOPBACK, port, log)
+        os.environ["UPSTREAM_URL"] = desk.add("upstream", echo, "echo")
+        os.environ.setdefault("PUBLIC_PATHS", PUBLIC_PATH)
     if not os.environ.get("UPSTREAM_ALLOW_PRIVATE"):
         os.environ["UPSTREAM_ALLOW_PRIVATE"] = "true"
+    return log
+
+
+def _playground(desk: Desk, chosen: Parts, log: upstream.Log | None) -> WSGIApplication:
+    globs = os.environ.get("PUBLIC_PATHS", "").split(",")
+    public = globs[0].strip().strip("/").removeprefix("api/").replace("*", "1").replace("?", "1")
+    facts = playground.Facts(
+        gate=desk.urls["gate"],
+        appids=chosen.appids,
+        public_path=f"/api/{public}" if public else "",
+    )
+    wechat = None if chosen.real_wechat else desk.urls["WeChat"]
+    return playground.application(facts, wechat=wechat, upstream=log)
 
 
 def _numbered(port: int, chosen: Parts) -> dict[str, int]:
@@ -132,6 +162,8 @@ def _numbered(port: int, chosen: Parts) -> dict[str, int]:
             try:
                 probe.bind((chosen.host if name == "gate" else LOOPBACK, number))
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise DeskError(f"HOST={chosen.host} is no address of this machine.") from error
                 other = port + 1000 if port < 60_000 else 8000
                 raise DeskError(
                     f"Port {number} ({name}) is not available: {(error.strerror or '').lower()}. "

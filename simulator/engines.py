@@ -15,6 +15,8 @@ QUEUE = "wxgate-events"
 EVENTS_PATH = "/wxgate/events"
 """Where events go, unless EVENTS_PATH says otherwise; set but empty, it means that none do."""
 
+_WHY = "and secrets stay in this process if WeChat is real or the engine is DynamoDB alone"
+
 
 def use(desk: Desk, port: int, chosen: Parts) -> None:
     """Point the SDK at the engines, and make the table and secrets that are not there yet.
@@ -34,6 +36,8 @@ def use(desk: Desk, port: int, chosen: Parts) -> None:
         else:
             manager = desk.add("AWS", aws.start(LOOPBACK, port), "embedded")
         store = _store_on(desk, chosen.data) if chosen.data else own or manager
+        if own and own not in (store, manager):
+            desk.notes.append(f"AWS_URL has nothing to do: sessions are in {chosen.data}, {_WHY}")
         os.environ["AWS_ENDPOINT_URL"] = manager
         if store != manager:
             os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = store

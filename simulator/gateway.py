@@ -98,18 +98,18 @@ def event_of(
     routes: Iterable[str],
     *,
     source_ip: str = "127.0.0.1",
-    merciful: bool = True,
+    lenient: bool = True,
 ) -> dict[str, Any]:
     """Build a REST proxy event (payload 1.0) from a request as it stood on the wire.
 
-    A text body goes in as text, bytes as base64. `merciful` drops the hop-by-hop headers as API
+    A text body goes in as text, bytes as base64. `lenient` drops the hop-by-hop headers as API
     Gateway does; a function URL or a load balancer would not.
     """
     raw_path, _, query = target.partition("?")
     # Extra slashes after the stage route nothing; only the context still shows them.
     path = "/" + raw_path.lstrip("/")
     resource = resource_of(path, routes)
-    sent = [(k, v) for k, v in headers if not (merciful and k.lower() in DROPPED)]
+    sent = [(k, v) for k, v in headers if not (lenient and k.lower() in DROPPED)]
     parameters = _query(query)
     return {
         "resource": resource or path,
@@ -221,11 +221,11 @@ class Gateway:
     """The WSGI application: one Lambda function behind API Gateway's door."""
 
     def __init__(
-        self, application: Application, routes: Iterable[str], *, merciful: bool = True
+        self, application: Application, routes: Iterable[str], *, lenient: bool = True
     ) -> None:
         self._application = application
         self._routes = tuple(routes)
-        self._merciful = merciful
+        self._lenient = lenient
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Serve one request; waitress gives REQUEST_URI raw and de-chunks bodies."""
@@ -252,7 +252,7 @@ class Gateway:
             environ["wsgi.input"].read(),
             self._routes,
             source_ip=source_ip,
-            merciful=self._merciful,
+            lenient=self._lenient,
         )
         return answer_of(self._application(event, Context()))
 

@@ -57,6 +57,8 @@ def read(environ: Mapping[str, str], ask: Callable[[str], str] | None = None) ->
     """
     _refuse_contradictions(environ)
     named = tuple(part.strip() for part in environ.get("WX_APPIDS", "").split(",") if part.strip())
+    if environ.get("WX_APPIDS", "").strip() and not named:
+        raise DeskError("WX_APPIDS is malformed: write appids, separated by commas.")
     is_real = _choice(environ, "WECHAT", {"": False, "simulated": False, "real": True})
     if is_real and not named:
         raise DeskError("WECHAT=real needs your mini-programs: set WX_APPIDS=wx….")

@@ -1,14 +1,26 @@
 """The playground page's server: the page, and the gate and WeChat at its own origin, so no CORS."""
 
-import http.client
 import json
 from collections.abc import Iterable
-from http import HTTPStatus
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from urllib3 import HTTPHeaderDict
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+from werkzeug.http import is_hop_by_hop_header
+from werkzeug.wrappers import Request, Response
+
+from simulator.upstream import Log
+
 PAGE = Path(__file__).parent / "page"
+WX = Path(__file__).parent / "wx.js"
+CLIENT = Path(__file__).parents[1] / "miniprogram" / "miniprogram_dist" / "index.js"
+
+MODULE = b"const module = { exports: {} };%s\nexport default module.exports;\n"
+"""Turns a CommonJS file that requires nothing into an ES module; its lines keep their numbers."""
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -33,102 +45,91 @@ POLICY = "; ".join(
     )
 )
 
-PAGE_HEADERS = [
-    ("Content-Security-Policy", POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-]
-
-HOP_BY_HOP = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
-"""Headers that concern one connection alone (RFC 9110 7.6.1); WSGI forbids them in answers."""
-
-Headers = list[tuple[str, str]]
-Reply = tuple[int, Headers, bytes]
+PAGE_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
-def application(*, gate: str, wechat: str) -> WSGIApplication:
-    """Give the WSGI application: the page's files, /gate/*, and WeChat's /wx/* and /control/*.
+@dataclass(frozen=True)
+class Facts:
+    """What the page must know of the desk; `public_path` needs no login, "" if none is known."""
 
-    `gate` and `wechat` are http addresses, host and port.
+    gate: str
+    appids: tuple[str, ...]
+    public_path: str = ""
+
+
+def application(facts: Facts, *, wechat: str | None, upstream: Log | None) -> WSGIApplication:
+    """Give the WSGI application: the page, its facts, the gate, WeChat, the upstream's log.
+
+    `facts.gate` and `wechat` are http addresses, host and port; None stands for a part of the
+    user's own, which tells the page nothing.
     """
-    files = {f"/{file.name}": file for file in PAGE.iterdir() if file.suffix in TYPES}
+    files = {f"/{file.name}": file for file in (*PAGE.iterdir(), WX) if file.suffix in TYPES}
     files["/"] = files.pop("/index.html")
+    files["/client.js"] = CLIENT
+    known = {**asdict(facts), "wechat": wechat is not None, "upstream": upstream is not None}
+
+    def answer(request: Request, target: str) -> Response:
+        path = target.partition("?")[0]
+        if path.startswith("/gate/"):
+            return _forwarded(facts.gate, target.removeprefix("/gate"), request)
+        if path.startswith(("/wx/", "/control/")) and wechat is not None:
+            return _forwarded(wechat, target, request)
+        if path == "/upstream/log" and upstream is not None:
+            return _json(upstream.after(request.args.get("after", 0, type=int)))
+        if path == "/facts":
+            return _json(known)
+        return _file(files.get(path), request.method)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        target: str = environ["REQUEST_URI"]  # raw, from waitress: a decoded path is another path
-        if target.startswith("/gate/"):
-            reply = _forwarded(gate, target.removeprefix("/gate"), environ)
-        elif target.startswith(("/wx/", "/control/")):
-            reply = _forwarded(wechat, target, environ)
-        else:
-            reply = _file(files.get(target.partition("?")[0]), environ["REQUEST_METHOD"])
-        return _answered(reply, environ, start_response)
+        # The raw target, from waitress: a decoded path is another path.
+        return answer(Request(environ), environ["REQUEST_URI"])(environ, start_response)
 
     return serve
 
 
-def _answered(
-    reply: Reply, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    status, headers, body = reply
-    bodiless = status in (204, 304)
-    if not bodiless and not any(name.lower() == "content-length" for name, _ in headers):
-        headers = [*headers, ("Content-Length", str(len(body)))]
-    start_response(f"{status} {_phrase(status)}", headers)
-    return [] if bodiless or environ["REQUEST_METHOD"] == "HEAD" else [body]
+def _json(value: object) -> Response:
+    return Response(json.dumps(value), 200, PAGE_HEADERS, "application/json")
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Status"
-
-
-def _file(file: Path | None, method: str) -> Reply:
+def _file(file: Path | None, method: str) -> Response:
     if file is None:
-        return 404, [*PAGE_HEADERS, ("Content-Type", "text/plain")], b"There is no such file.\n"
+        return Response("There is no such file.\n", 404, PAGE_HEADERS)
     if method not in ("GET", "HEAD"):
-        return 405, [*PAGE_HEADERS, ("Allow", "GET, HEAD")], b""
-    return 200, [*PAGE_HEADERS, ("Content-Type", TYPES[file.suffix])], file.read_bytes()
+        return Response("", 405, {**PAGE_HEADERS, "Allow": "GET, HEAD"})
+    content = file.read_bytes()
+    return Response(
+        MODULE % content if file == CLIENT else content,
+        headers={**PAGE_HEADERS, "Content-Type": TYPES[file.suffix]},
+    )
 
 
-def _forwarded(origin: str, target: str, environ: WSGIEnvironment) -> Reply:
+class _Answer(Response):
+    default_mimetype = None
+
+
+def _forwarded(origin: str, target: str, request: Request) -> Response:
     """Send the request on as it came, follow nothing, and give the answer as it is."""
-    body: bytes = environ["wsgi.input"].read()
-    connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=TIMEOUT)
+    headers = HTTPHeaderDict(_end_to_end(request.headers.items()))
+    headers.discard("Host")
+    address = urlsplit(origin)
+    peer = HTTPConnection(str(address.hostname), address.port, timeout=TIMEOUT)
+    body = request.get_data() or None
     try:
-        connection.putrequest(
-            environ["REQUEST_METHOD"], target, skip_host=True, skip_accept_encoding=True
-        )
-        for name, value in [("Host", urlsplit(origin).netloc), *_headers(environ)]:
-            connection.putheader(name, value)
-        connection.endheaders(body or None)
-        response = connection.getresponse()
-        headers = [(k, v) for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP]
-        return response.status, headers, response.read()
-    except (OSError, http.client.HTTPException):
-        words = json.dumps({"errMsg": "request:fail the peer gave no whole answer"}).encode()
-        return 502, [*PAGE_HEADERS, ("Content-Type", "application/json")], words
+        peer.request(request.method, target, body, headers, decode_content=False)
+        answer = peer.getresponse()
+        return _Answer(answer.data, answer.status, _end_to_end(answer.headers.iteritems()))
+    except (OSError, HTTPError):
+        words = {"errMsg": "request:fail the peer gave no complete answer"}
+        return Response(json.dumps(words), 502, PAGE_HEADERS, "application/json")
     finally:
-        connection.close()
+        peer.close()
 
 
-def _headers(environ: WSGIEnvironment) -> Headers:
-    """Read the request's headers back from their CGI names."""
-    sent = {key[5:]: value for key, value in environ.items() if key.startswith("HTTP_")}
-    sent |= {key: environ[key] for key in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(key)}
-    named = [(key.replace("_", "-").title(), value) for key, value in sent.items()]
-    return [(k, v) for k, v in named if k != "Host" and k.lower() not in HOP_BY_HOP]
+def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leave out what concerns one connection alone; WSGI forbids it in answers."""
+    return [(name, value) for name, value in headers if not is_hop_by_hop_header(name)]

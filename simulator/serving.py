@@ -139,7 +139,7 @@ def serve_wsgi(application: Any, host: str, port: int, refuse: Refuse | None = N
         inbuf_overflow=MAX_BODY,
         outbuf_overflow=MAX_BODY,
         max_request_body_size=MAX_BODY,
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=False,  # the gateway gives them as API Gateway does
     )
     if refuse is not None:
         server.channel_class = _channel(refuse)
@@ -153,10 +153,10 @@ def serve_wsgi(application: Any, host: str, port: int, refuse: Refuse | None = N
     def close() -> None:
         # Waitress's loop ends when nothing is left to watch; only its own thread may close. The
         # lock keeps that thread, woken by another, from closing the trigger before it is pulled.
+        server.task_dispatcher.shutdown(timeout=1)  # first: what it answers needs its channel
         with server.trigger.lock:
             server.trigger.thunks.append(close_channels)
             server.trigger.pull_trigger()
         thread.join(timeout=5)
-        server.task_dispatcher.shutdown(timeout=1)
 
     return Server(f"http://{host}:{listening.getsockname()[1]}", close)

@@ -124,7 +124,8 @@
    * ask(question) answers WeChat's own sheets, at once or by promise, and by default from the switches:
    *   {kind: 'authorize', scope}, {kind: 'privacy', referrer}, {kind: 'phoneNumber'} → boolean,
    *   {kind: 'openSetting', authSetting} → the new authSetting;
-   * trace(entry) hears of each call when it begins and ends: {n, api, url?, method?, phase, status?, errMsg?}.
+   * trace(entry) hears of each call when it begins, {n, api, url?, method?, phase, given}, and when it ends: status?, errMsg
+   * and result besides. If it then gives a promise, the mini-program hears of the end after that.
    */
   function createPhone(options) {
     const baseLibrary = options.baseLibrary || '3.4.2'
@@ -168,11 +169,17 @@
 
     // --- calling convention ---
 
-    function note(api, more) {
+    function note(api, given, more) {
       const entry = { n: ++calls, api, ...more }
       log.push(entry)
-      trace({ ...entry, phase: 'begin' })
+      trace({ ...entry, given, phase: 'begin' })
       return entry
+    }
+
+    /** Notes an end; gives what trace gives. */
+    function noteEnd(entry, result) {
+      entry.errMsg = result.errMsg
+      return trace({ ...entry, result, phase: 'end' })
     }
 
     function failed(api, failure) {
@@ -198,7 +205,7 @@
     /** An API that gives a promise if it is one of PROMISED and none of success, fail, complete is given, else nothing. */
     function asynchronous(api, act) {
       return function (given = {}) {
-        const entry = note(api)
+        const entry = note(api, given)
         const tapped = inTap
         const outcome = Promise.resolve()
           .then(() => act(given, tapped))
@@ -208,9 +215,7 @@
           )
           .then((it) => {
             if (isSilent(api)) return new Promise(() => {})
-            entry.errMsg = it.result.errMsg
-            trace({ ...entry, phase: 'end' })
-            return it
+            return Promise.resolve(noteEnd(entry, it.result)).then(() => it)
           })
         if (given.success || given.fail || given.complete || !PROMISED.includes(api)) {
           outcome.then((it) => tell(given, it.name, it.result))
@@ -303,7 +308,7 @@
     }
 
     function transfer(api, given, build, finish) {
-      const entry = note(api, { url: given.url, method: (given.method || 'GET').toUpperCase() })
+      const entry = note(api, given, { url: given.url, method: (given.method || 'GET').toUpperCase() })
       const control = new AbortController()
       const headerListeners = []
       const chunkListeners = []
@@ -315,9 +320,9 @@
         over = true
         clearTimeout(timer)
         entry.status = result.statusCode
-        entry.errMsg = result.errMsg
-        trace({ ...entry, phase: 'end' })
-        tell(given, name, result)
+        const noted = noteEnd(entry, result)
+        if (noted && noted.then) noted.then(() => tell(given, name, result))
+        else tell(given, name, result)
         if (name === 'fail') control.abort()
       }
       const fail = (reason, errno) => end('fail', failed(api, new Failure(reason, errno)))
@@ -606,8 +611,7 @@
         if (!(failure instanceof Failure)) throw failure
         detail = failed(openType, failure)
       }
-      entry.errMsg = detail.errMsg
-      trace({ ...entry, phase: 'end' })
+      await noteEnd(entry, detail)
       return tap(handler, { type: openType.toLowerCase(), target: { id }, detail })
     }
 

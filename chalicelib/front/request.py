@@ -4,9 +4,8 @@ import base64
 import ipaddress
 import re
 import uuid
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from chalicelib import strict_json
 from chalicelib.deadlines import NO_DEADLINE, Deadline
@@ -27,53 +26,49 @@ _UTF_8 = {"", *(f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf
 
 Pairs = list[tuple[str, str]]
 
-
-def _pairs(multi: object, single: object) -> Pairs:
-    """Flatten the two header (or query) maps of an event; the multi-value map wins."""
-    pairs: Pairs = []
-    if isinstance(multi, Mapping):
-        for name, values in multi.items():
-            if isinstance(values, list):
-                pairs += [(name, value) for value in values if isinstance(value, str)]
-    elif isinstance(single, Mapping):
-        pairs = [(name, value) for name, value in single.items() if isinstance(value, str)]
-    return pairs
+_T = TypeVar("_T")
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _member(event: dict[str, Any], name: str, kind: type[_T]) -> _T:
+    """Give a member of an event; an empty one if it is of another type, or missing."""
+    value = event.get(name)
+    return value if isinstance(value, kind) else kind()
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _pairs(event: dict[str, Any], multi: str, single: str) -> Pairs:
+    """Flatten the two maps of an event's headers, or query; the multi-value map wins."""
+    lists = event.get(multi)
+    if not isinstance(lists, dict):
+        lists = {name: [value] for name, value in _member(event, single, dict).items()}
+    found = [(name, values) for name, values in lists.items() if isinstance(values, list)]
+    return [(name, value) for name, values in found for value in values if isinstance(value, str)]
 
 
-def deadline_of(context: Any) -> Deadline:
+def deadline_of(context: object) -> Deadline:
     """When Lambda ends this invocation; a context of another kind sets no limit."""
     get_remaining = getattr(context, "get_remaining_time_in_millis", None)
-    milliseconds = get_remaining() if callable(get_remaining) else None
-    if isinstance(milliseconds, int | float):
-        return Deadline.after(milliseconds / 1000)
-    return NO_DEADLINE
+    left = get_remaining() if callable(get_remaining) else None
+    return Deadline.after(left / 1000) if isinstance(left, int | float) else NO_DEADLINE
 
 
 class Request:
     """One API Gateway REST proxy event (AWS: input format of a Lambda function for proxy).
 
-    `path` is raw and percent-encoded; `headers` and `query` are ordered pairs; `log_fields` are
-    what handlers add to the request's log line. An event of any shape is accepted: what is
-    malformed is empty, or raises when it is read.
+    `path` is raw and percent-encoded; `headers` and `query` are ordered pairs. Handlers add to
+    `log_fields`, for the request's log line, and to `answer_headers`, for whatever it is answered.
+    An event of any shape is accepted: what is malformed is empty, or raises when it is read.
     """
 
     def __init__(self, event: object, deadline: Deadline = NO_DEADLINE) -> None:
-        self.event = _mapping(event)
+        self.event: dict[str, Any] = event if isinstance(event, dict) else {}
         self.deadline = deadline
         self.log_fields: dict[str, Any] = {}
+        self.answer_headers: dict[str, str] = {}
         # API Gateway's requestContext: the only part that a client cannot write.
-        self.context = _mapping(self.event.get("requestContext"))
-        self.resource = _text(self.context.get("resourcePath"))
-        self.method = _text(self.context.get("httpMethod"))
-        self.path = _text(self.event.get("path"))
+        self.context: dict[str, Any] = _member(self.event, "requestContext", dict)
+        self.resource = _member(self.context, "resourcePath", str)
+        self.method = _member(self.context, "httpMethod", str)
+        self.path = _member(self.event, "path", str)
 
     @classmethod
     def from_event(cls, event: object, context: object) -> "Request":
@@ -83,7 +78,7 @@ class Request:
     @cached_property
     def id(self) -> str:
         """API Gateway's request id, or our own if it gave none."""
-        sent = _text(self.context.get("requestId"))
+        sent = _member(self.context, "requestId", str)
         return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
 
     @property
@@ -93,18 +88,16 @@ class Request:
         found = len(sent) == 1 and len(sent[0]) <= 256 and _TRACE_ID.fullmatch(sent[0])
         return sent[0] if found else None
 
-    @property
-    def path_parameters(self) -> dict[str, str]:
-        """What the route's {parameters} matched, as API Gateway decoded it."""
-        found = _mapping(self.event.get("pathParameters"))
-        return {name: value for name, value in found.items() if isinstance(value, str)}
+    def parameter(self, name: str) -> str:
+        """What a route's `{name}` or `{name+}` matched, as API Gateway decoded it; or ""."""
+        return _member(_member(self.event, "pathParameters", dict), name, str)
 
     @property
     def source_ip(self) -> str | None:
         """The address that API Gateway saw; never from a header."""
-        sent = _text(_mapping(self.context.get("identity")).get("sourceIp"))
+        identity = _member(self.context, "identity", dict)
         try:
-            return str(ipaddress.ip_address(sent))
+            return str(ipaddress.ip_address(_member(identity, "sourceIp", str)))
         except ValueError:
             return None
 
@@ -117,15 +110,12 @@ class Request:
     @cached_property
     def headers(self) -> Pairs:
         """Every header in order, names as sent."""
-        return _pairs(self.event.get("multiValueHeaders"), self.event.get("headers"))
+        return _pairs(self.event, "multiValueHeaders", "headers")
 
     @cached_property
     def query(self) -> Pairs:
         """Every query parameter in order, decoded once by API Gateway."""
-        return _pairs(
-            self.event.get("multiValueQueryStringParameters"),
-            self.event.get("queryStringParameters"),
-        )
+        return _pairs(self.event, "multiValueQueryStringParameters", "queryStringParameters")
 
     def values(self, name: str) -> list[str]:
         """All values of a header, by lower-case name, in order."""
@@ -171,36 +161,21 @@ class Request:
         except strict_json.NotStrictJson:
             raise InvalidRequest("The body is not one strict JSON object in UTF-8.") from None
 
-    def bearer(self) -> str | None:
-        """The bearer credential, or None without an Authorization header (RFC 6750 2.1).
+    def token(self) -> Token:
+        """The bearer (RFC 6750 2.1) as a token with the right format and checksum; no I/O.
 
         Raises:
-            InvalidToken: if there are several, or if it is not `Bearer <one word>`.
+            InvalidToken: unless there is exactly one.
         """
-        sent = self.values("authorization")
-        single, multi = self.event.get("headers"), self.event.get("multiValueHeaders")
-        if isinstance(single, Mapping) and isinstance(multi, Mapping):
-            single = [v for k, v in single.items() if str(k).lower() == "authorization"]
+        sent, single = self.values("authorization"), self.event.get("headers")
+        if isinstance(single, dict) and isinstance(self.event.get("multiValueHeaders"), dict):
             # The two maps of an event must agree, or two readers see two users.
+            single = [v for k, v in single.items() if k.lower() == "authorization"]
             if single != sent:
                 raise InvalidToken
-        if not sent:
-            return None
-        scheme, _, credential = sent[0].rpartition(" ")
-        if len(sent) > 1 or scheme.lower() != "bearer" or not credential:
+        if len(sent) != 1 or not sent[0].lower().startswith("bearer "):
             raise InvalidToken
-        return credential
-
-    def token(self) -> Token:
-        """The bearer as a token with the right format and checksum; no I/O.
-
-        Raises:
-            InvalidToken: if there is none.
-        """
-        credential = self.bearer()
-        if credential is None:
-            raise InvalidToken
-        token = Token.parse(credential)
+        token = Token.parse(sent[0][len("bearer ") :])
         self.log_fields["user"] = token.alias
         return token
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import logs
 from chalicelib.deadlines import EVENT_PAUSES, Deadline
-from chalicelib.errors import GateError, QueueUnavailable
+from chalicelib.errors import GateError
 
 if TYPE_CHECKING:
     from chalicelib.network.queue import Queue
@@ -105,7 +105,7 @@ def _postponed(event: _Event, queue: "Queue") -> dict[str, Any]:
     """Let the message come again after its pause; without SQS's help, after the queue's own."""
     try:
         queue.postpone(event.receipt, event.pause)
-    except QueueUnavailable as error:
+    except GateError as error:
         return {"queue": error.evidence["reason"]}
     return {"pause": event.pause}
 

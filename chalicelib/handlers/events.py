@@ -13,18 +13,16 @@ if TYPE_CHECKING:
     from chalicelib.wechat.push import Push
 
 
-def check(request: Request, appid: str, *, push: "Push") -> Answer:
+def check(request: Request, *, push: "Push") -> Answer:
     """Answer WeChat's check of the push URL with its echostr.
 
     Raises:
         What Push.echo raises.
     """
-    return text_answer(push.echo(appid, request.query))
+    return text_answer(push.echo(request.parameter("appid"), request.query))
 
 
-def receive(
-    request: Request, appid: str, *, push: "Push", sessions: "Sessions", queue: "Queue"
-) -> Answer:
+def receive(request: Request, *, push: "Push", sessions: "Sessions", queue: "Queue") -> Answer:
     """Queue a message and answer `success`; if its user is gone, so are all sessions of him.
 
     Whatever fails, WeChat sends the message again (three times in all, after five seconds each).
@@ -33,8 +31,9 @@ def receive(
         RequestTooLarge, PushRefused, UnknownApp: nothing is queued.
         StoreUnavailable: a session may be alive, and nothing is queued.
         QueueUnavailable: nothing is known to be queued.
-        Misconfigured, SecretsUnavailable: there is nothing to verify it with.
+        Misconfigured, SecretsUnavailable: as Push, Sessions and Queue do.
     """
+    appid = request.parameter("appid")
     try:
         body = request.body
     except InvalidRequest:

@@ -6,7 +6,7 @@ from chalicelib import __version__
 from chalicelib.errors import InvalidToken, UpstreamTooLarge
 from chalicelib.front.request import Request
 from chalicelib.front.response import MAX_ANSWER, Answer, AnswerTooLarge, json_answer
-from chalicelib.upstream.headers import Identity
+from chalicelib.upstream.headers import Pairs
 from chalicelib.upstream.paths import checked_path, prefix_of
 from chalicelib.upstream.upstream import Outgoing, Upstream
 
@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Session, Sessions
     from chalicelib.upstream.assertions import Assertions
 
-REQUEST_LIFE = 60
-"""Seconds that the assertion of one proxied request holds."""
-
-KEY_SET_LIFE = 300
-"""Seconds that a verifier may keep the key set."""
+REQUEST_LIFE, KEY_SET_LIFE = 60, 300
+"""Seconds that the assertion of a request holds, and that a verifier may keep the key set."""
 
 
 def proxy(
@@ -32,27 +29,48 @@ def proxy(
         UpstreamTooLarge: the answer does not fit into Lambda's.
         What Sessions.find, Assertions.sign and Upstream.forward raise.
     """
-    subpath = checked_path(request.path, request.path_parameters.get("proxy"))
+    subpath = checked_path(request.path, request.parameter("proxy") or None)
     method = _method(request)
-    identity, marks = None, {}
+    identity: Pairs = []
     try:
         session = sessions.find(request.token())
     except InvalidToken:
         if not upstream.is_public(subpath):
             raise
-        if _has_bearer(request):
-            marks = {"X-Wxgate-Token": "dead"}
+        if request.values("authorization"):
+            # Not for a shared cache: its next reader's token is alive.
+            dead = {"X-Wxgate-Token": "dead", "Cache-Control": "private, no-store"}
+            request.answer_headers |= dead
     else:
         identity = _identity(session, method, upstream.url(subpath), assertions)
     outgoing = _outgoing(request, method, subpath, identity)
     reply = upstream.forward(outgoing, request.deadline, max_bytes=MAX_ANSWER)
     try:
-        return Answer(reply.body, dict(reply.headers) | marks, reply.status)
+        return Answer(reply.body, dict(reply.headers), reply.status)
     except AnswerTooLarge:
         raise UpstreamTooLarge(reason="encoded") from None
 
 
-def _outgoing(request: Request, method: str, subpath: str, identity: Identity | None) -> Outgoing:
+def _method(request: Request) -> str:
+    """Give the method for the upstream: wx.request has no PATCH, so a POST may stand for one.
+
+    Methods are case-sensitive (RFC 9110, 9.1), so only PATCH, written so and once, is one.
+    """
+    override = request.values("x-http-method-override")
+    return "PATCH" if (request.method, override) == ("POST", ["PATCH"]) else request.method
+
+
+def _identity(session: "Session", method: str, url: str, assertions: "Assertions") -> Pairs:
+    """Say whose request it is, by the headers of WeChat Cloud Hosting (微信云托管), and sign it."""
+    identity = [("X-WX-OPENID", session.openid), ("X-WX-APPID", session.appid)]
+    claims = {"sub": session.openid, "appid": session.appid, "htm": method, "htu": url}
+    if session.unionid:
+        identity.append(("X-WX-UNIONID", session.unionid))
+        claims["unionid"] = session.unionid
+    return [*identity, ("X-WX-ASSERTION", assertions.sign(claims, REQUEST_LIFE))]
+
+
+def _outgoing(request: Request, method: str, subpath: str, identity: Pairs) -> Outgoing:
     return Outgoing(
         method=method,
         subpath=subpath,
@@ -66,30 +84,6 @@ def _outgoing(request: Request, method: str, subpath: str, identity: Identity | 
         identity=identity,
         prefix=prefix_of(str(request.context.get("path", "")), subpath),
     )
-
-
-def _method(request: Request) -> str:
-    """Give the method for the upstream: wx.request has no PATCH, so a POST may stand for one.
-
-    Methods are case-sensitive (RFC 9110, 9.1), so only PATCH, written so and once, is one.
-    """
-    override = request.values("x-http-method-override")
-    return "PATCH" if (request.method, override) == ("POST", ["PATCH"]) else request.method
-
-
-def _has_bearer(request: Request) -> bool:
-    try:
-        return request.bearer() is not None
-    except InvalidToken:
-        return True
-
-
-def _identity(session: "Session", method: str, url: str, assertions: "Assertions") -> Identity:
-    claims = {"sub": session.openid, "appid": session.appid, "htm": method, "htu": url}
-    if session.unionid:
-        claims["unionid"] = session.unionid
-    assertion = assertions.sign(claims, REQUEST_LIFE)
-    return Identity(session.openid, session.appid, session.unionid, assertion)
 
 
 def health() -> Answer:

@@ -25,11 +25,7 @@ class ConnectionsAdapter(BaseAdapter):
     def send(
         self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any
     ) -> requests.Response:
-        """Send it; `timeout` is the Deadline of the whole exchange.
-
-        Raises:
-            TransportError: without a text, since the URL may hold a secret.
-        """
+        """Send it; `timeout` is the Deadline of all. Raises TransportError, which has no text."""
         body = request.body or b""
         reply = self._connections.exchange(
             Origin.of(str(request.url)),

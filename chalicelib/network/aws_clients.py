@@ -1,4 +1,4 @@
-"""The AWS SDK's clients, by boto3, with its own timeouts and retries."""
+"""The AWS SDK's clients, by boto3, with the gate's timeouts and retries."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from chalicelib.errors import Misconfigured
 from chalicelib.network.aws_errors import reason
 
 
-def client(service: Any, region: str | None, attempt: float, attempts: int) -> Any:
-    """Make a client whose calls take `attempts` of `attempt` seconds; not safe among threads.
+def client(service: Any, region: str | None, session: Any, attempt: float, attempts: int) -> Any:
+    """Make a client of a botocore session; its calls take `attempts` of `attempt` seconds.
 
     Raises:
         Misconfigured: if the environment does not say all that the SDK needs.
@@ -22,6 +22,7 @@ def client(service: Any, region: str | None, attempt: float, attempts: int) -> A
         retries={"total_max_attempts": attempts, "mode": "standard"},
     )
     try:
-        return boto3.session.Session(region_name=region).client(service, config=config)
+        made = boto3.Session(region_name=region, botocore_session=session)
+        return made.client(service, config=config)
     except BotoCoreError as error:
         raise Misconfigured(reason=reason(error)) from error

@@ -1,46 +1,46 @@
-"""Errors of the AWS SDK: which of them only the operator can repair, and their short names."""
+"""Errors of the AWS SDK: their short names, and which of them only the operator can repair."""
 
-OPERATOR_FAULTS = frozenset(
+from typing import Any
+
+import botocore.exceptions as sdk
+
+from chalicelib.errors import GateError, Misconfigured
+
+# All else that the SDK raises, if AWS did not answer, is about its configuration.
+_PASSING = (sdk.ConnectionError, sdk.HTTPClientError, sdk.IncompleteReadError)
+
+# Of the error codes of DynamoDB, Secrets Manager, SQS and all services (AWS's API references).
+_OPERATOR_FAULTS = frozenset(
     (
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "AccessDenied",
         "AccessDeniedException",
-        "ConfigParseError",
         "DecryptionFailure",
-        "EndpointResolutionError",
         "IncompleteSignatureException",
-        "InfiniteLoopConfigError",
-        "InvalidChecksumConfigError",
-        "InvalidConfigError",
-        "InvalidDefaultsMode",
-        "InvalidIMDSEndpointModeError",
+        "InvalidClientTokenId",
         "InvalidParameterException",
-        "InvalidRegionError",
         "InvalidRequestException",
-        "InvalidS3UsEast1RegionalEndpointConfigError",
-        "InvalidSTSRegionalEndpointsConfigError",
         "InvalidSignatureException",
-        "KMSAccessDeniedException",
-        "KMSDisabledException",
-        "KMSInvalidStateException",
-        "KMSNotFoundException",
-        "KMSOptInRequired",
         "MissingAuthenticationTokenException",
-        "NoCredentialsError",
-        "NoRegionError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
+        "NotAuthorized",
+        "OptInRequired",
         "ResourceNotFoundException",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
         "ValidationException",
     )
 )
-"""Names, as `reason` gives them, of what no retry cures: Misconfigured, not a passing fault.
-
-Source: the common, DynamoDB and Secrets Manager error codes of AWS's API references, and
-botocore.exceptions.
-"""
 
 
-def reason(error: BaseException) -> str:
+def reason(error: Exception) -> str:
     """Name an error of the SDK: AWS's error code, or its class if AWS did not answer."""
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code") or type(error).__name__)
+
+
+def translated(error: Exception, passing: type[GateError], **evidence: Any) -> GateError:
+    """Give Misconfigured if only the operator can repair it, else an error of type `passing`."""
+    name = reason(error)
+    of_configuration = isinstance(error, sdk.BotoCoreError) and not isinstance(error, _PASSING)
+    operators = of_configuration or name in _OPERATOR_FAULTS or name.startswith("KMS")
+    return (Misconfigured if operators else passing)(reason=name, **evidence)

@@ -6,51 +6,49 @@ if it was idle for less than IDLE by the wall clock, which runs on meanwhile, an
 neither closed it nor sent anything. After anything irregular it is closed.
 """
 
+import socket
 import ssl
 import time
 import weakref
+from collections import defaultdict, deque
 from collections.abc import Callable
-from functools import cache, partial
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from urllib3.util.connection import create_connection
 
 from chalicelib.deadlines import IDLE, Deadline
-from chalicelib.network import addresses
-from chalicelib.network.addresses import Origin
-from chalicelib.network.exchange import Connection, Headers, Reply
-from chalicelib.network.exchange_errors import TransportError
-from chalicelib.network.sockets import tls_context
+from chalicelib.network import exchange_errors as errors
+from chalicelib.network.addresses import Origin, permitted
+from chalicelib.network.exchange import Connection, Pairs, Reply
+from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
 __all__ = ["Connections", "Origin", "Reply"]
 
 MAX_IDLE = 32
 
+Idle = defaultdict[Origin, deque[tuple[float, Connection]]]
+"""Connections from the oldest to the newest, each with the time since when it is idle."""
 
+
+@dataclass(kw_only=True, eq=False)
 class Connections:
     """Sends requests, and keeps the connections; none is used by two threads at once.
 
     `allow_private` permits private and loopback addresses; `connect_timeout` is what each address
-    gets, in seconds; `wall` gives epoch seconds; `tls_context` is called once, when it is needed.
+    gets, in seconds; `wall` gives epoch seconds; `look_up` resolves as socket.getaddrinfo does.
     """
 
-    def __init__(
-        self,
-        *,
-        allow_private: bool,
-        connect_timeout: float,
-        wall: Callable[[], float] = time.time,
-        look_up: addresses.LookUp = addresses.look_up,
-        tls_context: Callable[[], ssl.SSLContext] = tls_context,
-    ) -> None:
-        self._dial = partial(
-            addresses.dial,
-            look_up=look_up,
-            allow_private=allow_private,
-            connect_timeout=connect_timeout,
-            tls_context=cache(tls_context),
-        )
-        self._wall = wall
-        self._idle: list[tuple[Origin, float, Connection]] = []  # oldest first
-        self._lock = Lock()
+    allow_private: bool
+    connect_timeout: float
+    wall: Callable[[], float] = time.time
+    look_up: Callable[[str, int], list[Any]] = socket.getaddrinfo
+
+    def __post_init__(self) -> None:
+        self._idle: Idle = defaultdict(deque)
         weakref.finalize(self, _close_all, self._idle)
 
     def exchange(
@@ -58,12 +56,12 @@ class Connections:
         origin: Origin,
         method: str,
         target: str,
-        headers: Headers,
+        headers: Pairs,
         body: bytes,
         *,
         deadline: Deadline,
         max_bytes: int,
-        retry_on: tuple[type[TransportError], ...] = (),
+        retry_on: tuple[type[errors.TransportError], ...] = (),
     ) -> Reply:
         """Send exactly these bytes, and give an answer whose body has at most `max_bytes`.
 
@@ -83,53 +81,85 @@ class Connections:
                 self._keep(origin, connection)
 
         try:
-            return attempt(self._reusable(origin) or Connection(self._dial(origin, deadline)))
+            return attempt(self._reusable(origin) or self._dialled(origin, deadline))
         except retry_on:
             if deadline.remaining() <= 0:
                 raise
-        return attempt(Connection(self._dial(origin, deadline)))
+        return attempt(self._dialled(origin, deadline))
 
     def open(self, origin: Origin, deadline: Deadline) -> None:
-        """Open a connection ahead of its use.
-
-        Raises:
-            NotConnected: there is none.
-        """
-        self._keep(origin, Connection(self._dial(origin, deadline)))
+        """Open a connection ahead of its use, or raise NotConnected."""
+        self._keep(origin, self._dialled(origin, deadline))
 
     def close(self) -> None:
         """Drop the idle connections, as after a restore from a snapshot."""
-        with self._lock:
-            _close_all(self._idle)
+        _close_all(self._idle)
 
     def _reusable(self, origin: Origin) -> Connection | None:
         """Take the newest idle connection, unless it may be gone; close those that may."""
-        while newest := self._newest(origin):
-            since, connection = newest
-            if 0 <= self._wall() - since < IDLE and connection.stream.is_silent():
+        with suppress(IndexError):
+            while True:
+                since, connection = self._idle[origin].pop()
                 connection.reused = True
-                return connection
-            connection.close()
-        return None
-
-    def _newest(self, origin: Origin) -> tuple[float, Connection] | None:
-        with self._lock:
-            for entry in reversed(self._idle):
-                if entry[0] == origin:
-                    self._idle.remove(entry)
-                    return entry[1:]
+                if 0 <= self.wall() - since < IDLE and connection.stream.is_silent():
+                    return connection
+                connection.close()
         return None
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        if not connection.reusable:
+        if connection.reusable and len(self._idle[origin]) < MAX_IDLE:
+            self._idle[origin].append((self.wall(), connection))
+        else:
             connection.close()
-            return
-        with self._lock:
-            self._idle.append((origin, self._wall(), connection))
-            if len(self._idle) > MAX_IDLE:
-                self._idle.pop(0)[2].close()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()  # loading the system's CA store takes about 30 ms
+        context.sslsocket_class = TLSSocket
+        return context
+
+    def _dialled(self, origin: Origin, deadline: Deadline) -> Connection:
+        """Resolve the host once, connect to an address that was checked, begin TLS for https."""
+        try:
+            with self._connected(origin, deadline) as sock:  # closed unless taken over
+                if origin.scheme == "http":
+                    return Connection(DeadlineSocket(fileno=sock.detach()))
+                sock.settimeout(seconds_left(deadline))  # bounds the handshake as a whole
+                stream: Any = self._tls.wrap_socket(
+                    sock, server_hostname=origin.host, suppress_ragged_eofs=False
+                )
+                return Connection(stream)
+        except TimeoutError as error:
+            raise errors.ConnectTimeout from error
+        except (socket.gaierror, UnicodeError) as error:
+            raise errors.Unresolved from error
+        except ssl.SSLEOFError as error:
+            raise errors.Refused from error
+        except (ssl.SSLError, ValueError) as error:
+            raise errors.NotTrusted from error
+        except OSError as error:
+            raise errors.Refused from error
+
+    def _connected(self, origin: Origin, deadline: Deadline) -> socket.socket:
+        # getaddrinfo takes no timeout, so it runs in a thread that is not waited for if it is late.
+        thread = ThreadPoolExecutor(1)
+        found = thread.submit(self.look_up, origin.host, origin.port)
+        thread.shutdown(wait=False)
+        addresses = dict.fromkeys(entry[4][:2] for entry in found.result(seconds_left(deadline)))
+        failure: Exception = errors.AddressForbidden()
+        for address in addresses:
+            if permitted(address[0], allow_private=self.allow_private):
+                timeout = min(self.connect_timeout, seconds_left(deadline))
+                try:
+                    return create_connection(
+                        address, timeout, socket_options=Connection.default_socket_options
+                    )
+                except OSError as error:
+                    failure = error
+        raise failure
 
 
-def _close_all(idle: list[tuple[Origin, float, Connection]]) -> None:
-    while idle:
-        idle.pop()[2].close()
+def _close_all(idle: Idle) -> None:
+    for connections in idle.values():
+        while connections:
+            connections.pop()[1].close()

@@ -14,14 +14,9 @@ from chalicelib.deadlines import Deadline
 from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket
 
-Headers = list[tuple[str, str]]
-
-READ_SIZE = 65_536
+Pairs = list[tuple[str, str]]
 
 _LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
-_BODILESS = (204, 304)
-"""Statuses whose answer ends with its head, whatever that says (RFC 9112, 6.3)."""
-
 _ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -30,12 +25,12 @@ class Reply:
     """What came back: status 200 to 599, headers, the body as it was sent."""
 
     status: int
-    headers: Headers
+    headers: Pairs
     body: bytes
 
 
 class Connection(HTTPConnection):
-    """A connected socket, with or without TLS, for one exchange after the other.
+    """A connected socket for one exchange after the other.
 
     `reusable` tells whether there may be another exchange; `reused`, whether it was idle before.
     """
@@ -49,19 +44,9 @@ class Connection(HTTPConnection):
         self.reused = False
 
     def exchange(
-        self,
-        method: str,
-        target: str,
-        headers: Headers,
-        body: bytes,
-        deadline: Deadline,
-        max_bytes: int,
+        self, method: str, target: str, headers: Pairs, body: bytes, deadline: Deadline, limit: int
     ) -> Reply:
-        """Send exactly these bytes, and receive one answer.
-
-        Raises:
-            TimedOut, NoAnswer, Stale, Broken, TooLarge: it was sent, or a part of it.
-        """
+        """Send exactly these bytes, and receive one answer; raises as Connections.exchange does."""
         self.stream.deadline = deadline
         self.reusable = sent = False
         fields = HTTPHeaderDict(headers)
@@ -73,7 +58,7 @@ class Connection(HTTPConnection):
                 self.request(method, target, body or None, fields, preload_content=False)
                 sent = True
             with closing(self.getresponse()) as response:
-                content = _content(response, max_bytes)
+                content = _content(response, limit)
                 self.reusable = sent and self._is_at_rest(response)
             return Reply(response.status, list(response.headers.items()), content)
         except (TimeoutError, ReadTimeoutError):
@@ -83,8 +68,7 @@ class Connection(HTTPConnection):
             failure = errors.Broken if self.stream.received else nothing
         except (OSError, HTTPException, HTTPError, ValueError):
             failure = errors.Broken
-        # Raised out here, without a context: the libraries' errors quote what came.
-        raise failure
+        raise failure  # without a context: the libraries' errors quote what came
 
     def _is_at_rest(self, response: HTTPResponse) -> bool:
         """Tell whether the answer is over, the connection is not, and no byte is left over."""
@@ -99,13 +83,11 @@ class Connection(HTTPConnection):
         )
 
 
-def _content(response: HTTPResponse, max_bytes: int) -> bytes:
+def _content(response: HTTPResponse, limit: int) -> bytes:
     """Read the body, if it is clear where it ends (RFC 9112, 6.3)."""
     lengths = set(response.headers.getlist("content-length"))
     codings = [each.lower() for each in response.headers.getlist("transfer-encoding")]
-    if not 200 <= response.status <= 599:
-        raise errors.Broken
-    if response.status in _BODILESS:
+    if response.status in (204, 304):  # these end with their head, whatever that says
         if codings:
             return b""  # http.client would look for a body, so the connection is given up
     elif (
@@ -114,11 +96,11 @@ def _content(response: HTTPResponse, max_bytes: int) -> bytes:
         or codings not in ([], ["chunked"])
     ):
         raise errors.Broken
-    if (response.length_remaining or 0) > max_bytes:
+    if (response.length_remaining or 0) > limit:
         raise errors.TooLarge
-    content = bytearray()
-    while chunk := response.read(min(READ_SIZE, max_bytes + 1 - len(content)), False):
+    content = b""
+    while chunk := response.read(limit + 1 - len(content), decode_content=False):
         content += chunk
-        if len(content) > max_bytes:
+        if len(content) > limit:
             raise errors.TooLarge
-    return bytes(content)
+    return content

@@ -2,7 +2,7 @@
 
 
 class TransportError(Exception):
-    """The exchange failed."""
+    """The exchange failed; unless it is NotConnected, the request may have had its effect."""
 
 
 class NotConnected(TransportError):
@@ -30,11 +30,11 @@ class AddressForbidden(NotConnected):
 
 
 class TimedOut(TransportError):
-    """The deadline passed before the answer was complete; the request may have had its effect."""
+    """The deadline passed before the answer was complete."""
 
 
 class NoAnswer(TransportError):
-    """The connection ended before the answer began; the request may have had its effect."""
+    """The connection ended before the answer began."""
 
 
 class Stale(NoAnswer):
@@ -42,7 +42,7 @@ class Stale(NoAnswer):
 
 
 class Broken(TransportError):
-    """The answer is incomplete or not HTTP/1.1; the request may have had its effect."""
+    """The answer is incomplete or not HTTP/1.1."""
 
 
 class TooLarge(TransportError):

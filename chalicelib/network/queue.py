@@ -11,7 +11,11 @@ from chalicelib.network.aws_errors import reason
 
 
 class Queue:
-    """One queue; `client` is boto3's. Every method raises QueueUnavailable if SQS fails."""
+    """One queue; `client` is boto3's.
+
+    Every method raises QueueUnavailable, also if only the operator can help: whoever sent the
+    message shall send it again.
+    """
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client

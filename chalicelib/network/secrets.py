@@ -6,26 +6,22 @@ No value, and no error that may carry one, reaches a log line.
 import math
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import strict_json
+from chalicelib.deadlines import Clock
 from chalicelib.errors import Misconfigured, SecretsUnavailable
-from chalicelib.network.aws_errors import OPERATOR_FAULTS, reason
+from chalicelib.network.aws_errors import translated
 
-CACHE_SECONDS = 300.0
-"""Seconds that a value is used without asking again."""
-
-STALE_IF_ERROR = 3600.0
-"""Seconds that a value is used while Secrets Manager does not answer (as in RFC 5861)."""
-
-REFRESH_INTERVAL = 30.0
-"""Seconds between two reads that a refused secret causes: each read costs money."""
-
-COOL_DOWN = 10.0
-"""Seconds after a failure in which a stale value is used at once, without asking."""
+# Seconds
+CACHE_SECONDS = 300.0  # that a value is used without asking again
+STALE_IF_ERROR = 3600.0  # that it is used while Secrets Manager does not answer (as in RFC 5861)
+REFRESH_INTERVAL = 30.0  # between two reads that a refused value causes: each costs money
+COOL_DOWN = 10.0  # after a failure, in which a stale value is used without asking
 
 _T = TypeVar("_T")
 
@@ -39,19 +35,14 @@ class Version:
     created_at: float
 
     def text(self, member: str) -> str:
-        """Give one text member.
-
-        Raises:
-            Misconfigured: if it is missing, empty or no text; the member is named, never its value.
-        """
+        """Give one text member, or raise Misconfigured, which names the member, not its value."""
         value = self.fields.get(member)
         if not isinstance(value, str) or not value:
             raise Misconfigured(reason=f"{member} is missing or malformed", secret=self.name)
         return value
 
 
-Parse = Callable[[Version], _T]
-"""Makes a value of a version; raises Misconfigured if that is malformed."""
+Parse = Callable[[Version], _T]  # makes a value of a version, or raises Misconfigured
 
 
 class Secrets:
@@ -62,10 +53,8 @@ class Secrets:
     forbidden or malformed, SecretsUnavailable if the service fails and no value is young enough.
     """
 
-    def __init__(self, client: Any, clock: Callable[[], float], alert: Callable[..., None]) -> None:
-        self._client = client
-        self._clock = clock
-        self._alert = alert
+    def __init__(self, client: Any, clock: Clock, alert: Callable[..., None]) -> None:
+        self._client, self._clock, self._alert = client, clock, alert
         self._cache: dict[str, tuple[Any, float]] = {}
         self._candidates: dict[str, tuple[list[Any], float]] = {}
         self._failed_at = -math.inf
@@ -73,25 +62,22 @@ class Secrets:
 
     def current(self, name: str, parse: Parse[_T]) -> _T:
         """Give the current version, at most CACHE_SECONDS old while the service answers."""
-        return self._cached(name, lambda: parse(self._fetch(name, "AWSCURRENT")))
+        return self._cached(name, lambda: self._fetch(name, parse))
 
     def stages(
         self, name: str, parse: Parse[_T], max_age: float = CACHE_SECONDS
     ) -> tuple[_T | None, _T, _T | None]:
         """Give AWSPENDING, AWSCURRENT and AWSPREVIOUS, read in this order and cached together.
 
-        Of the outer two, what is missing, forbidden or malformed is None. `max_age` is how many
-        seconds old they may be while the service answers.
+        Of the outer two, what is missing, forbidden or malformed is None. They are at most
+        `max_age` seconds old while the service answers.
         """
-        return self._cached(
-            name,
-            lambda: (
-                self._usable(name, "AWSPENDING", parse),
-                parse(self._fetch(name, "AWSCURRENT")),
-                self._usable(name, "AWSPREVIOUS", parse),
-            ),
-            max_age,
-        )
+
+        def read() -> tuple[_T | None, _T, _T | None]:
+            pending = self._usable(name, parse, "AWSPENDING")
+            return pending, self._fetch(name, parse), self._usable(name, parse, "AWSPREVIOUS")
+
+        return self._cached(name, read, max_age)
 
     def alternative_to(self, name: str, refused: _T, parse: Parse[_T]) -> _T | None:
         """Give, and cache, a value other than a refused one; None if there is none.
@@ -105,18 +91,15 @@ class Secrets:
             if cached[0] != refused:  # another thread has found it
                 self._cache[name] = cached
                 return cached[0]
-            values, read_at = self._candidates.get(name, ([], -math.inf))
+            candidates, read_at = self._candidates.get(name, ([], -math.inf))
             if not 0 <= now - read_at < REFRESH_INTERVAL:
-                values = self._read_again(name, refused, parse)
-                self._candidates[name] = values, now
-            found: _T | None = next((value for value in values if value != refused), None)
+                candidates = [self._fetch(name, parse)]
+                if candidates == [refused]:
+                    candidates.append(self._usable(name, parse, "AWSPREVIOUS"))
+                self._candidates[name] = candidates, now
+            found: _T | None = next((c for c in candidates if c not in (None, refused)), None)
             self._cache[name] = refused if found is None else found, now
             return found
-
-    def _read_again(self, name: str, refused: _T, parse: Parse[_T]) -> list[_T]:
-        current = parse(self._fetch(name, "AWSCURRENT"))
-        previous = self._usable(name, "AWSPREVIOUS", parse) if current == refused else None
-        return [current] if previous is None else [current, previous]
 
     def _cached(self, name: str, read: Callable[[], _T], max_age: float = CACHE_SECONDS) -> _T:
         with self._lock:
@@ -131,6 +114,7 @@ class Secrets:
             try:
                 value = read()
             except SecretsUnavailable as error:
+                self._failed_at = self._clock()
                 if not stale:
                     raise
                 self._alert("StaleSecret", secret=name, reason=error.evidence["reason"])
@@ -138,28 +122,21 @@ class Secrets:
             self._cache[name] = value, now
             return value
 
-    def _usable(self, name: str, stage: str, parse: Parse[_T]) -> _T | None:
-        try:
-            return parse(self._fetch(name, stage))
-        except Misconfigured:
-            return None
+    def _usable(self, name: str, parse: Parse[_T], stage: str) -> _T | None:
+        with suppress(Misconfigured):
+            return self._fetch(name, parse, stage)
+        return None
 
-    def _fetch(self, name: str, stage: str) -> Version:
+    def _fetch(self, name: str, parse: Parse[_T], stage: str = "AWSCURRENT") -> _T:
         try:
             answer = self._client.get_secret_value(SecretId=name, VersionStage=stage)
-            if answer.keys().isdisjoint(("SecretString", "SecretBinary")):
-                # To botocore an answer that breaks off is an empty one.
-                raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
         except (BotoCoreError, ClientError) as error:
-            if reason(error) in OPERATOR_FAULTS:
-                raise Misconfigured(reason=reason(error), secret=name) from error
-            self._failed_at = self._clock()
-            raise SecretsUnavailable(reason=reason(error), secret=name) from error
+            raise translated(error, SecretsUnavailable, secret=name) from error
+        if "Name" not in answer:  # to botocore an answer that breaks off is an empty one
+            raise SecretsUnavailable(reason="answer is incomplete", secret=name)
         try:
             # A lone surrogate is for the parser to refuse: the codec's error quotes the text.
-            document = answer["SecretString"].encode(errors="surrogatepass")
-            fields = strict_json.load_object(document)
+            fields = strict_json.load_object(answer["SecretString"].encode(errors="surrogatepass"))
         except (strict_json.NotStrictJson, KeyError):
             raise Misconfigured(reason="secret is not a JSON object", secret=name) from None
-        created = answer.get("CreatedDate")
-        return Version(name, fields, created.timestamp() if created else 0.0)
+        return parse(Version(name, fields, answer["CreatedDate"].timestamp()))

@@ -4,16 +4,15 @@ import io
 import re
 import socket
 import ssl
-from contextlib import suppress
 from typing import Any
 
-from chalicelib.deadlines import NO_DEADLINE, Deadline
+from chalicelib.deadlines import Deadline
 from chalicelib.network.exchange_errors import Broken
 
 # RFC 9112, 4 (status line), 5 (field line), 7.1 (chunk size). http.client takes a bare CR for the
 # end of a line, a field without a colon for the end of the head, and for a status or a size
-# whatever int() takes: signs, blanks, underscores, 0x.
-_STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+# whatever int() takes: signs, blanks, underscores, 0x. 101 would end HTTP on the connection.
+_STATUS = re.compile(rb"HTTP/1\.[0-9] (?!101)(1[0-9]{2}|[2-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*)?\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
@@ -28,36 +27,31 @@ class AnswerReader(io.BufferedReader):
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__(raw)
-        self.taken = 0
+        self.taken = self._chunk_left = 0
         self._expected = _STATUS
         self._interim = False
-        self._chunk_left = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Read a line of the final answer."""
-        line = self._checked(super().readline(size))
-        while self._interim:
-            line = self._checked(super().readline(size))
-        return line
-
-    def _checked(self, line: bytes) -> bytes:
-        self.taken += len(line)
-        if not line:
-            raise ConnectionResetError
-        match = self._expected.fullmatch(line)
-        if match is None or self._chunk_left:
-            raise Broken
-        if self._expected is _STATUS:
-            # 101 would end HTTP on this connection: it is not skipped, so it is refused later.
-            self._interim = match[1].startswith(b"1") and match[1] != b"101"
-            self._expected = _FIELD
-        elif self._expected is _CHUNK:
-            size = int(match[1], 16)
-            self._chunk_left = size and size + len(b"\r\n")
-            self._expected = _CHUNK if size else _FIELD  # of the trailer section
-        elif match[1] is None:  # the empty line
-            self._expected = _STATUS if self._interim else _CHUNK
-        return line
+        while True:
+            line = super().readline(size)
+            self.taken += len(line)
+            if not line:
+                raise ConnectionResetError
+            match = self._expected.fullmatch(line)
+            if match is None or self._chunk_left:
+                raise Broken
+            if self._expected is _STATUS:
+                self._interim = match[1].startswith(b"1")
+                self._expected = _FIELD
+            elif self._expected is _CHUNK:
+                length = int(match[1], 16)
+                self._chunk_left = length and length + len(b"\r\n")
+                self._expected = _CHUNK if length else _FIELD  # of the trailer section
+            elif match[1] is None:  # the empty line
+                self._expected = _STATUS if self._interim else _CHUNK
+            if not self._interim:
+                return line
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read from the body. http.client discards the CRLF of a chunk without looking at it."""
@@ -85,16 +79,14 @@ class DeadlineSocket(socket.socket):
     out. `received` counts the bytes that arrived for `reader`.
     """
 
-    deadline: Deadline = NO_DEADLINE
+    deadline: Deadline
     reader: AnswerReader
     received: int
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of it before the deadline."""
-        rest = memoryview(data)
-        while rest:
-            self.settimeout(seconds_left(self.deadline))
-            rest = rest[self.send(rest, flags) :]
+        self.settimeout(seconds_left(self.deadline))  # bounds it as a whole
+        super().sendall(data, flags)
 
     def recv_into(self, *args: Any) -> int:
         """Receive before the deadline."""
@@ -115,20 +107,12 @@ class DeadlineSocket(socket.socket):
         A readable socket does not tell: servers send TLS 1.3 session tickets at any time.
         """
         self.settimeout(0)
-        with suppress(OSError):
-            try:
-                self.recv(1)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return True
+        try:
+            self.recv(1)
+        except OSError as error:
+            return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))
         return False
 
 
 class TLSSocket(DeadlineSocket, ssl.SSLSocket):
     """The same over TLS."""
-
-
-def tls_context() -> ssl.SSLContext:
-    """Make a client's context of TLSSockets; loading the system's CA store takes about 30 ms."""
-    context = ssl.create_default_context()
-    context.sslsocket_class = TLSSocket
-    return context

@@ -10,6 +10,7 @@ compare it with the clock. Timeouts and retries are the SDK's, and every write m
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError
@@ -18,21 +19,17 @@ from pynamodb.connection import TableConnection
 from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
+from pynamodb.pagination import ResultIterator
 
 from chalicelib.deadlines import STORE_ATTEMPT, STORE_ATTEMPTS
-from chalicelib.errors import Misconfigured, StoreUnavailable
-from chalicelib.network.aws_errors import OPERATOR_FAULTS, reason
+from chalicelib.errors import StoreUnavailable
+from chalicelib.network.aws_errors import reason, translated
 
+# All that the proxy's Lambda function reads: its role forbids the other attributes.
 IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at"]
-"""All that the proxy's Lambda function reads: its role forbids the other attributes."""
-
-KEYS = ["user", "item"]
-"""All that the function that ends a user's sessions reads."""
-
+KEYS = ["user", "item"]  # all that the function that ends a user's sessions reads
 BATCH = 25  # DynamoDB's limit of one BatchWriteItem; a transaction may have 100 parts
-
 Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
-
 _KEYS = {"user": "HASH", "item": "RANGE"}
 _SCHEMA = {
     "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in _KEYS.items()],
@@ -82,6 +79,8 @@ class Table:
         with _translated():
             # PynamoDB would build it in the first operation, once per thread that starts together.
             self._table.connection.client  # noqa: B018 - read for what it builds
+        # For other clients: a session of their own would parse the SDK's endpoint data again.
+        self.sdk_session = self._table.connection.session
 
     def close(self) -> None:
         """Drop the idle connections, as after a restore from a snapshot."""
@@ -104,31 +103,25 @@ class Table:
 
     def query(self, user: bytes, names: list[str]) -> dict[bytes, Attributes]:
         """Read the attributes of these names of all items of a user, by sort key."""
-        options: dict[str, Any] = {"consistent_read": True, "attributes_to_get": names}
-        found: dict[bytes, Attributes] = {}
-        while True:
-            page = self._call(self._table.query, user, **options)
-            found |= {item["item"]["B"]: item for item in page["Items"]}
-            options["exclusive_start_key"] = page.get("LastEvaluatedKey")
-            if not options["exclusive_start_key"]:
-                return found
+        query = partial(self._call, self._table.query)
+        options = {"consistent_read": True, "attributes_to_get": names}
+        found: Iterator[Attributes] = ResultIterator(query, (user,), options)
+        return {item["item"]["B"]: item for item in found}
 
     def put(self, session: Item, replacing: bytes | None = None) -> None:
         """Store a session, and delete the one of this sort key of the same user: both or none.
 
         A retry after a lost answer succeeds: the item is ours by its sealed_key, and the SDK sends
-        the same ClientRequestToken.
-
-        Raises:
-            Conflict: if another item has the key, or what is replaced is gone or being written.
+        the same ClientRequestToken. Conflict is raised if another item has the key, or if what is
+        replaced is gone or being written.
         """
         mine = Item.item.does_not_exist() | (Item.sealed_key == session.sealed_key)
-        key, new = (session.user, session.item), session.serialize()
+        new = {"attributes": session.serialize(), "condition": mine}
         if replacing is None:
-            self._call(self._table.put_item, *key, attributes=new, condition=mine)
+            self._call(self._table.put_item, session.user, session.item, **new)
             return
         parts = self._table.get_operation_kwargs
-        put = parts(*key, key="Item", attributes=new, condition=mine)
+        put = parts(session.user, session.item, key="Item", **new)
         delete = parts(session.user, replacing, condition=Item.item.exists())
         self._call(self._table.connection.transact_write_items, (), [delete], [put], ())
 
@@ -152,8 +145,7 @@ class Table:
     def delete_together(self, user: bytes, items: Sequence[bytes]) -> None:
         """Delete items in transactions, for which DeleteItem is the only right that is needed.
 
-        Raises:
-            Conflict: if one of them is being written.
+        Conflict is raised if one of them is being written.
         """
         for first in range(0, len(items), BATCH):
             some = items[first : first + BATCH]
@@ -187,9 +179,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (PynamoDBException, BotoCoreError) as error:
-        code = reason(getattr(error, "cause", None) or error)
+        cause = getattr(error, "cause", None) or error
         cancelled = getattr(error, "cancellation_reasons", ())
-        if _CONFLICTS & {code, *(each.code for each in cancelled if each)}:
+        if _CONFLICTS & {reason(cause), *(each.code for each in cancelled if each)}:
             raise Conflict from error
-        fault = Misconfigured if code in OPERATOR_FAULTS else StoreUnavailable
-        raise fault(reason=code) from error
+        raise translated(cause, StoreUnavailable) from error

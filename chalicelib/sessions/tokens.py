@@ -15,10 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from chalicelib.errors import InvalidToken
 
 PREFIX = "wxg_"
-USER_BYTES = 16
-SECRET_BYTES = 32
-CHECKSUM_BYTES = 6
-NONCE_BYTES = 12
+USER_BYTES, SECRET_BYTES, CHECKSUM_BYTES, NONCE_BYTES = 16, 32, 6, 12
 
 _BODY_BYTES = USER_BYTES + SECRET_BYTES + CHECKSUM_BYTES
 # 54 bytes are 72 characters without padding or spare bits, so each token has one spelling.
@@ -34,15 +31,12 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.sha256(b"wxgate token\0" + body).digest()[:CHECKSUM_BYTES]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Token:
-    """A bearer credential: 16 bytes of user reference, 32 random bytes; `repr` hides both."""
+    """A bearer credential: 16 bytes of user reference, 32 random bytes."""
 
     user: bytes
     secret: bytes
-
-    def __repr__(self) -> str:
-        return "Token(…)"
 
     @classmethod
     def new(cls, user: bytes) -> "Token":
@@ -50,13 +44,9 @@ class Token:
         return cls(user, secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
-    def parse(cls, text: str) -> "Token":
-        """Read a token's text; junk is refused without I/O.
-
-        Raises:
-            InvalidToken: unless format and checksum are right.
-        """
-        if not _TEXT.fullmatch(text):
+    def parse(cls, text: object) -> "Token":
+        """Read a token's text without I/O, or raise InvalidToken if it is malformed."""
+        if not isinstance(text, str) or not _TEXT.fullmatch(text):
             raise InvalidToken
         raw = base64.urlsafe_b64decode(text[len(PREFIX) :])
         body, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
@@ -90,19 +80,13 @@ class Token:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._sealer.encrypt(nonce, session_key.encode(), self._bound_to(slot))
 
-    def unseal(self, sealed: bytes | None, slot: str) -> str:
-        """Open what `seal` made.
-
-        Raises:
-            InvalidToken: if it is missing, changed, or of another token or slot.
-        """
-        if sealed is None:
-            raise InvalidToken
+    def unseal(self, sealed: bytes, slot: str) -> str:
+        """Open what `seal` made for this token and slot; raise ValueError for anything else."""
         nonce, ciphertext = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._sealer.decrypt(nonce, ciphertext, self._bound_to(slot)).decode()
-        except (InvalidTag, ValueError):
-            raise InvalidToken from None
+        except InvalidTag:
+            raise ValueError from None
 
     def _bound_to(self, slot: str) -> bytes:
         return self.user + self.item + slot.encode()

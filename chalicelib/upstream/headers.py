@@ -6,83 +6,55 @@ credentials, frames messages, or is the gate's own word.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 from chalicelib.errors import InvalidRequest, UpstreamBadResponse, UpstreamTooLarge
+from chalicelib.rules import FORBIDDEN
 
 Pairs = list[tuple[str, str]]
 
 MAX_HEADERS = 10_240
 """Characters of all headers passed on with an answer (AWS, API Gateway quotas)."""
 
-REQUEST_HEADERS = frozenset(
-    (
-        *("accept", "accept-language", "content-disposition", "content-encoding"),
-        *("content-language", "content-type", "idempotency-key", "if-match", "if-modified-since"),
-        *("if-none-match", "if-range", "if-unmodified-since", "prefer", "range", "referer"),
-        *("traceparent", "tracestate", "user-agent", "x-requested-with"),
-    )
-)
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+REQUEST_HEADERS = _names("""
+    accept accept-language content-disposition content-encoding content-language content-type
+    idempotency-key if-match if-modified-since if-none-match if-range if-unmodified-since prefer
+    range referer traceparent tracestate user-agent x-requested-with
+""")
 """The request headers that go upstream; every other name is dropped, whatever it is."""
 
-ANSWER_HEADERS = frozenset(
-    (
-        *("accept-ranges", "age", "allow", "cache-control", "content-disposition"),
-        *("content-encoding", "content-language", "content-range", "content-type", "date"),
-        *("deprecation", "etag", "expires", "last-modified", "link", "location"),
-        *("preference-applied", "retry-after", "server-timing", "sunset", "vary", "x-page"),
-        *("x-per-page", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
-        *("x-total-count", "x-total-pages"),
-    )
-)
+ANSWER_HEADERS = _names("""
+    accept-ranges age allow cache-control content-disposition content-encoding content-language
+    content-range content-type date deprecation etag expires last-modified link location
+    preference-applied retry-after server-timing sunset vary x-page x-per-page x-ratelimit-limit
+    x-ratelimit-remaining x-ratelimit-reset x-total-count x-total-pages
+""")
 """The answer headers that go to the client. Not among them: Set-Cookie (the token is the only
 state), CORS (mini-programs need none), Server."""
 
-_REQUEST_LISTS = frozenset(
-    (
-        *("accept", "accept-language", "content-encoding", "content-language", "if-match"),
-        *("if-none-match", "prefer", "tracestate"),
-    )
-)
-_ANSWER_LISTS = frozenset(("allow", "cache-control", "link", "server-timing", "vary"))
+_REQUEST_LISTS = _names("""
+    accept accept-language content-encoding content-language if-match if-none-match prefer
+    tracestate
+""")
+_ANSWER_LISTS = _names("allow cache-control link server-timing vary")
 """Headers that may repeat (RFC 9110, 5.3); of any other answer header the first one counts."""
 
-# Compared after folding: CGI, WSGI and PHP cannot tell X_WX_OPENID or X.WX.OPENID from X-WX-OPENID.
-_NEVER = re.compile(
-    r"""
-    authorization | cookie2? | set-cookie2? | host | content-length | forwarded
-    | connection | keep-alive | proxy-.* | te | trailer | transfer-encoding | upgrade | expect
-    | x-(?:forwarded|wx|wxgate)(?:-.*)? | x-http-method-override | x-request-id
-    | accept-encoding | x-amzn-trace-id
-    """,
-    re.VERBOSE,
-)
+_OWN = ("accept-encoding", "cookie2", "expect", "proxy-*", "set-cookie2", "x-amzn-trace-id")
+_NEVER = re.compile("|".join([*FORBIDDEN, *_OWN]).replace("-*", "(-.*)?"))
+"""What no setting lets through; names are folded before, since CGI, WSGI and PHP cannot tell
+X_WX_OPENID or X.WX.OPENID from X-WX-OPENID."""
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 """What a field value may not hold (RFC 9110, 5.5): controls, and what is not Latin-1."""
 
 _CODING = re.compile(
-    r"(?:gzip|br|deflate|identity)(?:[ \t]*;[ \t]*q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?",
-    re.IGNORECASE,
+    r"(?i)(gzip|br|deflate|identity)([ \t]*;[ \t]*q=(0(\.[0-9]{0,3})?|1(\.0{0,3})?))?"
 )
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who the request is for; it goes upstream as X-WX-* and signed."""
-
-    openid: str
-    appid: str
-    unionid: str | None
-    assertion: str
-
-    @property
-    def headers(self) -> Pairs:
-        """The identity headers, by the names of WeChat Cloud Hosting (微信云托管)."""
-        known = [("X-WX-OPENID", self.openid), ("X-WX-APPID", self.appid)]
-        if self.unionid:
-            known.append(("X-WX-UNIONID", self.unionid))
-        return [*known, ("X-WX-ASSERTION", self.assertion)]
 
 
 def forwarded_headers(headers: Pairs, patterns: tuple[str, ...] = ()) -> Pairs:
@@ -97,8 +69,7 @@ def forwarded_headers(headers: Pairs, patterns: tuple[str, ...] = ()) -> Pairs:
     if any(_UNSENDABLE.search(value) for _, value in passed):
         raise InvalidRequest("A header holds characters that are not allowed.")
     single = [_fold(name) for name, _ in passed if name.lower() not in _REQUEST_LISTS]
-    if len(set(single)) != len(single):
-        # One reader would take the first, the next the last.
+    if len(set(single)) != len(single):  # one reader would take the first, the next the last
         raise InvalidRequest("A header that may come once comes twice.")
     return passed
 
@@ -113,14 +84,15 @@ def accept_encoding(headers: Pairs) -> str:
 def client_address(forwarded_for: tuple[str, ...], hops: int, seen: str | None) -> str | None:
     """Give the phone's address, if `hops` proxies of the operator's stand before API Gateway.
 
-    API Gateway appends the address that it saw, which is `seen`, to X-Forwarded-For, as each proxy
-    does; so the phone's stands `hops` places before the last. What stands before that is anyone's
-    claim. `seen` counts if there are too few places, or if no address stands there.
+    Each appends the address that it saw to X-Forwarded-For, at last API Gateway, which saw `seen`.
+    So the phone's stands `hops` places before the last; what is before that is anyone's claim.
     """
     if not 0 < hops < len(forwarded_for):
         return seen
+    # Some load balancers add the port. The zone of an IPv6 address may be any text.
+    place = re.sub(r"^\[(.+)\](:[0-9]+)?$|^([0-9.]+):[0-9]+$", r"\1\3", forwarded_for[-1 - hops])
     try:
-        return str(ipaddress.ip_address(forwarded_for[-1 - hops]))
+        return str(ipaddress.ip_address(place.partition("%")[0]))
     except ValueError:
         return seen
 
@@ -160,15 +132,16 @@ def private(cache_control: str) -> str:
 
 def _allowed(headers: Pairs, names: frozenset[str], patterns: tuple[str, ...]) -> Pairs:
     # What Connection names is for this hop alone (RFC 9110, 7.6.1).
-    lists = [value for name, value in headers if name.lower() == "connection"]
-    hop_by_hop = {name.strip().lower() for value in lists for name in value.split(",")}
-    exact = (names | set(patterns)) - hop_by_hop
+    lists = ",".join(value for name, value in headers if name.lower() == "connection")
+    hop_by_hop = {name.strip().lower() for name in lists.split(",")}
     starts = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
 
     def passes(name: str) -> bool:
         lower = name.lower()
-        listed = lower in exact or (lower.startswith(starts) and lower not in hop_by_hop)
-        return listed and bool(_TOKEN.fullmatch(name)) and not _NEVER.fullmatch(_fold(name))
+        if lower in hop_by_hop or not _TOKEN.fullmatch(name):
+            return False
+        widened = lower in patterns or lower.startswith(starts)
+        return lower in names or (widened and not _NEVER.fullmatch(_fold(name)))
 
     return [(name, value) for name, value in headers if passes(name)]
 

@@ -3,28 +3,27 @@
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
+from chalicelib import errors
 from chalicelib.deadlines import ANSWER_RESERVE, UPSTREAM_TOTAL, Deadline
-from chalicelib.errors import (
-    DeadlineExceeded,
-    GateError,
-    InvalidRequest,
-    UpstreamBadResponse,
-    UpstreamTimeout,
-    UpstreamTooLarge,
-    UpstreamUnreachable,
-)
-from chalicelib.network import exchange_errors as failures
+from chalicelib.network import exchange_errors as network
 from chalicelib.network.connections import Connections, Origin, Reply
 from chalicelib.settings import Settings
-from chalicelib.upstream import headers, paths, redirects
-from chalicelib.upstream.headers import Identity, Pairs
+from chalicelib.upstream import headers, paths
+from chalicelib.upstream.headers import Pairs
 
 MAX_QUERY = 8192
 """Bytes of a query string, as most servers take it."""
 
-
 MAX_IGNORED = 1_048_576
-"""Bytes of an answer of which only the status counts."""
+"""Bytes of a response of which only the status counts."""
+
+_ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
+    network.ConnectTimeout: errors.UpstreamTimeout,
+    network.TimedOut: errors.UpstreamTimeout,
+    network.TooLarge: errors.UpstreamTooLarge,
+    **dict.fromkeys([network.NoAnswer, network.Stale, network.Broken], errors.UpstreamBadResponse),
+}
+"""What a failure is to the client; UpstreamUnreachable if it is not listed."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Outgoing:
     """A request for the upstream.
 
     `subpath` is checked; `query` is decoded; `headers` are the client's, of which the allowed ones
-    go out; `source_ip` is the address that API Gateway saw; `prefix` is what stands before /api/ in
-    the client's URL.
+    go out; `source_ip` is the address that API Gateway saw; `identity` are the user's own headers,
+    none for a visitor; `prefix` is what stands before /api/ in the client's URL.
     """
 
     method: str
@@ -45,7 +44,7 @@ class Outgoing:
     trace_id: str | None
     forwarded_for: tuple[str, ...]
     source_ip: str | None
-    identity: Identity | None
+    identity: Pairs
     prefix: str
 
 
@@ -67,11 +66,7 @@ class Upstream:
         return f"{self.origin.scheme}://{self.origin.authority}{self._base}/{subpath}"
 
     def warm(self, deadline: Deadline) -> None:
-        """Open a connection ahead of the first request.
-
-        Raises:
-            TransportError: there is none.
-        """
+        """Open a connection ahead of the first request, or raise TransportError."""
         self._connections.open(self.origin, deadline)
 
     def forward(self, outgoing: Outgoing, deadline: Deadline, *, max_bytes: int) -> Reply:
@@ -84,23 +79,23 @@ class Upstream:
         """
         query = encoded_query(outgoing.query)
         target = outgoing.subpath + (f"?{query}" if query else "")
-        sent = self._headers(outgoing)
         # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
         repeatable, method = outgoing.method in ("GET", "HEAD"), outgoing.method
+        sent, body = self._headers(outgoing), outgoing.body
         reply = self._exchange(
-            method, target, sent, outgoing.body, deadline, repeatable=repeatable, limit=max_bytes
+            method, target, sent, body, deadline, max_bytes=max_bytes, repeatable=repeatable
         )
         return self._passed_on(reply, outgoing)
 
-    def post(self, subpath: str, headers: Pairs, body: bytes, deadline: Deadline) -> int:
-        """Post a message of the gate's own, perhaps more than once, and give the answer's status.
+    def post(self, subpath: str, sent: Pairs, body: bytes, deadline: Deadline) -> int:
+        """Post a message of the gate's own, perhaps more than once, and give the status.
 
         Raises:
             What forward raises, but for InvalidRequest.
         """
-        own = [("Accept-Encoding", "identity"), *headers]
+        sent, limit = [("Accept-Encoding", "identity"), *sent], MAX_IGNORED
         return self._exchange(
-            "POST", subpath, own, body, deadline, repeatable=True, limit=MAX_IGNORED
+            "POST", subpath, sent, body, deadline, max_bytes=limit, repeatable=True
         ).status
 
     def _exchange(
@@ -111,12 +106,12 @@ class Upstream:
         body: bytes,
         deadline: Deadline,
         *,
+        max_bytes: int,
         repeatable: bool,
-        limit: int,
     ) -> Reply:
         deadline = deadline.less(ANSWER_RESERVE)
         if deadline.remaining() <= 0:
-            raise DeadlineExceeded
+            raise errors.DeadlineExceeded
         try:
             return self._connections.exchange(
                 self.origin,
@@ -125,11 +120,12 @@ class Upstream:
                 sent,
                 body,
                 deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
-                max_bytes=limit,
-                retry_on=(failures.Refused, failures.Stale) if repeatable else (),
+                max_bytes=max_bytes,
+                retry_on=(network.Refused, network.Stale) if repeatable else (),
             )
-        except failures.TransportError as error:
-            raise _translated(error) from None
+        except network.TransportError as error:
+            kind = type(error)
+            raise _ERRORS.get(kind, errors.UpstreamUnreachable)(reason=kind.__name__) from None
 
     def _headers(self, outgoing: Outgoing) -> Pairs:
         hops = self._settings.trusted_hops
@@ -139,18 +135,18 @@ class Upstream:
             ("X-Request-Id", outgoing.request_id),
             ("X-Amzn-Trace-Id", outgoing.trace_id),
             ("X-Forwarded-For", address),
+            *outgoing.identity,
         ]
         return [
             *headers.forwarded_headers(outgoing.headers, self._settings.forward_request_headers),
-            *[(name, value) for name, value in own if value],
-            *(outgoing.identity.headers if outgoing.identity else []),
+            *((name, value) for name, value in own if value),
         ]
 
     def _passed_on(self, reply: Reply, outgoing: Outgoing) -> Reply:
         passed = headers.answer_headers(reply.headers, self._settings.forward_answer_headers)
         sent = passed.pop("Location", None)
         if sent is not None:
-            ours = redirects.location(sent, self.origin, self._base, outgoing.prefix)
+            ours = paths.location(sent, self.origin, self._base, outgoing.prefix)
             passed |= {"Location": ours} if ours else {}
         if reply.body and not passed.get("Content-Type"):
             passed["Content-Type"] = "application/octet-stream"
@@ -169,20 +165,7 @@ def encoded_query(query: Pairs) -> str:
     try:
         text = urlencode(query, quote_via=quote)
     except UnicodeEncodeError:
-        raise InvalidRequest from None
+        raise errors.InvalidRequest from None
     if len(text) > MAX_QUERY:
-        raise InvalidRequest("The query is too long.")
+        raise errors.InvalidRequest("The query is too long.")
     return text
-
-
-def _translated(error: failures.TransportError) -> GateError:
-    reason = type(error).__name__
-    match error:
-        case failures.ConnectTimeout() | failures.TimedOut():
-            return UpstreamTimeout(reason=reason)
-        case failures.NotConnected():
-            return UpstreamUnreachable(reason=reason)
-        case failures.TooLarge():
-            return UpstreamTooLarge(reason=reason)
-        case _:
-            return UpstreamBadResponse(reason=reason)

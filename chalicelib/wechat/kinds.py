@@ -3,6 +3,8 @@
 Sources: WeChat, «开放数据校验与解密», and the page of each call. Unknown members are ignored, since
 WeChat may add some at any time; a member of another kind is refused, since it is the trace of a
 splice: by the iv alone `{"openId":"o` becomes `{"openGId":"`, and a profile a group.
+
+Every fault is a ValueError without a word about its cause.
 """
 
 import re
@@ -10,17 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib import strict_json
+from chalicelib.identity import Identity
 
-CLOCK_SKEW = 60
-"""Seconds that a watermark may lie in the future."""
+CLOCK_SKEW = 60  # seconds that a watermark may lie in the future
 
 Fields = dict[str, Any]
-Read = Callable[[Any], Any]
-"""Takes a member's value and gives it back checked, or raises Refused."""
-
-
-class Refused(ValueError):
-    """The plaintext breaks a rule; carries no text."""
+Read = Callable[[Any], Any]  # takes a member's value and gives it back checked
 
 
 def _text(pattern: str) -> Read:
@@ -28,7 +25,7 @@ def _text(pattern: str) -> Read:
 
     def read(value: Any) -> Any:
         if not isinstance(value, str) or not matches(value):
-            raise Refused
+            raise ValueError
         return value
 
     return read
@@ -37,7 +34,7 @@ def _text(pattern: str) -> Read:
 def _integer(value: Any) -> Any:
     # A bool is an int to isinstance; beyond 2⁵³ JavaScript reads another number (RFC 8259 6).
     if type(value) is not int or not 0 <= value < 2**53:
-        raise Refused
+        raise ValueError
     return value
 
 
@@ -48,16 +45,15 @@ def _country_code(value: Any) -> Any:
 
 def _days(value: Any) -> Any:
     if not isinstance(value, list) or not all(isinstance(day, dict) for day in value):
-        raise Refused
+        raise ValueError
     return [{name: _integer(day.get(name)) for name in ("timestamp", "step")} for day in value]
 
 
 _anything, _digits = _text(r"[\s\S]*"), _text(r"[0-9]{1,20}")
-# Opaque ids of groups: letters, digits and what base64url and openids use.
-_group = _text(r"[A-Za-z0-9_=+/-]{1,128}")
-# Samples show these as empty if they do not apply.
-_group_or_empty = _text(r"[A-Za-z0-9_=+/-]{0,128}")
+# Opaque ids: letters, digits and what base64url uses. Samples show those of "group" also empty.
+_group, _group_or_empty = _text(r"[A-Za-z0-9_=+/-]{1,128}"), _text(r"[A-Za-z0-9_=+/-]{0,128}")
 
+# What decryption yields: kind → its documented members.
 KINDS: dict[str, dict[str, Read]] = {
     "user": {
         "gender": _integer,
@@ -77,8 +73,7 @@ KINDS: dict[str, dict[str, Read]] = {
         "chat_type": _integer,
     },
 }
-"""What decryption yields: kind → its documented members."""
-
+_EMPTY_IS_NONE = (("unionId", ""), ("openGId", ""))
 _MEMBERS = {name for members in KINDS.values() for name in members}
 
 
@@ -98,37 +93,30 @@ def _is_complete(kind: str, fields: Fields) -> bool:
             return bool(fields)
 
 
-def documented(kind: str, fields: Fields) -> Fields:
-    """Give the documented members of a kind alone, each checked.
-
-    Raises:
-        ValueError: if one is malformed, some are missing, or they do not agree.
-    """
-    found = {name: read(fields[name]) for name, read in KINDS[kind].items() if name in fields}
+def documented(kind: str, fields: Any, appid: str) -> Fields:
+    """Give the documented members alone, complete and well-formed, of data made for an app."""
+    watermark = fields.get("watermark") if isinstance(fields, dict) else None
+    if not isinstance(watermark, dict) or watermark.get("appid") != appid:
+        raise ValueError
+    sent = {item[0] for item in fields.items() if item not in _EMPTY_IS_NONE}
+    found = {name: read(fields[name]) for name, read in KINDS[kind].items() if name in sent}
     if not _is_complete(kind, found):
-        raise Refused
+        raise ValueError
     return found
 
 
-def read(plaintext: bytes, kind: str, *, whose: Any, now: float, max_age: float) -> Fields:
-    """Read the plaintext of one kind; `whose` has appid, openid and unionid, as a session has.
-
-    Raises:
-        ValueError: for every fault, without a word about it.
-    """
+def read(plaintext: bytes, kind: str, *, whose: Identity, now: float, max_age: float) -> Fields:
+    """Read the plaintext of one kind, whose watermark is at most `max_age` seconds old."""
     if not (plaintext.startswith(b"{") and plaintext.endswith(b"}")) or kind not in KINDS:
-        raise Refused
+        raise ValueError
     fields = strict_json.load_object(plaintext)
     if not (_MEMBERS - KINDS[kind].keys()).isdisjoint(fields):
-        raise Refused
-    watermark = fields.get("watermark")
-    if not isinstance(watermark, dict) or watermark.get("appid") != whose.appid:
-        raise Refused
-    if not now - max_age <= _integer(watermark.get("timestamp")) <= now + CLOCK_SKEW:
-        raise Refused
-    found = documented(kind, fields)
+        raise ValueError
+    found = documented(kind, fields, whose.appid)
+    if not now - max_age <= _integer(fields["watermark"].get("timestamp")) <= now + CLOCK_SKEW:
+        raise ValueError
     # A session older than the binding that gave its user a unionid must log in again.
     for name, own in (("openId", whose.openid), ("unionId", whose.unionid)):
         if found.get(name, own) != own:
-            raise Refused
+            raise ValueError
     return found

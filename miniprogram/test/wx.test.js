@@ -379,6 +379,35 @@ test('each call is traced when it begins and when it ends', async () => {
   assert.deepEqual(entries, [['request', 'begin', undefined], ['request', 'end', 200]])
 })
 
+test('an end is told after the promise that trace gives, with what was given and what came of it', async () => {
+  const order = []
+  const trace = async ({ api, phase, given, result }) => {
+    order.push([api, phase === 'begin' ? typeof (given || {}).success : Object.keys(result)])
+    await null
+    if (phase === 'end') order.push('drawn')
+  }
+  const phone = takePhone({ trace })
+  await phone.call('login')
+  order.push('told')
+  await phone.call('request', { url: `${GATE}/health` })
+  order.push('told')
+  await phone.tapButton('getRealtimePhoneNumber', () => order.push('told'))
+  assert.deepEqual(order, [
+    ['login', 'function'],
+    ['login', ['code', 'errMsg']],
+    'drawn',
+    'told',
+    ['request', 'function'],
+    ['request', ['data', 'statusCode', 'header', 'cookies', 'errMsg']],
+    'drawn',
+    'told',
+    ['button.getRealtimePhoneNumber', 'undefined'],
+    ['button.getRealtimePhoneNumber', ['code', 'errMsg']],
+    'drawn',
+    'told'
+  ])
+})
+
 test('in a browser it is a plain script that sets one name', () => {
   const file = path.join(__dirname, '..', '..', 'simulator', 'wx.js')
   const self = {}

@@ -1,177 +1,88 @@
-// The phone: its buttons, its storage, and the flows that lie behind each button.
+// The page: its phones, and the switches for what may happen to them.
 
-import { begin, control, gate, wx } from "./calls.js";
-import { clear, mermaid, title } from "./diagram.js";
+import { clear, dim, mermaid, showLane, title } from "./diagram.js";
+import { begin } from "./observe.js";
+import { Phone } from "./phone.js";
+import { chooseLanguage, element, textOf, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
-const storage = new Map(); // "appid user" -> token: the storage of each user's phone
-const SHOWN = 14; // characters of a token: enough to tell two apart
+const query = new URLSearchParams(location.search);
 
-const who = () => ({ appid: at("appid").value.trim(), user: at("user").value.trim() || "ann" });
-const place = () => Object.values(who()).join(" ");
-const token = () => storage.get(place());
-const auto = () => at("auto").checked;
+chooseLanguage();
+const facts = await (await fetch("/facts")).json();
+const appid = facts.appids.find((it) => it === query.get("appid")) ?? facts.appids[0];
+const user = query.get("user") || "ann";
+const account = { authSetting: {}, privacyAgreed: false }; // WeChat keeps a user's consents, whatever the phone
+const switches = { privacyNeeded: false };
+const phones = [];
 
-// --- what the phone shows ---
-
-function bilingual(node, english, chinese) {
-  const translated = document.createElement("span");
-  translated.lang = "zh";
-  translated.textContent = chinese;
-  node.replaceChildren(english, " ", translated);
+function addPhone(lane, name) {
+  const publicPath = facts.public_path || "/health";
+  const phone = new Phone({ lane, name, appid, user, account, switches, publicPath });
+  phones.push(phone);
+  at("phones").append(phone.root);
+  at("phones").dataset.count = phones.length;
 }
 
-function showState() {
-  const live = token() !== undefined;
-  at("state").dataset.live = live;
-  if (live) bilingual(at("state"), `Token ${token().slice(0, SHOWN)}…`, "已存在手机里");
-  else bilingual(at("state"), "No token in this phone.", "手机里没有 token。");
-}
+const post = (path, members, headers) => fetch(path, {
+  method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(members),
+});
 
-function say(tone, english, chinese = "") {
-  at("result").dataset.tone = tone;
-  bilingual(at("result"), english, chinese);
-}
+const fault = (kind) => post("/control/fault", { path: "/sns/jscode2session", kind });
 
-function sayRefused(answer) {
-  say("bad", `${answer.status} ${answer.code ?? ""} ${answer.members?.Message ?? answer.members?.errMsg ?? ""}`);
-  return answer;
-}
-
-// --- flow L: login ---
-
-async function login() {
-  const { code } = await wx("login", who());
-  const old = token();
-  const body = { code, appid: who().appid, ...(old && { replaces: old }) };
-  const answer = await gate("POST", "/login", body);
-  if (answer.status !== 200) throw sayRefused(answer);
-  storage.set(place(), answer.members.token);
-  const days = Math.round(answer.members.expires_in / 8640) / 10;
-  say("good", `Logged in for ${days} days.`, `已登录，${days} 天内有效。`);
-}
-
-// --- flow R: a request; refused for its token, it is sent again once after a login ---
-
-async function withToken(send) {
-  const answer = await send(token());
-  if (answer.code !== "InvalidToken" || !auto()) return answer;
-  await login();
-  return send(token());
-}
-
-async function callApi() {
-  const method = at("method").value;
-  const path = at("path").value.trim();
-  if (!path.startsWith("/api/")) return say("bad", "The path begins with /api/.", "路径以 /api/ 开头。");
-  const body = ["POST", "PUT", "PATCH"].includes(method) ? { quantity: 1 } : undefined;
-  const answer = await withToken((bearer) => gate(method, path, body, bearer));
-  if (answer.code) return sayRefused(answer);
-  const user = answer.members?.headers?.["X-WX-OPENID"];
-  if (user) say("good", `The upstream knows you as ${user}.`, "业务接口认得你。");
-  else say("good", `${answer.status} from the upstream.`, "业务接口答了。");
-}
-
-// --- way 2: check when the user taps; data in hand belongs to the key of the tap ---
-
-async function open(act, kind, told) {
-  const sealed = await wx(act, who());
-  if (auto() && !(token() && (await wx("checkSession", who())).valid)) return loginThenTapAgain();
-  const { encryptedData, iv, rawData, signature } = sealed;
-  const body = { kind, encryptedData, iv, ...(rawData && { rawData, signature }) };
-  const answer = await gate("POST", "/decrypt", body, token());
-  if (answer.code === "InvalidToken" && auto()) return loginThenTapAgain();
-  if (answer.status !== 200) return sayRefused(answer);
-  say("good", ...told(answer.members.data));
-}
-
-async function loginThenTapAgain() {
-  await login();
-  say("again", "The login was renewed: please tap again.", "登录已更新，请再点一次。");
-}
-
-async function phoneByCode() {
-  const { code } = await wx("getPhoneNumber", who());
-  const answer = await withToken((bearer) => gate("POST", "/phone", { code }, bearer));
-  if (answer.status !== 200) return sayRefused(answer);
-  say("good", ...tellPhone(answer.members.data));
-}
-
-const tellPhone = (data) => [`Phone number: ${data.phoneNumber}`, "手机号"];
-const tellUser = (data) => [`Nickname: ${data.nickName}`, "昵称"];
-const tellSteps = ({ stepInfoList: days }) => [`${days.at(-1).step} steps today, ${days.length} days in all.`, "今日步数"];
-
-// --- the session, and its ends ---
-
-async function check() {
-  const { valid } = await wx("checkSession", who());
-  const answer = await gate("GET", "/session", undefined, token());
-  if (answer.status !== 200) return sayRefused(answer);
-  const held = answer.members.valid;
-  say(valid && held ? "good" : "bad",
-    `WeChat's session: ${valid ? "live" : "dead"}; the key that the gate holds: ${held ? "valid" : "stale"}.`,
-    `微信登录态${valid ? "有效" : "已失效"}；网关手里的 session_key ${held ? "有效" : "已过期"}。`);
-}
-
-async function expire() {
-  await control("expire_session", who());
-  say("quiet", "WeChat's session is dead; the token is not.", "微信登录态已失效，token 依然有效。");
-}
-
-async function logout(body) {
-  const answer = await gate("POST", "/logout", body, token());
-  if (answer.status === 204 || answer.code === "InvalidToken") storage.delete(place());
-  if (answer.status !== 204) return sayRefused(answer);
-  say("quiet", "Logged out.", "已退出登录。");
-}
-
-// --- the buttons ---
-
-const ACTS = {
-  login,
-  check,
-  api: callApi,
-  phoneDecrypt: () => open("getPhoneNumber", "phone", tellPhone),
-  phoneCode: phoneByCode,
-  user: () => open("getUserInfo", "user", tellUser),
-  werun: () => open("getWeRunData", "werun", tellSteps),
-  expire,
-  logout: () => logout({}),
-  logoutEverywhere: () => logout({ everywhere: true }),
+const SWITCHES = {
+  newPhone(button) {
+    button.disabled = true;
+    showLane("phone2");
+    addPhone("phone2", ["New phone", "新手机"]);
+  },
+  expire: () => post("/control/expire_session", { appid, user }),
+  revoke: () => Promise.all(phones.map(({ token }) => token && post("/gate/logout", {}, { Authorization: `Bearer ${token}` }))),
+  busy: () => fault(-1),
+  slow: () => fault("late_2"),
+  privacy(button) {
+    switches.privacyNeeded = !switches.privacyNeeded;
+    account.privacyAgreed = false;
+    for (const { phone } of phones) phone.switches.privacyNeeded = switches.privacyNeeded;
+    button.setAttribute("aria-pressed", String(switches.privacyNeeded));
+  },
+  async reset() {
+    await post("/control/reset", {});
+    location.reload();
+  },
 };
 
-async function run(button) {
-  const buttons = at("buttons");
-  if (buttons.disabled) return;
-  const [english, chinese] = [button.firstChild.textContent, button.querySelector("small").textContent];
-  title(button.dataset.act === "api" ? "Call the API" : english, button.dataset.act === "api" ? "调用业务接口" : chinese);
-  buttons.disabled = true;
-  try {
-    await ACTS[button.dataset.act]();
-  } catch (failure) {
-    // A refused login has told of itself already.
-    if (failure instanceof Error) say("bad", failure.message);
-  } finally {
-    buttons.disabled = false;
-    button.focus({ preventScroll: true });
-    showState();
-  }
+for (const button of document.querySelectorAll("[data-switch]")) {
+  button.addEventListener("click", async () => {
+    button.setAttribute("aria-busy", "true");
+    await SWITCHES[button.dataset.switch](button);
+    button.removeAttribute("aria-busy");
+    if (button.getAttribute("aria-pressed") !== "false") title(textOf(button, "en"), textOf(button, "zh"));
+  });
 }
-
-for (const button of document.querySelectorAll("[data-act]")) {
-  button.type = "button";
-  button.addEventListener("click", () => run(button));
-}
-at("path").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") run(document.querySelector("[data-act=api]"));
-});
-for (const field of [at("user"), at("appid")]) field.addEventListener("input", showState);
 at("clear").addEventListener("click", clear);
-at("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(mermaid());
-  say("quiet", "Copied.", "已复制。");
-});
+at("copy").addEventListener("click", () => navigator.clipboard.writeText(mermaid()));
 
-showState();
-await begin();
+// --- the user's own parts ---
+
+function notice(english, chinese, ...more) {
+  at("notices").append(element("p", "", ...words(english, chinese), ...more));
+}
+
+if (facts.wechat) {
+  addPhone("phone", ["Phone", "手机"]);
+} else {
+  document.body.dataset.wechat = "real";
+  notice("WeChat is the real one, so there is no phone on this page: only WeChat can make the code of wx.login(), and only on a real phone or in DevTools. "
+    + "Take your mini-program there, with the address below as baseUrl; docs/own-machine.md goes on from here.",
+  "微信是真的，所以这一页没有手机：wx.login() 的 code 只有真微信才能给，也只在真手机或开发者工具里给。请在那里打开你的小程序，baseUrl 填下面的地址；接下来的步骤见 docs/own-machine.zh-CN.md。",
+  element("code", "", `createClient({ baseUrl: '${facts.gate}' })`));
+}
+if (!facts.upstream) {
+  dim("upstream", "yours", "你的");
+  notice("The upstream is your own. It keeps no log that this page could read, so what the gate sends it is not drawn: look into your API's own log.",
+    "业务接口是你自己的。它没有可供本页读取的日志，所以网关发给它的请求不会画出来：请看你自己接口的日志。");
+}
+
+await begin(facts);
 document.body.dataset.ready = "";

@@ -6,6 +6,12 @@ import pytest
 
 from tests.attacks.runner import Runner
 from tests.attacks.world import World
+from tests.support import load_fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "engines")
 
 
 @pytest.fixture(scope="session")

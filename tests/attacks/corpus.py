@@ -1,17 +1,18 @@
-"""The entries of attacks.json, how their placeholders are filled, and what contradicts us."""
+"""The entries of attacks.json: what each sends, what must come of it, and what contradicts us.
+
+A member, a setup or a count that is not understood here fails, so that nothing is left out.
+"""
 
 import base64
+import gzip
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-CORPUS = Path(__file__).parent.parent / "corpus" / "attacks.json"
-
-_content: dict[str, Any] = json.loads(CORPUS.read_text())
-META: dict[str, Any] = _content["meta"]
+from tests.support.loopback import Act, echo, says, whole
+from tests.support.wechat import CORPUS
 
 CONTRADICTIONS = {
     "LOGIN-072": "TooManyRequests (docs/errors.md) knows no limit of ours on logins: API Gateway "
@@ -20,12 +21,6 @@ CONTRADICTIONS = {
     "LOGIN-073": "As LOGIN-072: the forged header changes nothing.",
 }
 """Entries that README.md and docs/errors.md contradict, and why; what holds is still checked."""
-
-CAPS = {"<= configured cap": 1}
-"""Counts in words: the most that one send may make. We configure no cap; one send is one call."""
-
-BOMB = "double gzip of 256 MiB of zero bytes (lab hdr.py builds it)"
-"""The one `body` of a `fake_upstream` that is a description; any other is the text to answer."""
 
 
 @dataclass(frozen=True)
@@ -38,99 +33,104 @@ class Setup:
 
 
 SETUPS = {
+    None: Setup(),
     "20 parallel sends": Setup(at_once=20),
     "500 sends from one source address": Setup(flood=500),
     "500 sends, new X-Forwarded-For each time": Setup(flood=500),
     "send the control phone request twice before": Setup(before=2),
-    # test_oracle.py asks these; here one of them is sent.
+    # test_oracle.py sends them all; here one of them is sent.
     "run lab/cbc.py inter() against the endpoint": Setup(),
 }
 """What each `setup` of the corpus means."""
 
-COUNTS = {"upstream_calls", "wechat_calls", "store_reads", "store_writes", "evil_calls"}
-MEMBERS = {
-    "entry": {"id", "group", "title", "why", "source", "request", "expect"}
-    | {"setup", "event_override", "fake_upstream", "uniform_group"},
-    "request": {"method", "path", "headers", "body"},
-    "expect": {"status", "code", "invariant", "uniform_group"} | COUNTS,
-    "event_override": {"headers", "multiValueHeaders", "body", "isBase64Encoded"},
-    "fake_upstream": {"status", "headers", "body", "body_repeat", "body_b64"},
-}
-"""The members that are read, of an entry and of what stands in it."""
 
-_PLACEHOLDER = re.compile(r"\{\{([A-Z][A-Z0-9_]*(?::[^{}]*)?)\}\}")
+@dataclass(frozen=True)
+class Request:
+    """What is sent; `path` is the target as it stands on the wire."""
+
+    method: str
+    path: Any
+    headers: list[list[str]]
+    body: Any
+
+    def filled(self, fill: Callable[[str], str]) -> "Request":
+        """Replace every `{{NAME}}`, and write long texts and bytes out."""
+        path, body = expanded(filled(self.path, fill)), expanded(filled(self.body, fill))
+        return Request(self.method, path, filled(self.headers, fill), body)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must come of it; a count is a number, the least and the most, or None for any."""
+
+    status: list[int]
+    code: str | list[str] | None
+    invariant: str
+    uniform_group: str | None = None
+    upstream_calls: Any = None
+    wechat_calls: Any = None
+    store_reads: Any = None
+    store_writes: Any = None
+    evil_calls: Any = 0
+
+    @property
+    def codes(self) -> list[str]:
+        """The Codes that an entry leaves; none where any will do."""
+        return self.code if isinstance(self.code, list) else [self.code] if self.code else []
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attack: what is sent, and what must come of it."""
+    """One attack."""
 
     id: str
     group: str
     title: str
     why: str
-    request: dict[str, Any]
-    expect: dict[str, Any]
-    extra: dict[str, Any]
+    request: Request
+    expect: Expected
+    source: str = ""
+    setup: Setup = SETUPS[None]
+    event_override: dict[str, Any] = field(default_factory=dict)
+    fake_upstream: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.id} {self.title}: {self.why}"
 
-    @property
-    def calls_to_upstream(self) -> Any:
-        """How many requests the upstream may see; only the proxy may call it."""
-        proxied = "/api" in str(self.request["path"])
-        return self.expect.get("upstream_calls", [0, 1] if proxied else 0)
 
-    @property
-    def setup(self) -> Setup:
-        """What is to be sent besides the one request.
-
-        Raises:
-            KeyError: if nobody knows what it means.
-        """
-        return SETUPS[self.extra["setup"]] if "setup" in self.extra else Setup()
-
-    @property
-    def uniform_group(self) -> str | None:
-        """The group whose answers are all equal; it may stand beside `expect` too."""
-        group: str | None = self.expect.get("uniform_group", self.extra.get("uniform_group"))
-        return group
-
-    @property
-    def path(self) -> str:
-        """The target as it stands on the wire."""
-        return str(expanded(self.request["path"]))
+def _read(item: dict[str, Any]) -> Entry:
+    expect = {"uniform_group": item.get("uniform_group"), **item["expect"]}
+    if "upstream_calls" not in expect:  # only the proxy may call it
+        expect["upstream_calls"] = [0, 1] if "/api" in str(item["request"]["path"]) else 0
+    parts = {
+        "request": Request(**item["request"]),
+        "expect": Expected(**expect),
+        "setup": SETUPS[item.get("setup")],
+    }
+    return Entry(**{k: v for k, v in item.items() if k != "uniform_group"} | parts)
 
 
-def members(name: str) -> list[dict[str, Any]]:
-    """Give every entry as it stands in the file, or what stands in one under a name."""
-    found: list[dict[str, Any]] = _content["attacks"]
-    return found if name == "entry" else [item[name] for item in found if name in item]
+ENTRIES = [_read(item) for item in json.loads(CORPUS.read_text())["attacks"]]
+
+_PLACEHOLDER = re.compile(r"\{\{([A-Z][A-Z0-9_]*(?::[^{}]*)?)\}\}")
 
 
-def entries() -> list[Entry]:
-    """Read all entries."""
-    known = ("id", "group", "title", "why", "request", "expect")
-    return [
-        Entry(
-            **{name: item[name] for name in known},
-            extra={name: value for name, value in item.items() if name not in known},
-        )
-        for item in _content["attacks"]
-    ]
-
-
-def entry(identifier: str) -> Entry:
-    """Give one entry."""
-    return next(item for item in entries() if item.id == identifier)
+def filled(value: Any, fill: Callable[[str], str]) -> Any:
+    """Replace `{{NAME}}` in every text of a value; `{{x}}` and `{{7*7}}` are the attack's own."""
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda found: fill(found[1]), value)
+    if isinstance(value, list):
+        return [filled(item, fill) for item in value]
+    if isinstance(value, dict):
+        return {filled(name, fill): filled(item, fill) for name, item in value.items()}
+    return value
 
 
 def expanded(value: Any) -> Any:
     """Write out `{"$repeat"}`; text stays text, `{"$b64"}` becomes bytes, None stays None.
 
     Raises:
-        ValueError: if nobody knows what an object means.
+        ValueError: if an object has another form.
     """
     match value:
         case {"$repeat": {"prefix": prefix, "unit": unit, "count": count, "suffix": suffix}}:
@@ -143,12 +143,35 @@ def expanded(value: Any) -> Any:
             return value
 
 
-def filled(value: Any, fill: Callable[[str], str]) -> Any:
-    """Replace `{{NAME}}` in every text of a value; `{{x}}` and `{{7*7}}` are the attack's own."""
-    if isinstance(value, str):
-        return _PLACEHOLDER.sub(lambda found: fill(found[1]), value)
-    if isinstance(value, list):
-        return [filled(item, fill) for item in value]
-    if isinstance(value, dict):
-        return {filled(name, fill): filled(item, fill) for name, item in value.items()}
-    return value
+BOMB = "double gzip of 256 MiB of zero bytes (lab hdr.py builds it)"
+"""The one `body` of a `fake_upstream` that is a description; any other is the text to answer."""
+
+
+def bomb() -> bytes:
+    """256 MiB of zero bytes, packed twice (RFC 1952: members may be joined)."""
+    return gzip.compress(gzip.compress(bytes(1 << 20), mtime=0) * 256, mtime=0)
+
+
+def upstream_act(
+    status: int = 200,
+    headers: list[list[str]] | None = None,
+    body: str = "{}",
+    body_repeat: tuple[str, int] = ("", 0),
+    body_b64: str = "",
+) -> Act:
+    """The upstream's answer, from the members of `fake_upstream`."""
+    if status in (204, 304):  # RFC 9110 6.4.1: no body, whatever a length says
+        return says(f"HTTP/1.1 {status} Phrase\r\n\r\n".encode())
+    text = bomb() if body == BOMB else body.encode()
+    data = body_repeat[0].encode() * body_repeat[1] or base64.b64decode(body_b64) or text
+    return says(whole(data, status=status, headers=headers or []))
+
+
+def upstream_of(entry: Entry) -> Act:
+    """The upstream's answer as an entry describes it; it echoes where none does."""
+    script = filled(entry.fake_upstream, lambda name: {"API_HOST": API_HOST}[name])
+    return echo if script is None else upstream_act(**script)
+
+
+API_HOST = "abc123.execute-api.test"
+SOURCE_IP = "203.0.113.9"

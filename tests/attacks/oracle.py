@@ -7,20 +7,14 @@ He knows the plaintext of his own messages, so he knows what each of their block
 import base64
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-
-from chalicelib.sessions.failures import Failures
-from chalicelib.sessions.sessions import Session
-from chalicelib.sessions.tokens import Token, user_reference
-from tests.attacks.wechat import USERS
+from simulator.wechat import cipher
 from tests.attacks.world import APPID
 from tests.support.fakes import NOW
+from tests.support.wechat import USERS
 
 BLOCK = 16
 WATERMARK = {"timestamp": NOW - 5, "appid": APPID}
@@ -51,6 +45,17 @@ HEADS = (
 KINDS = ("phone", "user", "werun", "share", "group")
 
 
+def xor(left: bytes, right: bytes) -> bytes:
+    """Combine two texts of one length."""
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+
+
+def body_of(kind: str, iv: bytes, blocks: list[bytes]) -> dict[str, str]:
+    """The JSON members of a request to /decrypt."""
+    data = base64.b64encode(b"".join(blocks)).decode()
+    return {"kind": kind, "iv": base64.b64encode(iv).decode(), "encryptedData": data}
+
+
 @dataclass(frozen=True)
 class Message:
     """A message of WeChat's: what it says, its iv and its blocks."""
@@ -64,175 +69,90 @@ class Message:
         before = self.iv if index == 0 else self.blocks[index - 1]
         return xor(self.text[index * BLOCK : (index + 1) * BLOCK], before)
 
-    def query(self, family: str, kind: str) -> "Query":
-        """Ask for it whole."""
-        return Query(family, kind, self.iv, b"".join(self.blocks))
+
+def message(
+    fields: dict[str, Any],
+    iv: bytes = bytes(BLOCK),
+    session_key: str = USERS["A"]["session_key"],
+) -> Message:
+    """Encrypt one of WeChat's objects as WeChat spells it."""
+    text = json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":"))
+    data = base64.b64decode(cipher.encrypt(session_key, iv, text))
+    return Message(text.encode(), iv, [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
 
 
-@dataclass(frozen=True)
-class Query:
-    """One request to /decrypt, and the family of attacks that it belongs to."""
+Query = tuple[str, bytes, list[bytes]]
+"""What one request asks: kind, iv, blocks."""
 
-    family: str
-    kind: str
-    iv: bytes
-    data: bytes
-
-    @property
-    def body(self) -> dict[str, str]:
-        """Its JSON members."""
-        return {
-            "kind": self.kind,
-            "iv": base64.b64encode(self.iv).decode(),
-            "encryptedData": base64.b64encode(self.data).decode(),
-        }
+dice = random.Random(7)  # every run asks the same
+MESSAGES = [message(fields, dice.randbytes(BLOCK)) for fields in (PHONE, PROFILE, STEPS)]
+MINE = MESSAGES[1]
 
 
-def xor(left: bytes, right: bytes) -> bytes:
-    """Combine two texts of one length."""
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
-
-
-def padded(text: bytes) -> bytes:
-    """Pad as PKCS#7 does."""
-    count = BLOCK - len(text) % BLOCK
-    return text + bytes([count]) * count
-
-
-BAD_PADDINGS: dict[str, Callable[[bytes], bytes]] = {
-    "the bytes before the last differ": lambda text: padded(text)[:-2] + b"\0" + padded(text)[-1:],
-    "a whole block too much": lambda text: padded(text)[:-1] + b"\x20",
-    "no padding": lambda text: text + b" " * (-len(text) % BLOCK),
-    "zeros": lambda text: text + bytes(BLOCK - len(text) % BLOCK),
-}
-"""What is no PKCS#7; whoever looks at the last byte alone opens the first."""
-
-KEY: str = USERS["A"]["session_key"]
-
-
-def sealed(text: bytes, iv: bytes, session_key: str = KEY) -> Message:
-    """Encrypt whole blocks as WeChat does, for user A."""
-    encryptor = Cipher(AES128(base64.b64decode(session_key)), CBC(iv)).encryptor()
-    data = encryptor.update(text) + encryptor.finalize()
-    return Message(text, iv, [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)])
-
-
-def text_of(fields: dict[str, Any]) -> bytes:
-    """Write one of WeChat's objects as WeChat spells it."""
-    return json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":")).encode()
-
-
-def message(fields: dict[str, Any], iv: bytes, session_key: str = KEY) -> Message:
-    """Encrypt one of WeChat's objects."""
-    return sealed(padded(text_of(fields)), iv, session_key)
-
-
-class Attacker:
-    """Makes queries; `dice` is seeded, so every run asks the same."""
-
-    def __init__(self) -> None:
-        self.dice = random.Random(7)
-        self.messages = [message(fields, self._noise()) for fields in (PHONE, PROFILE, STEPS)]
-        self.profile = self.messages[1]
-
-    def _noise(self, size: int = BLOCK) -> bytes:
-        return self.dice.randbytes(size)
-
-    def queries(self) -> list[Query]:
-        """All of them: 5,000 and a few."""
-        return [
-            *self._paddings(),
-            *self._noises(1200),
-            *self._splices(1500),
-            *self._flips(),
-            *self._garbled(1100),
-        ]
-
-    def _paddings(self) -> Iterator[Query]:
-        """Vaudenay's oracle: every last byte, then every byte before a padding that holds."""
-        for block in (self.messages[0].blocks[-1], self.profile.blocks[3]):
-            for byte in range(256):
-                yield Query("padding", "phone", self._noise(15) + bytes([byte]), block)
-        whole = xor(self.profile.opened(3), bytes([2]) * BLOCK)
+def paddings() -> Iterator[Query]:
+    """Vaudenay's oracle: every last byte, then every byte before a padding that holds."""
+    for block in (MESSAGES[0].blocks[-1], MINE.blocks[3]):
         for byte in range(256):
-            iv = whole[:14] + bytes([byte]) + whole[15:]
-            yield Query("padding", "phone", iv, self.profile.blocks[3])
-        for count in range(1, 17):  # a padding that holds, of every length, over known text
-            text = b"x" * (BLOCK - count) + bytes([count]) * count
-            iv = xor(self.profile.opened(4), text)
-            yield Query("padding", "user", iv, self.profile.blocks[4])
+            yield "phone", dice.randbytes(15) + bytes([byte]), [block]
+    whole = xor(MINE.opened(3), bytes([2]) * BLOCK)
+    for byte in range(256):
+        yield "phone", whole[:14] + bytes([byte]) + whole[15:], [MINE.blocks[3]]
+    for count in range(1, 17):  # a padding that holds, of every length, over known text
+        text = b"x" * (BLOCK - count) + bytes([count]) * count
+        yield "user", xor(MINE.opened(4), text), [MINE.blocks[4]]
 
-    def _noises(self, count: int) -> Iterator[Query]:
-        for _ in range(count):
-            size = BLOCK * self.dice.randint(1, 12)
-            yield Query("noise", self.dice.choice(KINDS), self._noise(), self._noise(size))
 
-    def _splices(self, count: int) -> Iterator[Query]:
-        """A chosen head by the iv, then a run of blocks of one message, perhaps of another too."""
-        for _ in range(count):
-            one, other = self.dice.choices(self.messages, k=2)
-            start = self.dice.randrange(len(one.blocks) - 1)
-            head = self.dice.choice(HEADS)
-            if start == 0 and one.text.startswith(head):
-                continue  # an honest message
-            tail = other.blocks[self.dice.randrange(len(other.blocks)) :]
-            blocks = one.blocks[start:] if self.dice.random() < 0.5 else one.blocks[start:-1] + tail
-            iv = xor(one.opened(start), head)
-            yield Query("splice", self.dice.choice(KINDS), iv, b"".join(blocks))
+def noises() -> Iterator[Query]:
+    for _ in range(1200):
+        data = dice.randbytes(BLOCK * dice.randint(1, 12))
+        yield dice.choice(KINDS), dice.randbytes(BLOCK), [data]
 
-    def _flips(self) -> Iterator[Query]:
-        """Every bit of the iv, and of each block that stands before a value."""
-        for kind, original in zip(("phone", "user", "werun"), self.messages, strict=True):
-            values = range(88, 128) if kind == "user" else range(128)  # the bits of openId itself
-            for bit in values:
-                yield Query("flip", kind, _flipped(original.iv, bit), b"".join(original.blocks))
-            for index in range(min(len(original.blocks) - 1, 6)):
-                for bit in range(0, 128, 5):
-                    blocks = list(original.blocks)
-                    blocks[index] = _flipped(blocks[index], bit)
-                    yield Query("flip", kind, original.iv, b"".join(blocks))
 
-    def _garbled(self, count: int) -> Iterator[Query]:
-        """Change a value, and let the block before it turn to noise inside the nickname.
+def splices() -> Iterator[Query]:
+    """A chosen head by the iv, then a run of blocks of one message, perhaps of another too."""
+    for _ in range(1500):
+        one, other = dice.choices(MESSAGES, k=2)
+        start = dice.randrange(len(one.blocks) - 1)
+        head = dice.choice(HEADS)
+        if start == 0 and one.text.startswith(head):
+            continue  # an honest message
+        tail = other.blocks[dice.randrange(len(other.blocks)) :]
+        blocks = one.blocks[start:] if dice.random() < 0.5 else one.blocks[start:-1] + tail
+        yield dice.choice(KINDS), xor(one.opened(start), head), blocks
 
-        Whoever decodes leniently takes the noise for a strange nickname.
-        """
-        text = self.profile.text
-        index = text.index(b'"gender":1') // BLOCK
-        wanted = text[index * BLOCK : (index + 1) * BLOCK].replace(b'r":1', b'r":2')
-        change = xor(wanted, text[index * BLOCK : (index + 1) * BLOCK])
-        for _ in range(count):
-            blocks = list(self.profile.blocks)
-            blocks[index - 1] = xor(blocks[index - 1], change)
-            # Noise of another kind each time: the block before it is the client's choice as well.
-            blocks[index - 2] = self._noise()
-            yield Query("garbled", "user", self.profile.iv, b"".join(blocks))
+
+def flips() -> Iterator[Query]:
+    """Every bit of the iv, and of each block that stands before a value."""
+    for kind, original in zip(("phone", "user", "werun"), MESSAGES, strict=True):
+        values = range(88, 128) if kind == "user" else range(128)  # the bits of openId itself
+        for bit in values:
+            yield kind, _flipped(original.iv, bit), original.blocks
+        for index in range(min(len(original.blocks) - 1, 6)):
+            for bit in range(0, 128, 5):
+                blocks = list(original.blocks)
+                blocks[index] = _flipped(blocks[index], bit)
+                yield kind, original.iv, blocks
 
 
 def _flipped(block: bytes, bit: int) -> bytes:
-    mask = bytearray(BLOCK)
-    mask[bit // 8] = 0x80 >> bit % 8
-    return xor(block, bytes(mask))
+    return (int.from_bytes(block) ^ 1 << (127 - bit)).to_bytes(BLOCK)
 
 
-class CountedSessions:
-    """The store as /decrypt sees it, with user A alone; `done` is what was asked of it."""
+def garbled() -> Iterator[Query]:
+    """Change a value, and let the block before it turn to noise inside the nickname.
 
-    def __init__(self) -> None:
-        user = USERS["A"]
-        self.done: list[str] = []
-        self.token = Token.new(user_reference(APPID, user["openid"]))
-        self._session = Session(
-            APPID, user["openid"], user["unionid"], self.token.user, (user["session_key"],)
-        )
+    Whoever decodes leniently takes the noise for a strange nickname.
+    """
+    index = MINE.text.index(b'"gender":1') // BLOCK
+    original = MINE.text[index * BLOCK : (index + 1) * BLOCK]
+    change = xor(original.replace(b'r":1', b'r":2'), original)
+    for _ in range(1100):
+        blocks = list(MINE.blocks)
+        blocks[index - 1] = xor(blocks[index - 1], change)
+        # Noise of another kind each time: the block before it is the client's choice as well.
+        blocks[index - 2] = dice.randbytes(BLOCK)
+        yield "user", MINE.iv, blocks
 
-    def find_with_keys(self, token: Token) -> tuple[Session, Failures]:
-        """Find the session; failures never become too many here."""
-        assert token == self.token
-        self.done.append("find_with_keys")
-        return self._session, Failures()
 
-    def count_failure(self, session: Session) -> None:
-        """Count a failure."""
-        assert session is self._session
-        self.done.append("count_failure")
+FAMILIES = {each.__name__: list(each()) for each in (paddings, noises, splices, flips, garbled)}
+"""All queries: 5,000 and a few."""

@@ -6,28 +6,35 @@ import functools
 import io
 import json
 import logging
+import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import Any
 from urllib.parse import quote
 
-from tests.attacks.loopback import THREAD
+from tests.support.loopback import THREAD
 
 Address = tuple[str, int]
+
+TASKS = "/proc/self/task"
 
 
 @dataclass(eq=False)
 class Seen:
-    """Addresses contacted and names looked up by the gate, its lines, its exceptions as text."""
+    """Addresses contacted and names looked up by the gate, its lines, its exceptions.
+
+    `stalled` is for how many seconds a busy machine let the process's threads wait to run.
+    """
 
     addresses: list[Address] = field(default_factory=list)
     lookups: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    exceptions: list[str] = field(default_factory=list)
+    exceptions: list[BaseException] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    stalled: float = 0.0
 
     @property
     def names(self) -> set[str]:
@@ -37,12 +44,22 @@ class Seen:
     @property
     def said(self) -> str:
         """Everything that a log could hold, and every exception as a traceback prints it."""
-        return "\n".join([*self.lines, *self.foreign, *self.exceptions])
+        tracebacks = (text for error in self.exceptions for text in format_exception(error))
+        return "\n".join([*self.lines, *self.foreign, *tracebacks])
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """The log lines, each parsed as JSON."""
         return [json.loads(line) for line in self.lines]
+
+
+def _run_delay() -> float:
+    """Seconds that threads were ready to run and did not (proc(5), schedstat; Linux alone)."""
+    delay = 0
+    for thread in os.listdir(TASKS) if os.path.exists(TASKS) else ():
+        with contextlib.suppress(OSError), open(f"{TASKS}/{thread}/schedstat", "rb", 0) as stat:
+            delay += int(stat.read(64).split()[1])
+    return delay / 1e9
 
 
 _watched: list[Seen] = []
@@ -79,6 +96,7 @@ class _Collector(logging.Handler):
 def watching() -> Iterator[Seen]:
     """Watch the process: outgoing calls, standard output, every logger, at any level."""
     seen, output, errors = Seen(), io.StringIO(), io.StringIO()
+    delay = _run_delay()
     collector = _Collector(seen.foreign)
     loggers = [logging.getLogger(), logging.getLogger("wxgate")]
     _watched.append(seen)
@@ -91,18 +109,19 @@ def watching() -> Iterator[Seen]:
         for logger in loggers:
             logger.removeHandler(collector)
         _watched.remove(seen)
+        seen.stalled = max(0.0, _run_delay() - delay)
         seen.lines += output.getvalue().splitlines()
         seen.foreign += errors.getvalue().splitlines()
 
 
-def telling(note: Callable[[str], None]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+def exceptions_to(noted: list[BaseException]) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """Chalice middleware that notes each exception of a view, its causes with it."""
 
     def middleware(event: Any, get_response: Callable[[Any], Any]) -> Any:
         try:
             return get_response(event)
         except BaseException as error:
-            note("".join(traceback.format_exception(error)))
+            noted.append(error)
             raise
 
     return middleware

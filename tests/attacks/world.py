@@ -2,16 +2,12 @@
 
 import base64
 import contextlib
-import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from copy import copy
-from dataclasses import dataclass, field
-from types import ModuleType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -20,38 +16,50 @@ from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.gateway import Context, answer_of, event_of
 from tests.attacks import watch
-from tests.attacks.aws_front import READS, WRITES, AwsFront, Operation
-from tests.attacks.corpus import META
-from tests.attacks.loopback import Loopback, Received, answer
-from tests.attacks.wechat import (
+from tests.support.aws_proxy import READS, WRITES, AwsProxy, Operation
+from tests.support.engines import new_table
+from tests.support.fakes import NOW, Clock
+from tests.support.front_door import Answer, headers_and_body
+from tests.support.loopback import Loopback, Request, echo
+from tests.support.wechat import (
     ACCESS_TOKEN,
     APPSECRET,
+    META,
     PHONE,
     USERS,
     FakeWeChat,
     said,
     session_of,
 )
-from tests.conftest import Answer, new_table
-from tests.support.fakes import NOW, Clock
 
 APPID: str = META["appid"]
+OTHER_APPID: str = META["appid_other"]
 PREFIX = "attacks/"
 KEYS = "/.well-known/jwks.json"
+JUNK = {"kind": "phone", "encryptedData": "MDEyMzQ1Njc4OWFiY2RlZg==", "iv": "A" * 22 + "=="}
+"""Well-formed open data that opens under no key."""
+
+TTL = 604_800
+assert META["frozen_clock"] == NOW  # the tests' clock and the corpus's stand at the same second
 
 
 @dataclass
 class Exchange:
-    """One event, its answer, and everything that was seen meanwhile."""
+    """What servers and process noted for a while; and the event and answer, if there is one."""
 
-    event: dict[str, Any]
-    result: dict[str, Any]
-    answer: Answer
-    seconds: float
-    wechat: list[Received]
-    upstream: list[Received]
-    operations: list[Operation]
-    seen: watch.Seen
+    event: Any = None
+    result: Any = None
+    answer: Answer = field(default_factory=lambda: Answer(0, {}, b""))
+    seconds: float = 0.0
+    wechat: list[Request] = field(default_factory=list)
+    upstream: list[Request] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    seen: watch.Seen = field(default_factory=watch.Seen)
+
+    @property
+    def own_seconds(self) -> float:
+        """What it took, less what a busy machine withheld."""
+        return self.seconds - self.seen.stalled
 
     @property
     def store(self) -> list[Operation]:
@@ -69,16 +77,6 @@ class Exchange:
         return [done for done in self.store if done.name in WRITES]
 
 
-@dataclass
-class Watched:
-    """What the servers and the watch noted while a block ran."""
-
-    wechat: list[Received] = field(default_factory=list)
-    upstream: list[Received] = field(default_factory=list)
-    operations: list[Operation] = field(default_factory=list)
-    seen: watch.Seen = field(default_factory=watch.Seen)
-
-
 class World:
     """The servers, one table, the secrets, a frozen clock. `secrets` are the canaries by name."""
 
@@ -86,16 +84,17 @@ class World:
         self.clock = Clock()
         self.wechat = FakeWeChat()
         self.upstream = Loopback(echo)
-        self.aws = AwsFront(engine_url)
+        self.aws = AwsProxy(engine_url)
         self.engine_url = engine_url
-        self._remembered = 0
+        self._forgotten = 0
         self.table = new_table(engine_url)
         self.dynamodb: Any = aws.client("dynamodb", engine_url)
         with closing(aws.client("secretsmanager", engine_url)) as manager:
-            aws.make_secrets(manager, PREFIX, {APPID: APPSECRET})
+            aws.make_secrets(manager, PREFIX, dict.fromkeys((APPID, OTHER_APPID), APPSECRET))
+        keys = [v for user in USERS.values() for k, v in user.items() if k.startswith("session")]
         self.secrets: dict[str, set[str]] = {
             "appsecret": {APPSECRET},
-            "session_key": {key for user in USERS.values() for key in _keys(user)},
+            "session_key": set(keys),
             "access_token": {ACCESS_TOKEN},
             "token": set(),
         }
@@ -104,6 +103,18 @@ class World:
             "unionid": {user["unionid"] for user in USERS.values() if user["unionid"]},
             "phone": {PHONE, "13900000001", "13800138000"},
             "errmsg": {"canary-errmsg"},
+        }
+        ports = (self.wechat.port, self.upstream.port, self.aws.port)
+        self.configured: set[watch.Address] = {("127.0.0.1", port) for port in ports}
+        self.environ = {
+            "WX_APPIDS": APPID,
+            "SESSIONS_TABLE": self.table,
+            "SECRET_PREFIX": PREFIX,
+            "UPSTREAM_URL": f"{self.upstream.url}/base",
+            "UPSTREAM_ALLOW_PRIVATE": "true",
+            "WECHAT_API_URL": self.wechat.url,
+            "AWS_ENDPOINT_URL": self.aws.url,
+            "LOG_LEVEL": "DEBUG",
         }
         self.door = self.open_door()
         self.key_set: dict[str, Any] = self.door.send("GET", KEYS).answer.json
@@ -114,127 +125,94 @@ class World:
         for server in (self.wechat, self.upstream, self.aws):
             server.close()
 
-    @property
-    def environ(self) -> dict[str, str]:
-        """The environment of the app: addresses of this world, the loudest log."""
-        return {
-            "WX_APPIDS": APPID,
-            "SESSIONS_TABLE": self.table,
-            "SECRET_PREFIX": PREFIX,
-            "UPSTREAM_URL": f"{self.upstream.url}/base",
-            "UPSTREAM_ALLOW_PRIVATE": "true",
-            "WECHAT_API_URL": self.wechat.url,
-            "AWS_ENDPOINT_URL": self.aws.url,
-            "LOG_LEVEL": "DEBUG",
-        }
-
-    @property
-    def configured(self) -> set[watch.Address]:
-        """Every address that the app may contact."""
-        ports = (self.wechat.port, self.upstream.port, self.aws.port)
-        return {("127.0.0.1", port) for port in ports}
-
     def open_door(self, **environ: str) -> "Door":
         """Load the app anew, as a cold start does; names override the environment."""
         return Door(self, {**self.environ, **environ})
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[Watched]:
+    def watching(self) -> Iterator[Exchange]:
         """Note what servers and process do during a block."""
-        marks = len(self.wechat.received), len(self.upstream.received), len(self.aws.operations)
-        watched = Watched()
-        with watch.watching() as watched.seen:
-            yield watched
-        watched.wechat = self.wechat.received[marks[0] :]
-        watched.upstream = self.upstream.received[marks[1] :]
-        watched.operations = self.aws.operations[marks[2] :]
+        marks = len(self.wechat.requests), len(self.upstream.requests), len(self.aws.operations)
+        noted, started = Exchange(), time.monotonic()
+        with watch.watching() as noted.seen:
+            yield noted
+            noted.seconds = time.monotonic() - started
+        noted.wechat = self.wechat.requests[marks[0] :]
+        noted.upstream = self.upstream.requests[marks[1] :]
+        noted.operations = self.aws.operations[marks[2] :]
+
+    # --- the table ---
 
     def items(self) -> list[dict[str, Any]]:
         """Dump the table."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return [item for page in pages for item in page["Items"]]
 
-    @property
-    def unstored(self) -> dict[str, set[str]]:
-        """What the table may not hold. It holds openids and unionids in clear, on purpose."""
-        return {
-            **self.secrets,
-            "phone": self.personal["phone"],
-            "code": set(self.wechat.codes),
-        }
+    def sessions(self) -> int:
+        """Count the stored sessions."""
+        return sum("openid" in item for item in self.items())
 
-    def hold_sessions(self) -> None:
-        """Let the table hold what it ever may: two live sessions, and a key that one inherited."""
+    def secrets_in_table(self) -> list[str]:
+        """Name what a dump holds and may not: the table has openids and unionids in clear.
+
+        Two live sessions are stored before, and a key that one inherited. Bytes are read in every
+        spelling that a dump may have.
+        """
         self.door.login("code-B")
         old = self.door.login("code-A")
         with self.wechat.scripted(said(session_of("A", USERS["A"]["session_key_replaced"]))):
             self.door.login("code-A", replaces=old)
-
-    def dump(self) -> str:
-        """Give the table as text, bytes in every spelling that a dump may have."""
-        return "\n".join(
+        values = [
+            v for item in self.items() for attribute in item.values() for v in attribute.values()
+        ]
+        assert self.sessions() > 2
+        dump = "\n".join(
             f"{value!r} {value.hex()} {base64.b64encode(value).decode()}"
             if isinstance(value, bytes)
             else str(value)
-            for item in self.items()
-            for attribute in item.values()
-            for value in attribute.values()
+            for value in values
         )
+        codes, phone = set(self.wechat.codes), self.personal["phone"]
+        return watch.leaks(dump, {**self.secrets, "phone": phone, "code": codes})
 
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
-        counted = [op for op in self.aws.operations[self._remembered :] if op.name == "UpdateItem"]
-        for key in (op.parameters["Key"] for op in counted):
-            raw = {name: {"B": base64.b64decode(value["B"])} for name, value in key.items()}
-            self.dynamodb.delete_item(TableName=self.table, Key=raw)
-        self._remembered = len(self.aws.operations)
+        counted = [op for op in self.aws.operations[self._forgotten :] if op.name == "UpdateItem"]
+        for operation in counted:
+            key = operation.parameters["Key"].items()
+            binary = {name: {"B": base64.b64decode(value["B"])} for name, value in key}
+            self.dynamodb.delete_item(TableName=self.table, Key=binary)
+        self._forgotten = len(self.aws.operations)
 
     def change_item(self, token: str, **attributes: Any) -> None:
         """Change the stored item of a token; None takes an attribute away."""
-        parsed = Token.parse(token)
-        key = {"user": {"B": parsed.user}, "item": {"B": parsed.item}}
-        item = self.dynamodb.get_item(TableName=self.table, Key=key)["Item"] | attributes
-        kept = {name: value for name, value in item.items() if value is not None}
-        self.dynamodb.put_item(TableName=self.table, Item=kept)
+        item = self.dynamodb.get_item(TableName=self.table, Key=_key(token))["Item"] | attributes
+        left = {name: value for name, value in item.items() if value is not None}
+        self.dynamodb.put_item(TableName=self.table, Item=left)
 
     def drop_item(self, token: str) -> None:
         """Delete the stored item of a token."""
-        parsed = Token.parse(token)
-        key = {"user": {"B": parsed.user}, "item": {"B": parsed.item}}
-        self.dynamodb.delete_item(TableName=self.table, Key=key)
+        self.dynamodb.delete_item(TableName=self.table, Key=_key(token))
+
+
+def _key(token: str) -> dict[str, Any]:
+    parsed = Token.parse(token)
+    return {"user": {"B": parsed.user}, "item": {"B": parsed.item}}
 
 
 class Door:
-    """One loaded app and the environment that it lives in; `app` may be another Gate's."""
+    """One loaded app and the environment that it lives in; `start` is what was seen meanwhile."""
 
     def __init__(self, world: World, environ: dict[str, str]) -> None:
         self.world = world
         self.environ = environ
-        with self.inside():
-            self.module: ModuleType = desk.load_app()
-        # Services are built when first needed, so this clock reaches all of them.
+        with self.inside(), watch.watching() as self.start:
+            self.module = desk.load_app()
+        # Nothing else of the app is touched: all else that differs is its environment.
         self.module.services.clock = world.clock
         self.app: Any = self.module.app
-        self._notes: list[str] = []
-        self.listen(self.app)
-
-    def cool(self) -> "Door":
-        """Forget every secret and access_token that was read, as a new container has none."""
-        for name in ("wechat", "assertions", "_secrets"):
-            # Cached properties: what is taken away is built anew; the AWS clients stay.
-            vars(self.module.services).pop(name, None)
-        return self
-
-    def with_app(self, app: Any) -> "Door":
-        """Give another app this door's place: same environment, same world."""
-        door = copy(self)
-        door.app, door._notes = app, []
-        door.listen(app)
-        return door
-
-    def listen(self, app: Any) -> None:
-        """Note the exceptions of an app's views."""
-        app.register_middleware(watch.telling(self._notes.append), "http")
+        self._notes: list[BaseException] = []
+        self.app.register_middleware(watch.exceptions_to(self._notes), "http")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -246,68 +224,40 @@ class Door:
                 patch.setenv(name, value)
             yield
 
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[Exchange]:
+        self._notes.clear()
+        with self.inside(), self.world.watching() as noted:
+            yield noted
+        noted.seen.exceptions += self._notes
+
     def serve(self, event: Any, context: Any = None) -> Exchange:
-        """Serve one event and tell all that was seen."""
-        with self._watching() as watched:
-            started = time.monotonic()
+        """Serve one event and give all that was seen."""
+        with self._watching() as noted:
             result = self.app(event, context or Context())
-            seconds = time.monotonic() - started
-        return self._exchange(event, result, seconds, watched)
+        return self._exchange(event, result, noted)
 
     def serve_at_once(self, events: list[Any]) -> list[Exchange]:
         """Serve many events in as many threads; each exchange has what was seen of all."""
-        with self._watching() as watched, ThreadPoolExecutor(len(events)) as pool:
-            started = time.monotonic()
+        with self._watching() as noted, ThreadPoolExecutor(len(events)) as pool:
             results = list(pool.map(lambda event: self.app(event, Context()), events))
-            seconds = time.monotonic() - started
-        return [
-            self._exchange(event, result, seconds, watched)
-            for event, result in zip(events, results, strict=True)
-        ]
+        return [self._exchange(*one, noted) for one in zip(events, results, strict=True)]
 
-    @contextlib.contextmanager
-    def _watching(self) -> Iterator[Watched]:
-        self._notes.clear()
-        with self.inside(), self.world.watching() as watched:
-            yield watched
-        watched.seen.exceptions += self._notes
-
-    def _exchange(self, event: Any, result: Any, seconds: float, watched: Watched) -> Exchange:
+    def _exchange(self, event: Any, result: Any, noted: Exchange) -> Exchange:
         """Put together what came of an event; a token that it gave is a canary from now on."""
         status, headers, body = answer_of(result)
         answer = Answer(status, dict(headers), body)
         if status == 200 and event.get("resource") == "/login":
             self.world.secrets["token"].add(answer.json["token"])
-        return Exchange(
-            event,
-            result,
-            answer,
-            seconds,
-            watched.wechat,
-            watched.upstream,
-            watched.operations,
-            watched.seen,
-        )
+        return replace(noted, event=event, result=result, answer=answer)
 
-    def send(
-        self,
-        method: str,
-        target: str,
-        *,
-        token: str | None = None,
-        json_body: object = None,
-        headers: list[tuple[str, str]] | None = None,
-        context: Any = None,
-    ) -> Exchange:
-        """Send one request through the event of API Gateway."""
-        sent = list(headers or [])
-        body = None
-        if token is not None:
-            sent.append(("Authorization", f"Bearer {token}"))
-        if json_body is not None:
-            sent.append(("Content-Type", "application/json"))
-            body = json.dumps(json_body)
-        return self.serve(event_of(method, target, sent, body, self.app.routes), context)
+    def send(self, method: str, target: str, *, context: Any = None, **sent: Any) -> Exchange:
+        """Send one request, with what FrontDoor.send takes, through the event of API Gateway."""
+        return self.serve(self.event(method, target, **sent), context)
+
+    def event(self, method: str, target: str, **sent: Any) -> dict[str, Any]:
+        """Build the event of a request."""
+        return event_of(method, target, *headers_and_body(**sent), self.app.routes)
 
     def login(self, code: str = "code-A", **fields: object) -> str:
         """Log in; give the token."""
@@ -316,29 +266,10 @@ class Door:
         token: str = exchange.answer.json["token"]
         return token
 
-    def login_at(self, now: float, code: str = "code-A") -> str:
+    def login_at(self, now: float) -> str:
         """Log in at another time."""
         self.world.clock.now, before = now, self.world.clock.now
         try:
-            return self.login(code)
+            return self.login()
         finally:
             self.world.clock.now = before
-
-
-def echo(connection: socket.socket, received: Received) -> None:
-    """Script of the upstream: tell what arrived."""
-    body = {
-        "method": received.method,
-        "target": received.target,
-        "headers": received.headers,
-    }
-    headers = [("Content-Type", "application/json")]
-    connection.sendall(answer(200, headers, json.dumps(body).encode()))
-
-
-def _keys(user: dict[str, Any]) -> list[str]:
-    return [value for name, value in user.items() if name.startswith("session_key")]
-
-
-TTL = 604_800
-assert META["frozen_clock"] == NOW  # the tests' clock and the corpus's stand at the same second

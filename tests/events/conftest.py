@@ -17,10 +17,16 @@ from simulator.event_source import poll
 from simulator.wechat import WeChat, appsecret_of
 from simulator.wechat.messages import Call
 from simulator.wechat.push import Pushed
-from tests.conftest import APPID, Answer, FrontDoor
+from tests.support import load_fixtures
+from tests.support.front_door import APPID, Answer, FrontDoor
 
 EVENTS_PATH = "/wxgate/test-events"
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "engines", "front_door")
 
 
 @dataclass

@@ -10,9 +10,9 @@ import requests
 from simulator import desk
 from simulator.serving import serve
 from simulator.wechat import openid_of
-from tests.conftest import APPID
-from tests.docs.test_readme import ROOT, blocks
+from tests.docs.pages import ROOT, blocks
 from tests.events.conftest import Events
+from tests.support.front_door import APPID
 
 PAGE = ROOT / "docs/events.md"
 Acts = list[tuple[str, str | None, dict[str, Any]]]

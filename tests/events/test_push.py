@@ -15,8 +15,8 @@ import pytest
 from simulator import desk
 from simulator.wechat import openid_of, push_secret_of
 from simulator.wechat.push import Pushed, encrypted, sealed, signature_of
-from tests.conftest import APPID
 from tests.events.conftest import Events
+from tests.support.front_door import APPID
 
 SECRET = push_secret_of(APPID)
 MESSAGE = json.dumps({"MsgType": "event", "Event": "e", "OpenID": "o-ann"}).encode()

@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from tests.attacks import watch
 from tests.attacks.watch import Address, Seen
-from tests.attacks.world import Exchange, World
-from tests.support.misbehaving import HOST
+from tests.attacks.world import Door, Exchange, World
+from tests.support.loopback import HOST
 
-CORPUS = Path(__file__).parent.parent / "corpus" / "faults.json"
+CORPUS = Path(__file__).parents[1] / "corpus/faults.json"
 
 _content: dict[str, Any] = json.loads(CORPUS.read_text())
 BUDGETS: dict[str, Any] = _content["meta"]["budgets_ms"]
@@ -41,7 +40,7 @@ DOCUMENTED: dict[str, tuple[int, str | None, str]] = {
         "StoreUnavailable",
         "A failed decryption that cannot be counted is not answered; login keeps no counter.",
     ),
-    "RUN-03": (200, None, "The platform's answer; ours is that the state is whole afterwards."),
+    "RUN-03": (200, None, "The platform's answer; ours is that no half-written state is left."),
     "RUN-04": (
         500,
         "InternalError",
@@ -52,8 +51,6 @@ DOCUMENTED: dict[str, tuple[int, str | None, str]] = {
 }
 """Entries that leave the outcome to documentation or to the platform: ours, and why."""
 
-COVERED: set[str] = set()
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -61,48 +58,55 @@ class Fault:
 
     id: str
     area: str
-    during: str
     text: str
     statuses: list[int]
     code: str | None
     client_should: str
 
-    def __str__(self) -> str:
-        return f"{self.id} {self.text}"
+
+def _read(item: dict[str, Any]) -> Fault:
+    outcome = item["outcome"]
+    ours = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"])
+    statuses, code = ([ours[0]], ours[1]) if ours else (outcome["status"], outcome["code"])
+    text = f"{item['fault']} ({item['inject']}): {item['why']}"
+    return Fault(item["id"], item["area"], text, statuses, code, outcome["client_should"])
 
 
-def _read() -> dict[str, Fault]:
-    found = {}
-    for item in _content["faults"]:
-        outcome = item["outcome"]
-        status, code, _ = {**CONTRADICTIONS, **DOCUMENTED}.get(item["id"], (None, None, ""))
-        found[item["id"]] = Fault(
-            item["id"],
-            item["area"],
-            item["during"],
-            f"{item['fault']} ({item['inject']}): {item['why']}",
-            [status] if status else outcome["status"],
-            code if status else outcome["code"],
-            outcome["client_should"],
-        )
-    return found
+FAULTS = {item["id"]: _read(item) for item in _content["faults"]}
+COVERED: set[str] = set()
 
 
-FAULTS = _read()
-
-
-def covers(*identifiers: str) -> pytest.MarkDecorator:
-    """Run a test once for each of these entries; it gets the entry as `fault`."""
-    COVERED.update(identifiers)
-    cases = [pytest.param(FAULTS[name], id=name) for name in identifiers]
-    return pytest.mark.parametrize("fault", cases)
-
-
-def covers_each(table: Mapping[str, Any]) -> pytest.MarkDecorator:
-    """Run a test for each entry of a table; it gets the entry and the table's value."""
+def covers(*entries: Any) -> pytest.MarkDecorator:
+    """Run a test for each of these entries, as `fault`; of a table, its value is `injected`."""
+    if isinstance(entries[0], str):
+        COVERED.update(entries)
+        return pytest.mark.parametrize("fault", [FAULTS[name] for name in entries], ids=entries)
+    [table] = entries
     COVERED.update(table)
-    cases = [pytest.param(FAULTS[name], value, id=name) for name, value in table.items()]
-    return pytest.mark.parametrize(("fault", "injected"), cases)
+    cases = [(FAULTS[name], value) for name, value in table.items()]
+    return pytest.mark.parametrize(("fault", "injected"), cases, ids=list(table))
+
+
+# --- what a user does meanwhile ------------------------------------------------------------------
+
+CODE = "canary-code-A-5Nf8wQ"
+"""A login code of user A; it must not turn up anywhere but at WeChat."""
+
+
+def login(door: Door, code: str = CODE, *, context: Any = None, **fields: object) -> Exchange:
+    """Log user A in."""
+    return door.send("POST", "/login", json_body={"code": code, **fields}, context=context)
+
+
+def login_event(world: World, code: str = CODE, **fields: str) -> dict[str, Any]:
+    """Build the event of a login."""
+    return world.door.event("POST", "/login", json_body={"code": code, **fields})
+
+
+def proxied(door: Door, token: str, method: str = "GET", **options: Any) -> Exchange:
+    """Send a request upstream."""
+    body = None if method in ("GET", "HEAD") else {"a": 1}
+    return door.send(method, "/api/orders", token=token, json_body=body, **options)
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -113,34 +117,30 @@ def seconds(name: str) -> float:
     return float(BUDGETS[name]) / 1000
 
 
-LEFT = seconds("lambda_timeout")
-TRIES = int(BUDGETS["dynamodb_attempts_max"])
+ATTEMPTS = int(BUDGETS["dynamodb_attempts_max"])
 
 _upstream = re.fullmatch(r"min\((\d+), remaining - (\d+)\)", BUDGETS["upstream_total"])
 assert _upstream, "the upstream's budget has another form"
 UPSTREAM_TOTAL, UPSTREAM_RESERVE = (int(number) / 1000 for number in _upstream.groups())
 
 
-def budget(fault: Fault, left: float) -> float:
-    """Give the seconds for an answer, where so many are left of the invocation."""
-    upstream = min(UPSTREAM_TOTAL, left - UPSTREAM_RESERVE)
+def budget(fault: Fault) -> float:
+    """Give the seconds for an answer, with a whole invocation before it."""
     areas = {
         "wechat": seconds("wechat_total"),
         "secrets": seconds("secrets_total"),
-        "dynamodb": seconds("dynamodb_attempt") * TRIES,
-        "upstream": upstream,
-        "runtime": upstream,
+        "dynamodb": seconds("dynamodb_attempt") * ATTEMPTS,
+        "upstream": UPSTREAM_TOTAL,
     }
-    in_all = seconds("login_total") if fault.during == "POST /login" else LEFT
-    return min(areas[fault.area], in_all)
+    return areas.get(fault.area, seconds("login_total"))
 
 
-# --- who was asked -------------------------------------------------------------------------------
+# --- the calls that were made --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How often each other side was asked, refused and broken connections counted."""
+class Calls:
+    """How many calls each other side got, refused and broken connections counted."""
 
     wechat: int = 0
     upstream: int = 0
@@ -148,31 +148,32 @@ class Asked:
     secrets: int = 0
 
 
+ONCE = Calls(upstream=1, store=1)
+LOGIN = Calls(wechat=1, store=1)
+
 Elsewhere = Mapping[str, Address]
-"""Another address than the world's for one of Asked's sides."""
-
-NOWHERE: Elsewhere = MappingProxyType({})
+"""Another address than the world's for one of the sides."""
 
 
-def _places(world: World, at: Elsewhere) -> dict[str, Address]:
+def _places(world: World, at: Elsewhere | None) -> dict[str, Address]:
     aws = (HOST, world.aws.port)
     own = {"wechat": (HOST, world.wechat.port), "upstream": (HOST, world.upstream.port)}
-    return {**own, "store": aws, "secrets": aws, **at}
+    return {**own, "store": aws, "secrets": aws, **(at or {})}
 
 
-def asked_in(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> Asked:
-    """Count; of a connection that serves several requests each, of a name its look-ups."""
+def calls_in(world: World, exchange: Exchange, at: Elsewhere | None = None) -> Calls:
+    """Count; connections or requests, whichever are more, and of a name its look-ups."""
     seen, places = exchange.seen, _places(world, at)
 
-    def tries(side: str) -> int:
+    def attempts(side: str) -> int:
         host, port = places[side]
         return seen.addresses.count((host, port)) if host == HOST else seen.lookups.count(host)
 
     services = Counter(done.service for done in exchange.operations)
-    return Asked(
-        max(tries("wechat"), len(exchange.wechat)),
-        max(tries("upstream"), len(exchange.upstream)),
-        tries("store") if "store" in at else services["DynamoDB"],
+    return Calls(
+        max(attempts("wechat"), len(exchange.wechat)),
+        max(attempts("upstream"), len(exchange.upstream)),
+        attempts("store") if "store" in (at or {}) else services["DynamoDB"],
         services["secretsmanager"],
     )
 
@@ -184,75 +185,58 @@ def check(
     world: World,
     fault: Fault,
     exchange: Exchange,
-    asked: Asked,
+    calls: Calls,
     *,
-    at: Elsewhere = NOWHERE,
-    left: float = LEFT,
+    at: Elsewhere | None = None,
+    within: float | None = None,
 ) -> None:
     """Check the outcome, and what always holds, whatever fails.
 
-    `left` is what the invocation had, in seconds.
+    `within` is another number of seconds than the entry's budget.
     """
     answer = exchange.answer
     assert answer.status in fault.statuses, (fault, answer)
     if answer.status >= 400:
         # Where an entry names no Code, the upstream's own answer is meant, or a token that ended.
         assert answer.code in ([fault.code] if fault.code else [None, "InvalidToken"]), answer
-    found = asked_in(world, exchange, at)
-    assert found == asked, (fault, found)
+    assert calls_in(world, exchange, at) == calls, fault
     operations = Counter(done.name for done in exchange.store)
-    assert max(operations.values(), default=0) <= TRIES, operations
-    assert exchange.seconds < budget(fault, left) + ALLOWANCE, (fault, exchange.seconds)
+    assert max(operations.values(), default=0) <= ATTEMPTS, operations
+    assert exchange.own_seconds < (within or budget(fault)) + ALLOWANCE, fault
     always(world, exchange, at)
 
 
-def always(world: World, exchange: Exchange, at: Elsewhere = NOWHERE) -> None:
+def always(world: World, exchange: Exchange, at: Elsewhere | None = None) -> None:
     """Check the `always` list of the corpus, and that secrets stay where they are."""
     answer = exchange.answer
     assert answer.headers["X-Request-Id"]
-    told, secrets = f"{answer.headers}{answer.body!r}", dict(world.secrets)
+    text, secrets = f"{answer.headers}{answer.body!r}", dict(world.secrets)
     if answer.code:
-        assert set(answer.json) == {"Code", "Message"}
-        assert answer.json["Code"] == answer.code
+        assert answer.json == {"Code": answer.code, "Message": answer.json["Message"]}
         assert answer.status not in (429, 503) or answer.headers["Retry-After"]
         secrets |= {**world.personal, "AWS's text": {"canary-aws-text"}}
     elif answer.body.startswith(b'{"token":'):
         secrets["token"] = secrets["token"] - {answer.json["token"]}
-    assert watch.leaks(told, secrets) == [], told
-    kept_in(world, exchange.seen, at)
-    reported(exchange)
+    assert watch.leaks(text, secrets) == [], text
+    nothing_leaks(world, exchange.seen, at)
+    request_line(exchange)
 
 
-def kept_in(world: World, seen: Seen, at: Elsewhere = NOWHERE) -> None:
-    """Check that no secret was said, and nobody asked but the configured ones."""
+def nothing_leaks(world: World, seen: Seen, at: Elsewhere | None = None) -> None:
+    """Check that no secret was logged, and that only configured addresses were contacted."""
     assert watch.leaks(seen.said, {**world.secrets, **world.personal}) == [], seen.said
     places = set(_places(world, at).values())
     assert set(seen.addresses) <= places
     assert seen.names <= {host for host, _ in places}
 
 
-def alarms(exchange: Exchange) -> list[str]:
-    """Name what the operator is told of though the request is served."""
+def alerts(exchange: Exchange) -> list[str]:
+    """Name what alerted the operator though the request was served."""
     return [event["alert"] for event in exchange.seen.events if event["event"] == "alert"]
 
 
-def reported(exchange: Exchange) -> dict[str, Any]:
+def request_line(exchange: Exchange) -> dict[str, Any]:
     """Give the one log line of a request; an alert is a line of its own."""
     [line] = [event for event in exchange.seen.events if event["event"] != "alert"]
     assert line["event"] == "request"
     return line
-
-
-# --- the table -----------------------------------------------------------------------------------
-
-
-def sessions_in(world: World) -> int:
-    """Count the stored sessions."""
-    pages = world.dynamodb.get_paginator("scan").paginate(
-        TableName=world.table,
-        Select="COUNT",
-        FilterExpression="NOT begins_with(#item, :counter)",
-        ExpressionAttributeNames={"#item": "item"},
-        ExpressionAttributeValues={":counter": {"B": b"decrypt-failures-"}},
-    )
-    return sum(page["Count"] for page in pages)

@@ -10,7 +10,7 @@ import pytest
 
 from simulator import desk
 from simulator.wechat import openid_of
-from tests.conftest import APPID, Answer, FrontDoor
+from tests.support.front_door import APPID, Answer, FrontDoor
 
 
 class MiniProgram:
@@ -73,26 +73,25 @@ class MiniProgram:
         """WeChat ends the session."""
         self._door.control("expire_session", appid=APPID, user=self._phone.user)
 
+    def start(self, state: str) -> None:
+        """Bring it into one of STATES."""
+        if state != "no token":
+            self.log_in()
+        if state == "dead token":
+            self.send("POST", "/logout")
+        if state == "stale session":
+            self.expire()
+
+
+STATES = ("no token", "live token", "dead token", "stale session")
+
 
 @pytest.fixture
 def app(front_door: FrontDoor) -> MiniProgram:
     return MiniProgram(front_door)
 
 
-@pytest.fixture
-def public(front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> MiniProgram:
-    """A gate with a public path."""
-    monkeypatch.setenv("PUBLIC_PATHS", "news")
-    front_door.module = desk.load_app()
-    return MiniProgram(front_door)
-
-
-# --- L -------------------------------------------------------------------------------------------
-
-
-def test_login_turns_a_code_into_a_token_that_stands_for_the_user(app: MiniProgram) -> None:
-    app.log_in()
-    assert app.send("GET", "/api/me").json["headers"]["X-WX-OPENID"] == openid_of(APPID, "alice")
+# --- L, R1, R2 -----------------------------------------------------------------------------------
 
 
 def test_a_login_ends_the_session_that_it_replaces(app: MiniProgram, front_door: FrontDoor) -> None:
@@ -100,41 +99,27 @@ def test_a_login_ends_the_session_that_it_replaces(app: MiniProgram, front_door:
     old = app.token
     app.log_in()
     assert front_door.send("GET", "/api/me", token=old).code == "InvalidToken"
-    assert app.send("GET", "/api/me").status == 200
+    assert app.send("GET", "/api/me").json["headers"]["X-WX-OPENID"] == openid_of(APPID, "alice")
 
 
-# --- R1, R2 --------------------------------------------------------------------------------------
+def test_r1_a_request_that_needs_no_login_is_just_sent(
+    front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBLIC_PATHS", "news")
+    front_door.module = desk.load_app()
+    app = MiniProgram(front_door)
+    assert app.request("/api/news").status == 200
+    assert app.logins == 0
 
 
-def test_r1_a_request_that_needs_no_login_is_just_sent(public: MiniProgram) -> None:
-    assert public.request("/api/news").status == 200
-    assert public.logins == 0
-
-
-def test_r2_a_request_without_a_token_logs_in_and_is_sent_again(app: MiniProgram) -> None:
-    assert app.request("/api/orders").json["path"] == "/orders"
-    assert app.logins == 1
-
-
-def test_r2_a_request_with_a_good_token_does_not_log_in(app: MiniProgram) -> None:
-    app.log_in()
-    for _ in range(3):
-        assert app.request("/api/orders").status == 200
-    assert app.logins == 1
-
-
-def test_r2_a_request_with_a_dead_token_logs_in_once(app: MiniProgram) -> None:
-    app.log_in()
-    app.send("POST", "/logout")
-    assert app.request("/api/orders").status == 200
-    assert app.logins == 2
-
-
-def test_our_token_lives_on_when_wechats_session_ends(app: MiniProgram) -> None:
-    app.log_in()
-    app.expire()
-    assert app.request("/api/orders").status == 200
-    assert app.logins == 1
+@pytest.mark.parametrize(("state", "logins"), list(zip(STATES, (1, 1, 2, 1), strict=True)))
+def test_r2_a_request_logs_in_once_if_its_token_is_not_live(
+    app: MiniProgram, state: str, logins: int
+) -> None:
+    app.start(state)
+    for _ in range(2):
+        assert app.request("/api/orders").json["path"] == "/orders"
+    assert app.logins == logins
 
 
 def test_on_a_new_phone_the_user_is_not_logged_in_though_wechats_session_holds(
@@ -148,38 +133,30 @@ def test_on_a_new_phone_the_user_is_not_logged_in_though_wechats_session_holds(
     assert app.send("GET", "/api/orders").status == 200
 
 
-# --- R3, way 1: when the page opens --------------------------------------------------------------
+# --- R3 ------------------------------------------------------------------------------------------
 
 
-def test_way_1_with_token_and_session_the_tap_opens_without_a_login(app: MiniProgram) -> None:
-    app.log_in()
+@pytest.mark.parametrize(("state", "logins"), list(zip(STATES, (1, 1, 2, 2), strict=True)))
+def test_r3_way_1_the_page_logs_in_if_it_must_and_every_tap_opens(
+    app: MiniProgram, state: str, logins: int
+) -> None:
+    app.start(state)
     app.open_page()
     assert app.open_data(app.tap()).status == 200
-    assert app.logins == 1
+    assert app.logins == logins
 
 
-def test_way_1_without_a_token_the_page_logs_in(app: MiniProgram) -> None:
-    app.open_page()
-    assert app.open_data(app.tap()).status == 200
-    assert app.logins == 1
+@pytest.mark.parametrize("state", STATES)
+def test_r3_way_2_the_first_tap_opens_or_the_second(app: MiniProgram, state: str) -> None:
+    app.start(state)
+    answer = app.tap_and_check()
+    assert (answer is not None) is (state == "live token")
+    answer = answer or app.tap_and_check()
+    assert answer is not None
+    assert answer.status == 200
 
 
-def test_way_1_with_a_dead_token_the_page_logs_in(app: MiniProgram) -> None:
-    app.log_in()
-    app.send("POST", "/logout")
-    app.open_page()
-    assert app.open_data(app.tap()).status == 200
-
-
-def test_way_1_with_a_stale_session_the_page_logs_in(app: MiniProgram) -> None:
-    app.log_in()
-    app.expire()
-    app.open_page()
-    assert app.open_data(app.tap()).status == 200
-    assert app.logins == 2
-
-
-def test_way_1_the_data_is_the_users_own(app: MiniProgram, front_door: FrontDoor) -> None:
+def test_r3_the_data_is_the_users_own(app: MiniProgram, front_door: FrontDoor) -> None:
     other = MiniProgram(front_door, "bob")
     for each in (app, other):
         each.open_page()
@@ -187,35 +164,8 @@ def test_way_1_the_data_is_the_users_own(app: MiniProgram, front_door: FrontDoor
     assert numbers[0] != numbers[1]
 
 
-# --- R3, way 2: when the user taps ---------------------------------------------------------------
-
-
-def test_way_2_with_token_and_session_the_first_tap_opens(app: MiniProgram) -> None:
-    app.log_in()
-    answer = app.tap_and_check()
-    assert answer is not None
-    assert answer.status == 200
-
-
-def test_way_2_without_a_token_the_second_tap_opens(app: MiniProgram) -> None:
-    assert app.tap_and_check() is None
-    answer = app.tap_and_check()
-    assert answer is not None
-    assert answer.status == 200
-
-
-def test_way_2_with_a_dead_token_the_second_tap_opens(app: MiniProgram) -> None:
-    app.log_in()
-    app.send("POST", "/logout")
-    assert app.tap_and_check() is None
-    answer = app.tap_and_check()
-    assert answer is not None
-    assert answer.status == 200
-
-
-def test_way_2_with_a_stale_session_the_data_in_hand_is_lost(app: MiniProgram) -> None:
-    app.log_in()
-    app.expire()
+def test_r3_data_in_hand_when_the_session_went_stale_is_lost(app: MiniProgram) -> None:
+    app.start("stale session")
     in_hand = app.tap()
     app.log_in()
     assert app.open_data(in_hand).code == "DecryptFailed"
@@ -242,10 +192,7 @@ def test_without_replaces_data_of_before_the_login_is_lost(app: MiniProgram) -> 
 
 
 def test_two_pages_that_log_in_at_once_both_work(app: MiniProgram, front_door: FrontDoor) -> None:
-    codes = [front_door.phone().code() for _ in range(2)]
-    tokens = [
-        front_door.send("POST", "/login", json_body={"code": code}).json["token"]
-        for code in reversed(codes)
-    ]
-    for app.token in tokens:
+    codes = [{"code": front_door.phone().code()} for _ in range(2)]
+    logins = [front_door.send("POST", "/login", json_body=code).json for code in reversed(codes)]
+    for app.token in (login["token"] for login in logins):
         assert app.open_data(app.tap()).status == 200

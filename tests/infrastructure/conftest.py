@@ -1,9 +1,10 @@
 """The template and the package, each made once."""
 
+import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,13 @@ from infrastructure import package, rehearsal, template
 from infrastructure.intrinsics import resolved
 from infrastructure.parts import Template
 from simulator.runtime_api import install_client
+from tests.support import load_fixtures
+from tests.support.front_door import Phone
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that this folder needs."""
+    load_fixtures(config, "engines", "front_door")
 
 
 @pytest.fixture(scope="session")
@@ -25,26 +33,25 @@ def stack(sam: Template) -> Template:
     return template.transformed(sam, "us-east-1")
 
 
-@dataclass(frozen=True)
-class Package:
-    """A built package."""
-
-    archive: Path
-    folder: Path
-    sam: Template
-
-
 @pytest.fixture(scope="session")
-def built(sam: Template, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """The package for this machine; skipped where uv finds no wheels, but never in CI."""
-    out = tmp_path_factory.mktemp("package")
-    try:
-        archive = package.build(package.here(), out)
-    except package.PackageError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no package: {str(error).splitlines()[-1]}")
-    return Package(archive, out / "package", sam)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make package` writes for this machine, once for all processes of a run.
+
+    Skipped where uv finds no wheels, but never in CI.
+    """
+    here = tmp_path_factory.getbasetemp()
+    out = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "package"
+    out.mkdir(exist_ok=True)
+    with (out / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            if not (out / "deployment.zip").exists():
+                package.build(package.here(), out)
+        except package.PackageError as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"no package: {str(error).splitlines()[-1]}")
+    return out
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +66,29 @@ def around() -> Iterator[rehearsal.Surroundings]:
     """AWS, WeChat and the upstream of the desk."""
     with rehearsal.surroundings() as running:
         yield running
+
+
+Send = Callable[..., tuple[int, Any]]
+"""Sends method, path, token and body to the gate; gives status and JSON."""
+
+
+def visit(send: Send, phone: Phone) -> None:
+    """Do what a mini-program does that has no use for a session_key, through all functions."""
+    status, answer = send("POST", "/login", "", {"code": phone.code()})
+    assert status == 200, answer
+    token = answer["token"]
+    status, echo = send("GET", "/api/orders/7?a=2", token)
+    assert (status, echo["path"], echo["query"]) == (200, "/orders/7", "a=2")
+    assert echo["headers"]["X-WX-OPENID"]
+    body = {"code": phone.do("getPhoneNumber")["code"]}
+    status, opened = send("POST", "/phone", token, body)
+    assert status == 200, opened
+    assert opened["data"]["purePhoneNumber"]
+    assert len(send("GET", "/.well-known/jwks.json")[1]["keys"]) == 1
+    assert send("GET", "/health")[0] == 200
+    assert send("POST", "/logout", token, {}) == (204, None)
+    for ended in (send("GET", "/api/orders", token), send("POST", "/phone", token, body)):
+        assert (ended[0], ended[1]["Code"]) == (401, "InvalidToken")
 
 
 def strings(value: object) -> Iterator[str]:
@@ -84,3 +114,12 @@ PSEUDO = {
 def made(stack: Template, **values: str) -> Template:
     """What CloudFormation makes with these parameters."""
     return resolved(stack, {**PSEUDO, **values})
+
+
+def at(stack: Template, place: str) -> Any:
+    """The member at Resource/Member/Member; None if there is none."""
+    resource, *members = place.split("/")
+    value = stack["Resources"].get(resource, {}).get("Properties")
+    for member in members:
+        value = value[int(member)] if isinstance(value, list) else (value or {}).get(member)
+    return value

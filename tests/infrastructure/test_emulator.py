@@ -1,7 +1,9 @@
 """The commands against an AWS emulator that is not ours: ministack runs the stack that SAM makes.
 
 What it does not do is checked elsewhere: CodeDeploy, SnapStart, WAF and gateway responses on the
-transformed template. It knows no metric math, so the stacks here have no alarms.
+transformed template. It knows no metric math, so the stacks here have no alarms. What needs the
+session_key, and methods without a route, are left to the rehearsal: ministack's BatchGetItem gives
+no ConsumedCapacity, which the gate takes for half an answer; its API Gateway has no ANY.
 """
 
 import os
@@ -14,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,14 @@ import boto3
 import pytest
 import requests
 
+from infrastructure.package import here
 from infrastructure.rehearsal import Surroundings
 from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
 from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
-from tests.conftest import Phone
+from tests.infrastructure.conftest import visit
+from tests.support.front_door import Phone
 
 MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
 
@@ -46,6 +51,11 @@ def uvx() -> str:
     return found
 
 
+def command(target: str, stage: str) -> list[str]:
+    place = (f"STAGE={stage}", "REGION=us-east-1")
+    return ["make", "-s", "-o", ".venv/tests.installed", target, *place]
+
+
 @dataclass(frozen=True)
 class Cloud:
     """The emulator: its port, and an environment in which AWS's tools find it."""
@@ -55,17 +65,9 @@ class Cloud:
 
     def make(self, target: str, stage: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ours on a stage."""
-        place = (f"STAGE={stage}", "REGION=us-east-1", "ARCHITECTURE=x86_64")
-        line = ["make", "-s", "-o", ".venv/tests.installed", target, *place, *words]
-        return subprocess.run(
-            line,
-            cwd=ROOT,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            input="y\n" * 9,
-        )
+        options: dict[str, Any] = {"cwd": ROOT, "env": self.environ, "input": "y\n" * 9}
+        line = [*command(target, stage), f"ARCHITECTURE={here()}", *words]
+        return subprocess.run(line, **options, capture_output=True, text=True, check=False)
 
     def deploy(self, stage: str, *parameters: str, **words: str) -> str:
         """Deploy, and see that it succeeded."""
@@ -84,19 +86,19 @@ class Cloud:
             (found,) = client.describe_stacks(StackName=f"wxgate-{stage}")["Stacks"]
             return found
 
-    def parameters(self, stage: str) -> dict[str, str]:
-        return {p["ParameterKey"]: p["ParameterValue"] for p in self.stack(stage)["Parameters"]}
+    def outputs(self, stage: str) -> dict[str, str]:
+        return {o["OutputKey"]: o["OutputValue"] for o in self.stack(stage)["Outputs"]}
 
     def send(
         self, stage: str, method: str, path: str, token: str = "", body: object = None
-    ) -> requests.Response:
-        """Send a request through the emulated API Gateway."""
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in self.stack(stage)["Outputs"]}
-        api = outputs["EndpointURL"].removeprefix("https://").partition(".")[0]
+    ) -> tuple[int, Any]:
+        """Send a request through the emulated API Gateway; give status and JSON."""
+        api = self.outputs(stage)["EndpointURL"].removeprefix("https://").partition(".")[0]
         headers = {"Host": f"{api}.execute-api.localhost:{self.port}"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         url = f"http://127.0.0.1:{self.port}/v1{path}"
-        return requests.request(method, url, headers=headers, json=body, timeout=60)
+        answer = requests.request(method, url, headers=headers, json=body, timeout=60)
+        return answer.status_code, answer.json() if answer.content else None
 
 
 @pytest.fixture(scope="module")
@@ -125,25 +127,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def answer_at_the_prompt(cloud: Cloud, stage: str, answer: str) -> None:
     """Run `make secrets` on a terminal, as a person would."""
-    line = [
-        "make",
-        "-s",
-        "-o",
-        ".venv/tests.installed",
-        "secrets",
-        f"STAGE={stage}",
-        "REGION=us-east-1",
-    ]
     mine, theirs = pty.openpty()
-    with subprocess.Popen(
-        line,
-        cwd=ROOT,
-        env=cloud.environ,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
+    options: dict[str, Any] = {"cwd": ROOT, "env": cloud.environ, "start_new_session": True}
+    options |= {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(command("secrets", stage), **options) as process:
         os.close(theirs)
         shown = b""
         while b"leave it): " not in shown:
@@ -158,8 +145,8 @@ def answer_at_the_prompt(cloud: Cloud, stage: str, answer: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def first(cloud: Cloud, around: Surroundings) -> str:
-    """A stage, deployed and with its secrets."""
+def first(cloud: Cloud, around: Surroundings, built: Path) -> str:
+    """A stage, deployed and with its secrets; `built` has fetched the libraries."""
     cloud.deploy(
         "one",
         "Alarms=false",
@@ -174,45 +161,22 @@ def first(cloud: Cloud, around: Surroundings) -> str:
     return "one"
 
 
-def log_in(cloud: Cloud, stage: str, phone: Phone) -> str:
-    answer = cloud.send(stage, "POST", "/login", body={"code": phone.code()})
-    assert answer.status_code == 200, answer.text
-    token: str = answer.json()["token"]
-    return token
-
-
-@pytest.fixture
-def phone(around: Surroundings) -> Phone:
-    return Phone(around.wechat_url)
-
-
-def test_every_route_works_through_the_emulated_api_gateway(
-    cloud: Cloud, first: str, phone: Phone
+def test_all_functions_work_through_the_emulated_api_gateway(
+    cloud: Cloud, first: str, around: Surroundings
 ) -> None:
-    token = log_in(cloud, first, phone)
-    echo = cloud.send(first, "GET", "/api/orders/7?a=2", token).json()
-    assert (echo["path"], echo["query"]) == ("/orders/7", "a=2")
-    assert echo["headers"]["X-WX-OPENID"]
-    sealed = phone.do("getPhoneNumber")
-    body = {"kind": "phone", "encryptedData": sealed["encryptedData"], "iv": sealed["iv"]}
-    opened = cloud.send(first, "POST", "/decrypt", token, body)
-    assert opened.json()["data"]["purePhoneNumber"]
-    assert cloud.send(first, "GET", "/session", token).json() == {"valid": True}
-    assert len(cloud.send(first, "GET", "/.well-known/jwks.json").json()["keys"]) == 1
-    assert cloud.send(first, "POST", "/logout", token, {}).status_code == 204
-    assert cloud.send(first, "GET", "/api/orders/7", token).status_code == 401
+    visit(partial(cloud.send, first), Phone(around.wechat_url))
 
 
 def test_an_upgrade_sends_empty_values_too_and_can_be_rolled_back(cloud: Cloud, first: str) -> None:
     cloud.deploy(first, "PublicPaths=news/*")
-    assert cloud.send(first, "GET", "/api/news/1").status_code == 200
+    assert cloud.send(first, "GET", "/api/news/1")[0] == 200
     cloud.deploy(first, "PublicPaths=")
-    assert cloud.parameters(first)["PublicPaths"] == ""
-    assert cloud.parameters(first)["UpstreamAllowPrivate"] == "true"
-    assert cloud.send(first, "GET", "/api/news/1").status_code == 401
+    present = {p["ParameterKey"]: p["ParameterValue"] for p in cloud.stack(first)["Parameters"]}
+    assert (present["PublicPaths"], present["UpstreamAllowPrivate"]) == ("", "true")
+    assert cloud.send(first, "GET", "/api/news/1")[0] == 401
     done = cloud.make("rollback", first)
     assert done.returncode == 0, done.stderr
-    assert cloud.send(first, "GET", "/api/news/1").status_code == 200
+    assert cloud.send(first, "GET", "/api/news/1")[0] == 200
 
 
 def test_a_refused_upgrade_changes_nothing(cloud: Cloud, first: str) -> None:
@@ -224,20 +188,13 @@ def test_a_refused_upgrade_changes_nothing(cloud: Cloud, first: str) -> None:
 
 
 def test_a_stage_beside_it_comes_and_goes_and_leaves_its_table(cloud: Cloud, first: str) -> None:
-    cloud.deploy(
-        "two",
-        "Alarms=false",
-        "AccountLogRole=false",
-        APPIDS="wx2",
-        UPSTREAM_URL="https://a.example",
-    )
-    assert cloud.send("two", "GET", "/health").status_code == 200
-    table = next(
-        o["OutputValue"] for o in cloud.stack("two")["Outputs"] if o["OutputKey"] == "SessionsTable"
-    )
+    values = {"APPIDS": "wx2", "UPSTREAM_URL": "https://a.example"}
+    cloud.deploy("two", "Alarms=false", "AccountLogRole=false", **values)
+    assert cloud.send("two", "GET", "/health")[0] == 200
+    table = cloud.outputs("two")["SessionsTable"]
     done = cloud.make("destroy", "two")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert cloud.send(first, "GET", "/health").status_code == 200
+    assert cloud.send(first, "GET", "/health")[0] == 200
     with closing(cloud.client("dynamodb")) as dynamodb:
         assert table in dynamodb.list_tables()["TableNames"]
 

@@ -22,8 +22,8 @@ from simulator.event_source import poll
 from simulator.serving import serve_wsgi
 from simulator.wechat import openid_of, push_secret_of
 from simulator.wechat.push import sealed
-from tests.conftest import APPID, FrontDoor
-from tests.infrastructure.conftest import made, strings
+from tests.infrastructure.conftest import at, made, strings
+from tests.support.front_door import APPID, FrontDoor
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 
@@ -33,14 +33,9 @@ TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
 
 def statements(stack: Template, name: str, **values: str) -> list[Any]:
     """What a function may do with these parameters."""
-    role = made(stack, **values)["Resources"][f"{name}Role"]["Properties"]
-    (policy,) = role["Policies"]
+    (policy,) = at(made(stack, **values), f"{name}Role/Policies")
     found: list[Any] = policy["PolicyDocument"]["Statement"]
     return found
-
-
-def granted(stack: Template, name: str) -> set[str]:
-    return {action for s in statements(stack, name) for action in s["Action"]}
 
 
 PREFIX = "arn:aws:secretsmanager:us-east-1:123456789012:secret:wxgate-test/"
@@ -71,10 +66,6 @@ def test_no_policy_has_a_star_but_for_the_secrets_of_the_stack_s_mini_programs(
     assert granted_secrets(stack, name) == SECRETS[name]
     stars = [text for text in strings(statements(stack, name)) if "*" in text]
     assert set(stars) <= {f"{PREFIX}app/*", f"{PREFIX}push/*"}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_other_resource_is_one_of_the_same_template(stack: Template, name: str) -> None:
     named = {text for s in statements(stack, name) for text in strings(s["Resource"])}
     assert {t for t in named if not t.startswith(PREFIX)} - {"Arn"} <= set(stack["Resources"])
 
@@ -87,37 +78,30 @@ def test_a_function_writes_to_its_own_log_group_alone(stack: Template, name: str
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_only_policy_of_aws_s_own_is_x_ray_s(stack: Template, name: str) -> None:
+def test_a_role_is_lambda_s_alone_and_its_one_policy_of_aws_s_own_x_ray_s(
+    stack: Template, name: str
+) -> None:
+    (trust,) = at(stack, f"{name}Role/AssumeRolePolicyDocument/Statement")
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
     for partition, expected in (("aws", ["AWSXRayDaemonWriteAccess"]), ("aws-cn", [])):
         ours = made(stack, **{"AWS::Partition": partition, "FixedEgress": "true"})
-        arns = ours["Resources"][f"{name}Role"]["Properties"]["ManagedPolicyArns"]
+        arns = at(ours, f"{name}Role/ManagedPolicyArns")
         assert [arn.rpartition("/")[2] for arn in arns] == expected
 
 
 INTERFACES = {
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"),
+    *("ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses", "ec2:DescribeSubnets"),
 }
 """Source: AWS, «Giving Lambda functions access to resources in an Amazon VPC»."""
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("Login", {"FixedEgress": "true"}),
-        ("Decrypt", {"FixedEgress": "true"}),
-        ("Proxy", {"ProxySubnets": "subnet-1"}),
-        ("Deliver", {"ProxySubnets": "subnet-1"}),
-    ],
-)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_in_a_vpc_lets_lambda_attach_it_and_may_do_nothing_there_itself(
-    stack: Template, name: str, values: dict[str, str]
+    stack: Template, name: str
 ) -> None:
-    more = statements(stack, name, **values)[len(statements(stack, name)) :]
+    in_vpc = statements(stack, name, FixedEgress="true", ProxySubnets="subnet-1")
+    more = in_vpc[len(statements(stack, name)) :]
     allow, deny = more
     assert set(allow["Action"]) == set(deny["Action"]) == INTERFACES
     assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
@@ -134,7 +118,8 @@ def test_a_key_of_yours_is_used_through_the_function_s_services_alone(
     sends = ["kms:GenerateDataKey"] if name == "Events" else []
     assert (key["Action"], key["Resource"]) == (["kms:Decrypt", *sends], ["arn:aws:kms:x"])
     services = {s.partition(".")[0] for s in key["Condition"]["StringEquals"]["kms:ViaService"]}
-    granted_to = {action.partition(":")[0] for action in granted(stack, name)}
+    granted = [action for s in statements(stack, name) for action in s["Action"]]
+    granted_to = {action.partition(":")[0] for action in granted}
     assert services == granted_to - {"logs"}
 
 
@@ -146,21 +131,12 @@ def test_a_restored_table_is_the_only_one_then(stack: Template, name: str) -> No
 
 
 def test_codedeploy_may_move_the_aliases_of_these_functions_alone(stack: Template) -> None:
-    ours = made(stack, Rollout="Canary10Percent5Minutes")
-    (policy,) = ours["Resources"]["DeploymentsRole"]["Properties"]["Policies"]
+    (policy,) = at(made(stack, Rollout="Canary10Percent5Minutes"), "DeploymentsRole/Policies")
     move, look = policy["PolicyDocument"]["Statement"]
     assert "lambda:UpdateAlias" in move["Action"]
-    assert {t.partition(".")[0].lstrip("${") for t in strings(move["Resource"])} - {"Arn"} == set(
-        FUNCTIONS
-    )
+    moved = {text.partition(".")[0].lstrip("${") for text in strings(move["Resource"])}
+    assert moved - {"Arn"} == set(FUNCTIONS)
     assert look["Action"] == "cloudwatch:DescribeAlarms"
-
-
-def test_only_lambda_may_take_the_roles(stack: Template) -> None:
-    for name in FUNCTIONS:
-        role = stack["Resources"][f"{name}Role"]["Properties"]
-        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
 # --- the keyword list of a handler is the policy of its function ----------------------------------
@@ -197,63 +173,44 @@ class Recorder:
     """An AWS engine that remembers each call: the operation and its parameters."""
 
     calls: list[tuple[str, Any]] = field(default_factory=list)
-    services: dict[str, str] = field(default_factory=dict)
     engine: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        service, _, operation = environ["HTTP_X_AMZ_TARGET"].rpartition(".")
+        operation = environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2]
         self.calls.append((operation, json.loads(body)))
-        self.services[operation] = service
         return self.engine(environ, start_response)
 
-    def actions(self) -> set[str]:
-        """The IAM actions of the calls."""
-        found = set()
-        for operation, parameters in self.calls:
-            service = self.services[operation]
-            if operation == "TransactWriteItems":
-                parts = (kind for item in parameters["TransactItems"] for kind in item)
-                found |= {f"dynamodb:{TRANSACTION[kind]}" for kind in parts}
-            elif operation == "GetSecretValue":
-                found.add("secretsmanager:GetSecretValue")
-            elif service == "AmazonSQS":
-                found.add(f"sqs:{operation}")
-            else:
-                found.add(f"dynamodb:{operation}")
-        return found
 
-    def secrets(self) -> set[str]:
-        """The secrets that were read."""
-        return {p["SecretId"] for operation, p in self.calls if operation == "GetSecretValue"}
+Calls = dict[str, list[tuple[str, Any]]]
 
 
-@pytest.fixture
-def recorder(
-    running_desk: desk.Desk,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Recorder]:
-    """The desk's engine with a memory; moto keeps one state in a process."""
-    recording = Recorder()
-    server = serve_wsgi(recording, "127.0.0.1", 0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    yield recording
+@pytest.fixture(scope="module")
+def calls(running_desk: desk.Desk) -> Iterator[Calls]:
+    """The calls that each function makes of the desk's engine when it does all it can.
+
+    Moto has one state in a process, so the recorder's engine is the desk's.
+    """
+    recorder, made = Recorder(), Calls()
+    server = serve_wsgi(recorder, "127.0.0.1", 0)
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("AWS_ENDPOINT_URL", server.url)
+        with closing(aws.client("sqs", server.url)) as sqs:  # the desk polls its own
+            environ.setenv("EVENTS_QUEUE_URL", aws.make_queue(sqs, f"policies-{os.getpid()}"))
+        for name, use in USES.items():
+            token = FrontDoor(desk.load_app(), running_desk.urls["WeChat"]).login()
+            # A container of its own: nothing is known from the login.
+            urls = running_desk.urls
+            fresh = FrontDoor(desk.load_app(), urls["WeChat"], urls["AWS"])
+            recorder.calls.clear()
+            use(fresh, token)
+            made[name] = list(recorder.calls)
+    yield made
     server.close()
 
 
-@pytest.fixture
-def recorded(
-    recorder: Recorder, front_door: FrontDoor, monkeypatch: pytest.MonkeyPatch
-) -> FrontDoor:
-    """The app before that engine."""
-    assert not recorder.calls
-    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
-        monkeypatch.setenv("EVENTS_QUEUE_URL", aws.make_queue(sqs, f"policies-{os.getpid()}"))
-    return front_door
-
-
-def log_in_and_out(door: FrontDoor) -> None:
+def log_in_and_out(door: FrontDoor, _token: str) -> None:
     door.login(replaces=door.login())
     for body in ({}, {"everywhere": True}):
         answer = door.send("POST", "/logout", token=door.login(), json_body=body)
@@ -261,9 +218,8 @@ def log_in_and_out(door: FrontDoor) -> None:
 
 
 def call_the_upstream(door: FrontDoor, token: str) -> None:
-    assert door.send("GET", "/api/orders/7", token=token).status == 200
-    assert door.send("GET", "/.well-known/jwks.json").status == 200
-    assert door.send("GET", "/health").status == 200
+    for path in ("/api/orders/7", "/.well-known/jwks.json", "/health"):
+        assert door.send("GET", path, token=token).status == 200
 
 
 def open_data(door: FrontDoor, token: str) -> None:
@@ -277,7 +233,7 @@ def open_data(door: FrontDoor, token: str) -> None:
     assert door.send("GET", "/session", token=token).status == 200
 
 
-def push(door: FrontDoor) -> None:
+def push(door: FrontDoor, _token: str) -> None:
     message = {"MsgType": "event", "Event": "user_authorization_cancellation"}
     body = json.dumps({**message, "OpenID": openid_of(APPID, "alice")}).encode()
     pushed = sealed(APPID, body, push_secret_of(APPID), time.time())
@@ -285,82 +241,76 @@ def push(door: FrontDoor) -> None:
     assert door.send("POST", target, body=pushed.body).status == 200
 
 
-def take_from_the_queue(door: FrontDoor, recorder: Recorder) -> None:
+def take_from_the_queue(door: FrontDoor, _token: str) -> None:
     """As Lambda does by the function's role: one event is delivered, another is not."""
     url = os.environ["EVENTS_QUEUE_URL"]
-    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
+    with closing(aws.client("sqs", door.aws_url)) as sqs:
+        sqs.purge_queue(QueueUrl=url)
         for appid in (APPID, ""):
             known = {"appid": appid or "-", **({"id": "e"} if appid else {})}
             typed = {n: {"DataType": "String", "StringValue": v} for n, v in known.items()}
             sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=typed)
-        recorder.calls.clear()
+    with closing(aws.client("sqs", os.environ["AWS_ENDPOINT_URL"])) as sqs:
         sqs.get_queue_attributes(QueueUrl=url)
         while poll(sqs, url, door.module.deliver_function) == 0:
             pass
 
 
-def use(name: str, door: FrontDoor, recorder: Recorder) -> None:
-    """Do all that a function does, once."""
-    token = door.login()
-    # A container of its own: nothing is known from the login.
-    fresh = FrontDoor(desk.load_app(), door.wechat_url)
-    recorder.calls.clear()
-    if name == "Login":
-        log_in_and_out(fresh)
-    elif name == "Proxy":
-        call_the_upstream(fresh, token)
-    elif name == "Events":
-        push(fresh)
-    elif name == "Deliver":
-        take_from_the_queue(fresh, recorder)
-    else:
-        open_data(fresh, token)
+USES = {
+    "Login": log_in_and_out,
+    "Proxy": call_the_upstream,
+    "Decrypt": open_data,
+    "Events": push,
+    "Deliver": take_from_the_queue,
+}
+
+
+def actions(calls: list[tuple[str, Any]]) -> Iterator[str]:
+    """Give the IAM actions of calls; IAM and the SDK name the services of AWS's targets."""
+    for operation, parameters in calls:
+        if operation == "TransactWriteItems":
+            parts = (kind for item in parameters["TransactItems"] for kind in item)
+            yield from (f"dynamodb:{TRANSACTION[kind]}" for kind in parts)
+        else:
+            service = "secretsmanager" if operation == "GetSecretValue" else "dynamodb"
+            yield f"{'sqs' if 'QueueUrl' in parameters else service}:{operation}"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_policy_allows_what_the_function_does_and_nothing_else(
-    stack: Template, recorded: FrontDoor, recorder: Recorder, name: str
+    stack: Template, calls: Calls, name: str
 ) -> None:
-    use(name, recorded, recorder)
-    allowed = {action for action in granted(stack, name) if not action.startswith("logs:")}
-    assert recorder.actions() == allowed
+    granted = {action for s in statements(stack, name) for action in s["Action"]}
+    assert set(actions(calls[name])) == {a for a in granted if not a.startswith("logs:")}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_policy_shows_the_secrets_that_the_function_reads_and_no_other(
-    stack: Template, recorded: FrontDoor, recorder: Recorder, name: str
+    stack: Template, calls: Calls, name: str
 ) -> None:
-    use(name, recorded, recorder)
-    read = {s.partition("/")[2] for s in recorder.secrets()}
-    for pattern in granted_secrets(stack, name):
-        assert any(fnmatch.fnmatchcase(f"{secret}-a1B2c3", pattern) for secret in read)
-    for secret in read:
-        assert any(fnmatch.fnmatchcase(f"{secret}-a1B2c3", p) for p in granted_secrets(stack, name))
+    asked = [p["SecretId"] for operation, p in calls[name] if operation == "GetSecretValue"]
+    read = {f"{secret.partition('/')[2]}-a1B2c3" for secret in asked}
+    patterns = granted_secrets(stack, name)
+    assert all(any(fnmatch.fnmatchcase(secret, p) for secret in read) for p in patterns)
+    assert all(any(fnmatch.fnmatchcase(secret, p) for p in patterns) for secret in read)
 
 
-def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(
-    stack: Template, recorded: FrontDoor, recorder: Recorder
-) -> None:
-    use("Proxy", recorded, recorder)
-    ((_, read),) = [call for call in recorder.calls if call[0] == "GetItem"]
+def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(stack: Template, calls: Calls) -> None:
+    (read,) = [parameters for operation, parameters in calls["Proxy"] if operation == "GetItem"]
     names = [n.strip() for n in read["ProjectionExpression"].split(",")]
     attributes = {read["ExpressionAttributeNames"].get(n, n) for n in names}
     (find,) = [s for s in statements(stack, "Proxy") if "dynamodb:GetItem" in s["Action"]]
     allowed = set(find["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"])
     assert attributes | {"user", "item"} == allowed
     assert not {"sealed_key", "previous_key"} & allowed
-
-
-def test_the_proxy_may_not_ask_for_all_attributes(stack: Template) -> None:
-    (find,) = [s for s in statements(stack, "Proxy") if "dynamodb:GetItem" in s["Action"]]
+    # It may not ask for all attributes either.
     assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
 
 
 def test_the_events_function_sees_which_sessions_a_user_has_and_nothing_of_them(
-    stack: Template, recorded: FrontDoor, recorder: Recorder
+    stack: Template, calls: Calls
 ) -> None:
-    use("Events", recorded, recorder)
-    reads = [parameters for operation, parameters in recorder.calls if operation == "Query"]
+    reads = [parameters for operation, parameters in calls["Events"] if operation == "Query"]
     assert {frozenset(read["ExpressionAttributeNames"].values()) for read in reads} == {
         frozenset({"user", "item"})
     }
@@ -368,5 +318,5 @@ def test_the_events_function_sees_which_sessions_a_user_has_and_nothing_of_them(
     assert find["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["user", "item"]
     assert find["Condition"]["StringEqualsIfExists"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
     assert end["Condition"] == {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}}
-    (write,) = [p for operation, p in recorder.calls if operation == "TransactWriteItems"]
+    (write,) = [p for operation, p in calls["Events"] if operation == "TransactWriteItems"]
     assert all("ReturnValues" not in str(item) for item in write["TransactItems"])

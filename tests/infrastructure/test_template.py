@@ -12,11 +12,11 @@ import pytest
 from chalicelib import errors, logs, settings
 from chalicelib.deadlines import ANSWER_RESERVE, EVENT_PAUSES
 from chalicelib.wechat.push import MAX_BODY
-from infrastructure import template
+from infrastructure import package, template
 from infrastructure.parts import Template, TemplateError, merge
 from infrastructure.rehearsal import routes
 from infrastructure.wiring import ROUTES, wire
-from tests.infrastructure.conftest import made, strings
+from tests.infrastructure.conftest import at, made, strings
 from tests.support.queue import HIDDEN, MAX_RECEIVES
 
 FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
@@ -27,29 +27,22 @@ def of_type(stack: Template, kind: str) -> dict[str, Any]:
     return {name: r.get("Properties", {}) for name, r in found if r["Type"] == f"AWS::{kind}"}
 
 
-def at(stack: Template, place: str) -> Any:
-    """The member at Resource/Member/Member; None if there is none."""
-    resource, *members = place.split("/")
-    value = stack["Resources"].get(resource, {}).get("Properties")
-    for member in members:
-        value = value[int(member)] if isinstance(value, list) else (value or {}).get(member)
-    return value
-
-
 # --- what each parameter does: its values, a place of the template, what stands there -------------
 
 DOMAIN = {"DomainName": "gate.example.com", "CertificateArn": "arn:aws:acm:x"}
 NETWORK = {"ProxySubnets": "subnet-1,subnet-2", "ProxySecurityGroup": "sg-1"}
 ENDPOINTS = {**NETWORK, "ProxyVpc": "vpc-1", "ProxyRouteTables": "rtb-1"}
-CANARY = {"Rollout": "Canary10Percent5Minutes"}
+CANARY5 = "Canary10Percent5Minutes"
+CANARY = {"Rollout": CANARY5}
 PRIVATE = [{"Ref": "PrivateSubnetA"}, {"Ref": "PrivateSubnetB"}]
+PROVISIONED = {"ProvisionedConcurrentExecutions": "2"}
 X_RAY_LESS = {"AWS::Partition": "aws-cn"}
+ENDPOINT = "RestAPI/Body/x-amazon-apigateway-endpoint-configuration"
 
 CHOICES: list[tuple[dict[str, str], str, Any]] = [
     ({"LogRetention": "7"}, "LoginLogs/RetentionInDays", "7"),
     ({}, "LoginLogs/KmsKeyId", None),
     ({"KmsKeyArn": "k"}, "LoginLogs/KmsKeyId", "k"),
-    ({"KmsKeyArn": "k"}, "AccessLogs/KmsKeyId", "k"),
     ({}, "SessionsTable/SSESpecification", {"SSEEnabled": True}),
     ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/SSEType", "KMS"),
     ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/KMSMasterKeyId", "k"),
@@ -62,8 +55,6 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     (X_RAY_LESS, "RestAPIv1Stage/TracingEnabled", False),
     ({}, "Login/TracingConfig/Mode", "Active"),
     (X_RAY_LESS, "Login/TracingConfig/Mode", "PassThrough"),
-    ({"ThrottleRate": "7"}, "RestAPIv1Stage/MethodSettings/0/ThrottlingRateLimit", "7"),
-    ({"ThrottleBurst": "9"}, "RestAPIv1Stage/MethodSettings/0/ThrottlingBurstLimit", "9"),
     ({}, "RestAPIv1Stage/Tags/0/Value", {"Ref": "ApiGatewayAccount"}),  # so the stage waits for it
     ({"AccountLogRole": "false"}, "ApiGatewayAccount", None),
     ({"AccountLogRole": "false"}, "RestAPIv1Stage/Tags/0/Value", "of-another-stack"),
@@ -94,6 +85,7 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     (DOMAIN, "DomainRecord", None),
     ({**DOMAIN, "BasePath": "gate"}, "DomainMapping/BasePath", "gate"),
     ({**DOMAIN, "HostedZoneId": "Z1"}, "DomainRecord/HostedZoneId", "Z1"),
+    ({"DisableExecuteApiEndpoint": "true"}, ENDPOINT, {"disableExecuteApiEndpoint": True}),
     ({}, "RestAPI/MinimumCompressionSize", None),
     ({"MinimumCompressionSize": "99"}, "RestAPI/MinimumCompressionSize", "99"),
     ({}, "Firewall", None),
@@ -101,19 +93,11 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     ({"LoginConcurrency": "5"}, "Login/ReservedConcurrentExecutions", "5"),
     ({}, "Login/ReservedConcurrentExecutions", None),
     ({}, "ProxyAlias/ProvisionedConcurrencyConfig", None),
-    (
-        {"ProxyProvisioned": "2"},
-        "ProxyAlias/ProvisionedConcurrencyConfig",
-        {"ProvisionedConcurrentExecutions": "2"},
-    ),
+    ({"ProxyProvisioned": "2"}, "ProxyAlias/ProvisionedConcurrencyConfig", PROVISIONED),
     ({}, "Decrypt/SnapStart", None),
     ({"SnapStart": "true"}, "Decrypt/SnapStart", {"ApplyOn": "PublishedVersions"}),
     ({}, "Deployments", None),
-    (
-        CANARY,
-        "LoginDeployments/DeploymentConfigName",
-        f"CodeDeployDefault.Lambda{CANARY['Rollout']}",
-    ),
+    (CANARY, "LoginDeployments/DeploymentConfigName", f"CodeDeployDefault.Lambda{CANARY5}"),
     (CANARY, "LoginDeployments/AlarmConfiguration/Alarms/0", {"Name": {"Ref": "ErrorsAlarm"}}),
     ({**CANARY, "Alarms": "false"}, "LoginDeployments/AlarmConfiguration", {"Enabled": False}),
     ({"Alarms": "false"}, "ErrorsAlarm", None),
@@ -130,19 +114,13 @@ def test_a_parameter_does_what_it_says(
     assert at(made(stack, **values), place) == expected
 
 
-def test_the_execute_api_address_can_be_switched_off(stack: Template) -> None:
-    body = at(made(stack, DisableExecuteApiEndpoint="true"), "RestAPI/Body")
-    endpoint = body["x-amazon-apigateway-endpoint-configuration"]
-    assert endpoint == {"disableExecuteApiEndpoint": True}
+URL = {"Fn::Sub": "https://${RestAPI}.execute-api.us-east-1.amazonaws.com/v1"}
+NAMED = "https://gate.example.com"
 
 
 @pytest.mark.parametrize(
     ("values", "url"),
-    [
-        ({}, {"Fn::Sub": "https://${RestAPI}.execute-api.us-east-1.amazonaws.com/v1"}),
-        (DOMAIN, "https://gate.example.com"),
-        ({**DOMAIN, "BasePath": "gate"}, "https://gate.example.com/gate"),
-    ],
+    [({}, URL), (DOMAIN, NAMED), ({**DOMAIN, "BasePath": "gate"}, f"{NAMED}/gate")],
 )
 def test_the_address_that_the_client_needs_is_an_output(
     stack: Template, values: dict[str, str], url: Any
@@ -158,34 +136,22 @@ def test_every_role_has_the_boundary(stack: Template) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "taken"),
+    ("name", "taken", "refused"),
     [
-        ("AppIds", "wx1", True),
-        ("AppIds", ",".join(["wx1"] * 100), True),
-        ("AppIds", ",".join(["wx1"] * 101), False),
-        ("AppIds", "", False),
-        ("BasePath", "gate", True),
-        ("BasePath", "api", False),  # what stands before /api/ would be read as the path
-        ("BasePath", "a/b", False),
-        ("WeChatApiUrl", "https://api2.weixin.qq.com", True),
-        ("WeChatApiUrl", "http://api.weixin.qq.com", False),  # would show the appsecret
+        ("AppIds", "wx1", ""),
+        ("AppIds", ",".join(["wx1"] * 100), ",".join(["wx1"] * 101)),
+        ("BasePath", "gate", "api"),  # what stands before /api/ would be read as the path
+        ("BasePath", "a-b", "a/b"),
+        ("WeChatApiUrl", "https://api2.weixin.qq.com", "http://api.weixin.qq.com"),
     ],
 )
-def test_a_value_is_taken_or_not(stack: Template, name: str, value: str, taken: bool) -> None:
-    assert bool(re.fullmatch(stack["Parameters"][name]["AllowedPattern"], value)) is taken
-
-
-def test_only_what_has_no_default_must_be_given(stack: Template) -> None:
-    needed = {name for name, p in stack["Parameters"].items() if "Default" not in p}
-    assert needed == {"AppIds", "UpstreamUrl"}
+def test_a_value_is_taken_or_not(stack: Template, name: str, taken: str, refused: str) -> None:
+    pattern = stack["Parameters"][name]["AllowedPattern"]
+    assert re.fullmatch(pattern, taken)
+    assert not re.fullmatch(pattern, refused)
 
 
 # --- functions -----------------------------------------------------------------------------------
-
-
-def test_nothing_is_left_of_the_function_that_chalice_makes_for_all_routes(stack: Template) -> None:
-    assert set(template.functions(stack)) == set(FUNCTIONS)
-    assert "apihandler" not in json.dumps(stack).lower()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -194,6 +160,7 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
 ) -> None:
     ours, low = made(stack), name.lower()
     function = at(ours, name)
+    assert function["Runtime"] == f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     assert function["Handler"] == f"app.{low}_function"
     assert function["MemorySize"] in range(256, 3009)
@@ -203,16 +170,17 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
     needed = {n for n, variable in settings.VARIABLES.items() if low in variable.functions}
     assert needed <= set(function["Environment"]["Variables"])
+    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is (name != "Login")
 
 
 def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) -> None:
     assert stack["Parameters"]["UpstreamTimeout"]["MaxValue"] + 2 <= at(stack, "Proxy/Timeout")
 
 
-@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
-def test_the_functions_run_on_the_architecture_of_the_package(architecture: str) -> None:
-    sam = template.sam_template(architecture)
-    assert {tuple(at(sam, f"{name}/Architectures")) for name in FUNCTIONS} == {(architecture,)}
+def test_the_functions_run_on_the_architecture_of_the_package(sam: Template, built: Path) -> None:
+    ours = json.loads((built / "sam.json").read_text())
+    for made_for, architecture in ((sam, "arm64"), (ours, package.here())):
+        assert [at(made_for, f"{name}/Architectures") for name in FUNCTIONS] == [[architecture]] * 5
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -223,11 +191,9 @@ def test_a_new_revision_publishes_a_version_and_moves_the_alias(stack: Template,
     version, alias = ours["Resources"][f"{name}Version"], ours["Resources"][f"{name}Alias"]
     assert version["Properties"] == {"FunctionName": {"Ref": name}, "Description": "r7"}
     assert version["DeletionPolicy"] == version["UpdateReplacePolicy"] == "Retain"
-    assert alias["Properties"] == {
-        "Name": "live",
-        "FunctionName": {"Ref": name},
-        "FunctionVersion": {"Fn::GetAtt": [f"{name}Version", "Version"]},
-    }
+    newest = {"Fn::GetAtt": [f"{name}Version", "Version"]}
+    properties = {"Name": "live", "FunctionName": {"Ref": name}, "FunctionVersion": newest}
+    assert alias["Properties"] == properties
     assert "UpdatePolicy" not in alias
 
 
@@ -243,15 +209,31 @@ def test_a_rollout_is_codedeploy_s_and_alarms_roll_it_back(stack: Template, name
 # --- the API -------------------------------------------------------------------------------------
 
 
-def test_there_is_one_stage_and_it_is_v1(stack: Template) -> None:
+def test_there_is_one_stage_v1_which_throttles_and_logs_no_path_query_or_body(
+    stack: Template,
+) -> None:
     (stage,) = of_type(stack, "ApiGateway::Stage").values()
     (deployment,) = of_type(stack, "ApiGateway::Deployment").values()
     assert stage["StageName"] == "v1"
     assert "StageName" not in deployment
+    (of_all_methods,) = stage["MethodSettings"]
+    assert of_all_methods["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert of_all_methods["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+    assert of_all_methods["DataTraceEnabled"] is False
+    fields = json.loads(stage["AccessLogSetting"]["Format"])
+    assert fields["requestId"] == "$context.requestId"
+    assert fields["route"] == "$context.resourcePath"
+    assert not {"$context.path", "$context.protocol"} & set(fields.values())
 
 
-def test_each_path_leads_to_its_function(sam: Template) -> None:
+def test_each_path_leads_to_its_function_whatever_the_method(sam: Template) -> None:
     assert routes(sam) == {path: name for name, paths in ROUTES.items() for path in paths}
+    for methods in at(sam, "RestAPI/DefinitionBody/paths").values():
+        any_method = methods["x-amazon-apigateway-any-method"]
+        assert any_method["x-amazon-apigateway-integration"]["type"] == "aws_proxy"
+    # Nothing is left of the function that Chalice makes for all routes.
+    assert set(template.functions(sam)) == set(FUNCTIONS)
+    assert "apihandler" not in json.dumps(sam).lower()
 
 
 def test_api_gateway_may_call_each_function_for_its_own_paths_alone(stack: Template) -> None:
@@ -265,19 +247,12 @@ def test_api_gateway_may_call_each_function_for_its_own_paths_alone(stack: Templ
     assert allowed == {(path, name) for name, paths in ROUTES.items() for path in paths}
 
 
-@pytest.mark.parametrize(("path", "change"), [("/new", "add"), ("/login", "remove")])
-def test_a_route_of_the_app_or_of_the_table_alone_is_refused(path: str, change: str) -> None:
-    paths: Template = {path: {} for names in ROUTES.values() for path in names}
-    paths = {**paths, path: {}} if change == "add" else {p: {} for p in paths if p != path}
+def test_a_route_of_the_app_or_of_the_table_alone_is_refused() -> None:
+    both = [path for names in ROUTES.values() for path in names]
+    paths: Template = {path: {} for path in both if path != "/login"} | {"/new": {}}
     sam = {"Resources": {"RestAPI": {"Properties": {"DefinitionBody": {"paths": paths}}}}}
-    with pytest.raises(TemplateError, match=f"disagree about {path}"):
+    with pytest.raises(TemplateError, match="disagree about /login, /new"):
         wire(sam)
-
-
-def test_a_wrong_method_reaches_the_function_which_answers_it(stack: Template) -> None:
-    for methods in at(made(stack), "RestAPI/Body")["paths"].values():
-        any_method = methods["x-amazon-apigateway-any-method"]
-        assert any_method["x-amazon-apigateway-integration"]["type"] == "aws_proxy"
 
 
 def test_the_api_is_regional_and_named_after_its_stack_and_takes_bodies_as_they_are(
@@ -290,35 +265,18 @@ def test_the_api_is_regional_and_named_after_its_stack_and_takes_bodies_as_they_
     assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["*/*"]
 
 
-def test_the_stage_throttles(stack: Template) -> None:
-    (of_all_methods,) = at(stack, "RestAPIv1Stage/MethodSettings")
-    assert of_all_methods["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
-    assert of_all_methods["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
-
-
-def test_the_access_log_tells_the_request_and_never_the_path_query_or_body(stack: Template) -> None:
-    fields = json.loads(at(stack, "RestAPIv1Stage/AccessLogSetting/Format"))
-    assert fields["requestId"] == "$context.requestId"
-    assert fields["route"] == "$context.resourcePath"
-    assert not {"$context.path", "$context.protocol"} & set(fields.values())
-    assert at(stack, "RestAPIv1Stage/MethodSettings/0/DataTraceEnabled") is False
-
-
 RESPONSES = {
-    "DEFAULT_4XX": "InvalidRequest",
-    "DEFAULT_5XX": "InternalError",
-    "MISSING_AUTHENTICATION_TOKEN": "NotFound",
-    "INVALID_SIGNATURE": "NotFound",
-    "RESOURCE_NOT_FOUND": "NotFound",
-    "REQUEST_TOO_LARGE": "RequestTooLarge",
-    "UNSUPPORTED_MEDIA_TYPE": "UnsupportedMediaType",
-    "THROTTLED": "TooManyRequests",
-    "QUOTA_EXCEEDED": "TooManyRequests",
-    "INTEGRATION_FAILURE": "GateBusy",
-    "INTEGRATION_TIMEOUT": "GateBusy",
-    "API_CONFIGURATION_ERROR": "GateBusy",
-    "WAF_FILTERED": "Blocked",
+    "InvalidRequest": ["DEFAULT_4XX"],
+    "InternalError": ["DEFAULT_5XX"],
+    "NotFound": ["MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "RESOURCE_NOT_FOUND"],
+    "RequestTooLarge": ["REQUEST_TOO_LARGE"],
+    "UnsupportedMediaType": ["UNSUPPORTED_MEDIA_TYPE"],
+    "TooManyRequests": ["THROTTLED", "QUOTA_EXCEEDED"],
+    "GateBusy": ["INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT", "API_CONFIGURATION_ERROR"],
+    "Blocked": ["WAF_FILTERED"],
 }
+KINDS = [(kind, code) for code, kinds in RESPONSES.items() for kind in kinds]
+GATEWAY_RESPONSES = "RestAPI/Body/x-amazon-apigateway-gateway-responses"
 BUSY = "The gate is busy. Try again after Retry-After seconds, with a new code if one was sent."
 OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
     "GateBusy": (503, BUSY, 1),
@@ -327,17 +285,8 @@ OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
 """What the gate itself never answers: status, Message, Retry-After."""
 
 
-def responses(stack: Template) -> Any:
-    return at(stack, "RestAPI/Body")["x-amazon-apigateway-gateway-responses"]
-
-
-def test_every_answer_of_api_gateway_s_own_has_its_code(stack: Template) -> None:
-    bodies = {
-        kind: json.loads(response["responseTemplates"]["application/json"])
-        for kind, response in responses(stack).items()
-    }
-    assert {kind: body["Code"] for kind, body in bodies.items()} == RESPONSES
-    assert all(set(body) == {"Code", "Message"} for body in bodies.values())
+def test_these_are_the_answers_of_api_gateway_s_own(stack: Template) -> None:
+    assert set(at(stack, GATEWAY_RESPONSES)) == {kind for kind, _ in KINDS}
 
 
 def expected_of(code: str) -> tuple[int, str, int | None]:
@@ -347,26 +296,21 @@ def expected_of(code: str) -> tuple[int, str, int | None]:
     return error.status, error.message, error.retry_after
 
 
-@pytest.mark.parametrize(("kind", "code"), RESPONSES.items())
-def test_it_has_the_gate_s_own_status_message_and_headers(
+@pytest.mark.parametrize(("kind", "code"), KINDS)
+def test_an_answer_of_api_gateway_s_own_has_the_gate_s_shape(
     stack: Template, kind: str, code: str
 ) -> None:
-    response = responses(stack)[kind]
+    response = at(stack, GATEWAY_RESPONSES)[kind]
     status, message, retry_after = expected_of(code)
-    assert json.loads(response["responseTemplates"]["application/json"])["Message"] == message
+    body = json.loads(response["responseTemplates"]["application/json"])
+    assert body == {"Code": code, "Message": message}
     # A status of the two defaults would be that of every refusal.
     assert response.get("statusCode") == (None if kind.startswith("DEFAULT") else str(status))
-    headers = {
-        name.removeprefix("gatewayresponse.header."): value
-        for name, value in response["responseParameters"].items()
-    }
-    assert headers == {
-        "X-Wxgate-Error": f"'{code}'",
-        "X-Request-Id": "context.requestId",
-        "Cache-Control": "'no-store'",
-        "X-Content-Type-Options": "'nosniff'",
-        **({"Retry-After": f"'{retry_after}'"} if retry_after else {}),
-    }
+    headers = {"X-Wxgate-Error": f"'{code}'", "X-Request-Id": "context.requestId"}
+    headers |= {"Cache-Control": "'no-store'", "X-Content-Type-Options": "'nosniff'"}
+    headers |= {"Retry-After": f"'{retry_after}'"} if retry_after else {}
+    sent = {f"gatewayresponse.header.{name}": value for name, value in headers.items()}
+    assert response["responseParameters"] == sent
 
 
 # --- data, partitions ----------------------------------------------------------------------------
@@ -388,11 +332,10 @@ def test_the_template_has_no_secret_and_so_no_value_of_one(stack: Template) -> N
     assert not of_type(stack, "SecretsManager::Secret")
 
 
-def test_china_gets_the_same_template(sam: Template, stack: Template) -> None:
+def test_china_gets_the_same_template_and_no_partition_or_domain_is_written_out(
+    sam: Template, stack: Template
+) -> None:
     assert template.transformed(sam, "cn-north-1") == stack
-
-
-def test_no_partition_and_no_domain_is_written_out(stack: Template) -> None:
     for text in strings(stack["Resources"]):
         assert "arn:aws:" not in text
         assert "amazonaws.com" not in text.removeprefix("com.amazonaws.") or re.fullmatch(
@@ -402,26 +345,14 @@ def test_no_partition_and_no_domain_is_written_out(stack: Template) -> None:
 
 # --- alarms --------------------------------------------------------------------------------------
 
-ALARMS = (
-    "Alerts",
-    "DeadLetters",
-    "DecryptFailures",
-    "Errors",
-    "EventsLate",
-    "EventsUndelivered",
-    "Latency",
-    "Misconfigured",
-    "PushRefusals",
-    "ServerErrors",
-    "Store",
-    "Throttles",
-    "WeChatFailures",
-)
-
 
 def test_these_are_the_alarms(stack: Template) -> None:
     alarms = of_type(stack, "CloudWatch::Alarm")
-    assert {name.removesuffix("Alarm") for name in alarms} == set(ALARMS)
+    assert {name.removesuffix("Alarm") for name in alarms} == {
+        *("Alerts", "DecryptFailures", "Errors", "Latency", "Misconfigured", "ServerErrors"),
+        *("Store", "Throttles", "WeChatFailures"),
+        *("DeadLetters", "EventsLate", "EventsUndelivered", "PushRefusals"),
+    }
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
     assert not of_type(made(stack, Alarms="false"), "CloudWatch::Alarm")
@@ -436,13 +367,6 @@ def own_metrics(stack: Template) -> list[Any]:
     return [metric for metric in found if not metric["Namespace"].startswith("AWS/")]
 
 
-def test_alarms_on_refusals_count_codes_that_exist(stack: Template) -> None:
-    dimensions = [d for metric in own_metrics(stack) for d in metric["Dimensions"]]
-    codes = {d["Value"] for d in dimensions if d["Name"] == "Code"}
-    assert len(codes) > 3
-    assert all(issubclass(getattr(errors, code), errors.GateError) for code in codes)
-
-
 def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template) -> None:
     counted = {"Refusals": {"FunctionName", "Code"}, "Alerts": {"FunctionName"}}
     counted["Undelivered"] = {"FunctionName"}
@@ -451,6 +375,10 @@ def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template
     for metric in watched:
         assert metric["Namespace"] == logs.NAME
         assert {d["Name"] for d in metric["Dimensions"]} == counted[metric["MetricName"]]
+    dimensions = [d for metric in watched for d in metric["Dimensions"]]
+    codes = {d["Value"] for d in dimensions if d["Name"] == "Code"}
+    assert len(codes) > 3
+    assert all(issubclass(getattr(errors, code), errors.GateError) for code in codes)
 
 
 def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> None:
@@ -521,11 +449,13 @@ def test_a_member_that_two_parts_give_is_refused() -> None:
         merge({"Resources": {"A": {}}}, {"Resources": {"A": {}}}, "api.yaml")
 
 
+NOTHING = {"AppIds": "wx1", "UpstreamUrl": "https://a", "Alarms": "false", "EventsPath": ""}
 EVERYTHING = {
     **DOMAIN,
     **NETWORK,
-    "AppIds": "wx1",
-    "UpstreamUrl": "https://api.example.com",
+    **CANARY,
+    **NOTHING,
+    "Alarms": "true",
     "BasePath": "gate",
     "HostedZoneId": "Z1",
     "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/b",
@@ -536,7 +466,6 @@ EVERYTHING = {
     "ProxyVpc": "vpc-0123456789abcdef0",
     "ProxyRouteTables": "rtb-1",
     "AlarmTopic": "arn:aws:sns:us-east-1:123456789012:t",
-    "Rollout": "Canary10Percent5Minutes",
     "LoginProvisioned": "1",
     "LoginConcurrency": "9",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
@@ -544,28 +473,18 @@ EVERYTHING = {
     "SessionsTableName": "sessions",
     "EventsPath": "/wxgate/events",
 }
-NOTHING = {
-    "AppIds": "wx1",
-    "UpstreamUrl": "https://a",
-    "Alarms": "false",
-    "AccountLogRole": "false",
-    "EventsPath": "",
-}
 
 
 def test_cfn_lint_finds_nothing_in_any_region_with_any_part(
     sam: Template, stack: Template, tmp_path: Path
 ) -> None:
     header = {"AWSTemplateFormatVersion": "2010-09-09"}
-    chosen = {
-        name: {**header, **made(stack, **values)}
-        for name, values in (("everything", EVERYTHING), ("nothing", NOTHING))
-    }
-    for name, content in {"sam": sam, "template": stack, **chosen}.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    lint = str(Path(sys.executable).with_name("cfn-lint"))
+    contents = [sam, *({**header, **made(stack, **chosen)} for chosen in (EVERYTHING, NOTHING))]
+    files = [tmp_path / f"{number}.json" for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_text(json.dumps(content))
+    lint = Path(sys.executable).with_name("cfn-lint")
     regions = ["us-east-1", "ap-east-1", "cn-north-1", "cn-northwest-1"]
-    files = map(str, sorted(tmp_path.iterdir()))
-    command = [lint, "--regions", *regions, "--", *files]
+    command = [str(lint), "--regions", *regions, "--", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0)

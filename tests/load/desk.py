@@ -3,13 +3,11 @@
 import atexit
 import logging
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import gevent
@@ -19,6 +17,7 @@ from locust import events
 from locust.env import Environment
 
 from tests.support import dynamodb_local
+from tests.support.desk import ROOT, free_ports
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -32,19 +31,6 @@ SETTLED = 120
 _logger = logging.getLogger(__name__)
 _running = ExitStack()
 _sizes: list[int] = []
-
-
-def free_ports() -> int:
-    """Give the first of five free ports in a row, as the desk needs them."""
-    for first in range(20_000, 60_000, 5):
-        with ExitStack() as probes:
-            try:
-                for port in range(first, first + 5):
-                    probes.enter_context(closing(socket.socket())).bind((HOST, port))
-            except OSError:
-                continue
-            return first
-    raise RuntimeError("no five free ports")
 
 
 PORT = free_ports()
@@ -68,23 +54,16 @@ def start(environment: Environment, **_: Any) -> None:
         engine, variables["AWS_URL"] = dynamodb_local.start()
         _running.callback(engine.kill)
     command = [sys.executable, "-m", "simulator", "--port", str(PORT)]
-    root = Path(__file__).parents[2]
-    desk = subprocess.Popen(command, cwd=root, env=variables, stdout=subprocess.DEVNULL)
+    desk = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
     _running.callback(desk.terminate)
     end = time.monotonic() + START_SECONDS
     while desk.poll() is None and time.monotonic() < end:
-        if _is_ready():
+        gevent.sleep(0.5)
+        with suppress(requests.RequestException):
+            requests.get(f"{GATE}/health", timeout=1)
             gevent.spawn(_watch, psutil.Process(desk.pid))
             return
-        gevent.sleep(0.5)
     sys.exit("The desk does not start.")
-
-
-def _is_ready() -> bool:
-    try:
-        return requests.get(f"{GATE}/health", timeout=1).ok
-    except requests.RequestException:
-        return False
 
 
 def _watch(process: psutil.Process) -> None:

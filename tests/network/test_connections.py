@@ -11,21 +11,9 @@ from typing import Any
 import pytest
 
 from chalicelib.deadlines import Deadline
-from chalicelib.network import addresses
+from chalicelib.network import exchange_errors as errors
+from chalicelib.network.adapter import Session
 from chalicelib.network.connections import Connections, Origin, Reply
-from chalicelib.network.exchange import READ_SIZE
-from chalicelib.network.exchange_errors import (
-    AddressForbidden,
-    Broken,
-    ConnectTimeout,
-    NoAnswer,
-    NotTrusted,
-    Refused,
-    TimedOut,
-    TooLarge,
-    TransportError,
-    Unresolved,
-)
 from tests.support.fakes import told_by
 from tests.support.loopback import (
     HOST,
@@ -50,13 +38,13 @@ from tests.support.loopback import (
     whole,
 )
 
+LookUp = Callable[[str, int], list[Any]]
+
 ENOUGH = 5.0
 SHORT = 0.2
 
 
-def connections(
-    *, private: bool = True, look_up: addresses.LookUp = addresses.look_up
-) -> Connections:
+def connections(*, private: bool = True, look_up: LookUp = socket.getaddrinfo) -> Connections:
     return Connections(allow_private=private, connect_timeout=1.0, look_up=look_up)
 
 
@@ -84,9 +72,9 @@ def reply_to(act: Act, method: str = "GET", *, max_bytes: int = 1000) -> Reply:
         return send(server, method, max_bytes=max_bytes)
 
 
-def at(port: int, address: str = HOST, family: int = socket.AF_INET) -> tuple[Any, ...]:
+def at(port: int, address: str = HOST) -> tuple[Any, ...]:
     """An entry as getaddrinfo gives it."""
-    return (family, socket.SOCK_STREAM, 0, "", (address, port))
+    return (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))
 
 
 def resolving_to(*entries: tuple[Any, ...]) -> Connections:
@@ -104,21 +92,28 @@ def ticking(*times: float) -> Deadline:
 
 
 def test_the_given_bytes_go_out_and_nothing_else() -> None:
-    body = bytes(range(256))
+    body = bytes(range(256)) * 20_000
+    headers = [("x-a", "1"), ("x-a", "2"), ("Content-Type", "a/b")]
     with Loopback(answers()) as server:
-        send(
-            server,
-            "POST",
-            "/base/%E4%B8%8A/%2e?a=%2F&a=1",
-            headers=[("x-a", "1"), ("x-a", "2"), ("Content-Type", "a/b")],
-            body=body,
-        )
+        send(server, "POST", "/base/%E4%B8%8A/%2e?a=%2F&a=1", headers=headers, body=body)
     assert server.received == [
-        b"POST /base/%E4%B8%8A/%2e?a=%2F&a=1 HTTP/1.1\r\nContent-Length: 256\r\n"
+        b"POST /base/%E4%B8%8A/%2e?a=%2F&a=1 HTTP/1.1\r\nContent-Length: 5120000\r\n"
         + f"Host: {HOST}:{server.port}\r\n".encode()
         + b"x-a: 1\r\nx-a: 2\r\nContent-Type: a/b\r\n\r\n"
         + body
     ]
+
+
+def test_requests_goes_over_the_same_connections() -> None:
+    within: Any = Deadline.after(ENOUGH)
+    with Loopback(answers(b'{"a":1}')) as server, Session(connections(), 1000) as session:
+        for _ in range(2):
+            response = session.post(f"{server.url}/x?y=%2F", json={"b": 2}, timeout=within)
+            assert response.json() == {"a": 1}
+    assert (server.connections, len(server.requests)) == (1, 2)
+    request = server.requests[0]
+    assert (request.method, request.target, request.body) == ("POST", "/x?y=%2F", b'{"b": 2}')
+    assert request.values("content-length") == ["8"]
 
 
 @pytest.mark.parametrize(
@@ -138,13 +133,6 @@ def test_a_body_has_its_length_and_no_body_only_where_one_is_expected(
     assert server.requests[0].body == body
 
 
-def test_a_body_of_megabytes_arrives_whole() -> None:
-    body = bytes(range(256)) * 20_000
-    with Loopback(answers()) as server:
-        send(server, "PUT", body=body)
-    assert server.requests[0].body == body
-
-
 @pytest.mark.parametrize("host", ["api.test", "2001:db8::a"])
 def test_the_host_header_is_the_origins_whatever_its_address(host: str) -> None:
     with Loopback(answers()) as server:
@@ -155,14 +143,14 @@ def test_the_host_header_is_the_origins_whatever_its_address(host: str) -> None:
 
 @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\x00", "/上"])
 def test_a_target_that_would_break_the_request_line_is_not_sent(target: str) -> None:
-    with Loopback(answers()) as server, pytest.raises(Broken):
+    with Loopback(answers()) as server, pytest.raises(errors.Broken):
         send(server, target=target)
     assert server.received == []
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "上"])
 def test_a_header_that_would_break_the_head_is_not_sent(value: str) -> None:
-    with Loopback(answers()) as server, pytest.raises(Broken):
+    with Loopback(answers()) as server, pytest.raises(errors.Broken):
         send(server, headers=[("X-A", value)])
     assert server.received == []
 
@@ -180,8 +168,8 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_answer_comes_as_it_is() -> None:
     headers = "b: 1\r\nA: 2\r\nSet-Cookie: x\r\nSet-Cookie: y\r\n"
-    assert reply_to(answers(b"\x00\xff\r\n", status="418 Teapot", headers=headers)) == Reply(
-        418,
+    assert reply_to(answers(b"\x00\xff\r\n", status="599 Teapot", headers=headers)) == Reply(
+        599,
         [("b", "1"), ("A", "2"), ("Set-Cookie", "x"), ("Set-Cookie", "y"), ("Content-Length", "4")],
         b"\x00\xff\r\n",
     )
@@ -193,34 +181,21 @@ def test_a_packed_body_stays_packed() -> None:
     assert reply.body == packed
 
 
-def test_a_redirect_is_not_followed() -> None:
-    with Loopback(answers()) as elsewhere:
-        act = answers(status="302 Found", headers=f"Location: {elsewhere.url}/\r\n")
-        assert reply_to(act).status == 302
-    assert elsewhere.connections == 0
-
-
 @pytest.mark.parametrize(
     "answer",
     [
-        chunked(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
-        chunked(b"5;x=y\r\nabcde\r\n0\r\nX-Trailer: z\r\n\r\n"),
-        chunked(b"5 \t\nabcde\r\n" + b"0" * 15 + b"\r\n\r\n"),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\nabcde",
-        b"HTTP/1.0 200 OK\r\nContent-Length: 5 \r\n\r\nabcde",
-        b"HTTP/1.1 200\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde",
-        b"HTTP/1.1 200 OK\nContent-Length: 5\n\nabcdefgh",
+        chunked(b"3\r\nabc\r\n7\r\ndefghij\r\n0\r\n\r\n"),
+        chunked(b"a;x=y\r\nabcdefghij\r\n0\r\nX-Trailer: z\r\n\r\n"),
+        chunked(b"A \t\nabcdefghij\r\n" + b"0" * 15 + b"\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\na\r\nabcdefghij\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nabcdefghij",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 10 \r\n\r\nabcdefghij",
+        b"HTTP/1.1 200\r\nContent-Length: 10\r\nContent-Length: 10\r\n\r\nabcdefghij",
+        b"HTTP/1.1 200 OK\nContent-Length: 10\n\nabcdefghijk",
     ],
 )
 def test_a_body_ends_where_its_framing_says(answer: bytes) -> None:
-    assert reply_to(says(answer)).body == b"abcde"
-
-
-@pytest.mark.parametrize("size", [b"1a", b"1A"])
-def test_a_chunk_size_is_hexadecimal(size: bytes) -> None:
-    letters = bytes(range(ord("a"), ord("z") + 1))
-    assert reply_to(says(chunked(size + b"\r\n" + letters + b"\r\n0\r\n\r\n"))).body == letters
+    assert reply_to(says(answer)).body == b"abcdefghij"
 
 
 @pytest.mark.parametrize(
@@ -238,11 +213,6 @@ def test_an_answer_without_body_ends_with_its_head_whatever_that_says(
     assert ("ETag", '"x"') in reply.headers
 
 
-@pytest.mark.parametrize("status", [200, 599])
-def test_a_status_at_the_edge_is_a_status(status: int) -> None:
-    assert reply_to(answers(status=status)).status == status
-
-
 @pytest.mark.parametrize("interim", [100, 102, 103, 199])
 def test_an_interim_answer_is_skipped_with_its_headers(interim: int) -> None:
     first = f"HTTP/1.1 {interim} Wait\r\nLink: <x>\r\n\r\n".encode()
@@ -255,7 +225,7 @@ BROKEN = {
     "no status line": b"\r\n\r\n",
     "another protocol": b"HTTP/2 200 OK\r\n\r\n",
     "TLS": b"\x15\x03\x01\x00\x02\x02\x28",
-    "status 999": whole(status="999 Odd"),
+    "status 600": whole(status="600 Odd"),
     "status 099": whole(status="099 Odd"),
     "status -200": whole(status="-200 Odd"),
     "a status in words": whole(status="OK OK"),
@@ -307,13 +277,13 @@ BROKEN = {
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
 def test_what_is_not_http_is_broken(answer: bytes) -> None:
-    with Loopback(says(answer)) as server, pytest.raises(Broken):
-        send(server, max_bytes=200_000, retry_on=(NoAnswer,))
+    with Loopback(says(answer)) as server, pytest.raises(errors.Broken):
+        send(server, max_bytes=200_000, retry_on=(errors.NoAnswer,))
     assert server.connections == 1
 
 
 def test_a_line_without_end_is_not_waited_for() -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(errors.Broken):
         reply_to(says_and_stays(chunked(b"0" * 65_537)))
 
 
@@ -322,14 +292,14 @@ def test_a_line_without_end_is_not_waited_for() -> None:
     [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"a" * 400],
 )
 def test_a_reset_once_the_answer_began_is_broken(head: bytes) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(errors.Broken):
         reply_to(resets(head))
 
 
 @pytest.mark.parametrize("act", [says(), resets(), hangs_up, resets_at_once])
 @pytest.mark.parametrize("size", [4, 2_000_000])
 def test_a_connection_that_ends_before_the_answer_is_no_answer(act: Act, size: int) -> None:
-    with Loopback(act) as server, pytest.raises(NoAnswer):
+    with Loopback(act) as server, pytest.raises(errors.NoAnswer):
         send(server, "POST", body=bytes(size))
     assert server.connections == 1
 
@@ -351,14 +321,8 @@ def test_a_body_of_the_greatest_length_passes() -> None:
     ids=["length", "no length", "chunk", "endless chunks", "huge chunk", "endless"],
 )
 def test_a_longer_body_is_not_read_to_its_end(act: Act) -> None:
-    with pytest.raises(TooLarge):
+    with pytest.raises(errors.TooLarge):
         reply_to(act, max_bytes=1000)
-
-
-def test_one_byte_too_many_is_enough() -> None:
-    most = READ_SIZE + 1000
-    with pytest.raises(TooLarge):
-        reply_to(says_and_stays(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * (most + 1)), max_bytes=most)
 
 
 # --- time ----------------------------------------------------------------------------------------
@@ -379,43 +343,37 @@ SLOW: dict[str, Act] = {
 @pytest.mark.parametrize("act", SLOW.values(), ids=SLOW.keys())
 def test_the_deadline_is_for_the_whole_exchange(act: Act) -> None:
     with Loopback(act) as server:
-        with pytest.raises(TimedOut):
+        with pytest.raises(errors.TimedOut):
             send(server, deadline=Deadline.after(SHORT))
         assert server.connections == 1
 
 
-@pytest.mark.parametrize("encrypted", [False, True])
-def test_a_peer_that_reads_slowly_does_not_outlast_the_deadline(
-    encrypted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context, certificate = self_signed(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    tls = context if encrypted else None
+def test_a_peer_that_reads_slowly_does_not_outlast_the_deadline(tls: ssl.SSLContext | None) -> None:
     slow = reads_slowly(SMALL * 4, 0.01)
-    with Loopback(slow, tls=tls, buffer=SMALL) as server, pytest.raises(TimedOut):
+    with Loopback(slow, tls=tls, buffer=SMALL) as server, pytest.raises(errors.TimedOut):
         send(server, "POST", body=bytes(8_000_000), deadline=Deadline.after(2 * SHORT))
 
 
 def test_a_connection_that_is_not_accepted_is_given_up_at_the_deadline() -> None:
-    with full_backlog() as port, pytest.raises(ConnectTimeout):
+    with full_backlog() as port, pytest.raises(errors.ConnectTimeout):
         send(Origin("http", HOST, port), deadline=Deadline.after(SHORT))
 
 
 def test_each_address_gets_the_time_that_is_set_for_connecting() -> None:
     hurried = Connections(allow_private=True, connect_timeout=SHORT)
-    with full_backlog() as port, pytest.raises(ConnectTimeout):
+    with full_backlog() as port, pytest.raises(errors.ConnectTimeout):
         send(Origin("http", HOST, port), by=hurried, deadline=Deadline.after(600))
 
 
 @pytest.mark.parametrize("times", [(9,), (10,), (0, 9)], ids=["none", "less", "none to connect"])
 def test_without_time_nobody_is_contacted(times: tuple[float, ...]) -> None:
-    with Loopback(answers()) as server, pytest.raises(ConnectTimeout):
+    with Loopback(answers()) as server, pytest.raises(errors.ConnectTimeout):
         send(server, deadline=ticking(*times))
     assert server.connections == 0
 
 
 def test_time_that_runs_out_while_connecting_sends_nothing() -> None:
-    with Loopback(answers()) as server, pytest.raises(TimedOut):
+    with Loopback(answers()) as server, pytest.raises(errors.TimedOut):
         send(server, deadline=ticking(0, 1, 9))
     assert server.received == []
 
@@ -427,12 +385,9 @@ def test_a_look_up_that_hangs_ends_at_the_deadline() -> None:
         assert answered.wait(ENOUGH)
         return []
 
-    with pytest.raises(ConnectTimeout):
-        send(
-            Origin("http", "slow.test", 80),
-            deadline=Deadline.after(SHORT),
-            by=connections(look_up=hang),
-        )
+    by, deadline = connections(look_up=hang), Deadline.after(SHORT)
+    with pytest.raises(errors.ConnectTimeout):
+        send(Origin("http", "slow.test", 80), by=by, deadline=deadline)
     answered.set()
 
 
@@ -441,7 +396,7 @@ def test_a_look_up_that_hangs_ends_at_the_deadline() -> None:
 
 @pytest.mark.parametrize("host", [HOST, "localhost", "2130706433", "0x7f.1", "127.1"])
 def test_a_private_host_gets_no_connection_in_any_spelling(host: str) -> None:
-    with Loopback(answers()) as server, pytest.raises(AddressForbidden):
+    with Loopback(answers()) as server, pytest.raises(errors.AddressForbidden):
         send(Origin("http", host, server.port), by=connections(private=False))
     assert server.connections == 0
 
@@ -459,41 +414,31 @@ def test_the_address_that_was_checked_is_the_one_contacted() -> None:
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("bad", [at(closed_port()), at(1, family=9999)], ids=["closed", "family"])
-def test_the_next_address_is_tried_if_one_does_not_accept(bad: tuple[Any, ...]) -> None:
+def test_the_next_address_is_tried_if_one_does_not_accept() -> None:
     with Loopback(answers()) as server:
-        assert send(server, by=resolving_to(bad, at(server.port))).status == 200
-
-
-def no_such_name(_host: str, _port: int) -> list[Any]:
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        assert send(server, by=resolving_to(at(closed_port()), at(server.port))).status == 200
 
 
 def test_a_name_without_address_is_unresolved() -> None:
-    with pytest.raises(Unresolved):
+    def no_such_name(_host: str, _port: int) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(errors.Unresolved):
         send(Origin("http", "gone.test", 80), by=connections(look_up=no_such_name))
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".test"])
 def test_a_host_that_is_no_name_is_unresolved(host: str) -> None:
-    with pytest.raises(Unresolved):
+    with pytest.raises(errors.Unresolved):
         send(Origin("http", host, 80))
 
 
 def test_a_port_where_nobody_listens_refuses() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(errors.Refused):
         send(Origin("http", HOST, closed_port()))
 
 
 # --- TLS -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The context of a server whose certificate this machine trusts."""
-    context, certificate = self_signed(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    return context
 
 
 def test_a_trusted_peer_is_spoken_to(trusted: ssl.SSLContext) -> None:
@@ -504,17 +449,17 @@ def test_a_trusted_peer_is_spoken_to(trusted: ssl.SSLContext) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "failure"),
-    [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", Broken), (b"", NoAnswer)],
+    [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", errors.Broken), (b"", errors.NoAnswer)],
 )
 def test_an_answer_that_tls_does_not_end_is_not_complete(
-    trusted: ssl.SSLContext, answer: bytes, failure: type[TransportError]
+    trusted: ssl.SSLContext, answer: bytes, failure: type[errors.TransportError]
 ) -> None:
     with Loopback(says(answer), tls=trusted) as server, pytest.raises(failure):
         send(server)
 
 
 def test_a_body_in_drips_over_tls_ends_at_the_deadline(trusted: ssl.SSLContext) -> None:
-    with Loopback(drips(whole(b"a" * 50)), tls=trusted) as server, pytest.raises(TimedOut):
+    with Loopback(drips(whole(b"a" * 50)), tls=trusted) as server, pytest.raises(errors.TimedOut):
         send(server, deadline=Deadline.after(SHORT))
 
 
@@ -526,7 +471,7 @@ def test_a_wrong_certificate_gets_no_byte(
     context, certificate = self_signed(tmp_path, name, days=days)
     if flaw != "self-signed":
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with Loopback(answers(), tls=context) as server, pytest.raises(NotTrusted):
+    with Loopback(answers(), tls=context) as server, pytest.raises(errors.NotTrusted):
         send(server, target="/?secret=canary", headers=[("X-WX-OPENID", "canary")])
     assert server.received == []
 
@@ -536,20 +481,20 @@ def test_a_peer_that_speaks_no_tls_is_not_trusted() -> None:
         peer.send(whole(b"plain"))
         peer.read_to_the_end()
 
-    with Loopback(plain) as server, pytest.raises(NotTrusted):
+    with Loopback(plain) as server, pytest.raises(errors.NotTrusted):
         send(Origin("https", HOST, server.port))
     assert b"GET" not in server.received[0]
 
 
 @pytest.mark.parametrize("act", [hangs_up, resets_at_once])
 def test_a_peer_that_leaves_in_the_handshake_refuses(act: Act) -> None:
-    with Loopback(act) as server, pytest.raises(Refused):
+    with Loopback(act) as server, pytest.raises(errors.Refused):
         send(Origin("https", HOST, server.port))
 
 
 @pytest.mark.parametrize("deadline", [lambda: Deadline.after(SHORT), lambda: ticking(0, 1, 9)])
 def test_a_handshake_ends_at_the_deadline(deadline: Callable[[], Deadline]) -> None:
-    with Loopback(is_silent) as server, pytest.raises(ConnectTimeout):
+    with Loopback(is_silent) as server, pytest.raises(errors.ConnectTimeout):
         send(Origin("https", HOST, server.port), deadline=deadline())
 
 
@@ -557,7 +502,7 @@ def test_tls_before_1_2_is_not_spoken(trusted: ssl.SSLContext) -> None:
     trusted.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="deprecated"):
         trusted.minimum_version = trusted.maximum_version = ssl.TLSVersion.TLSv1_1
-    with Loopback(answers(), tls=trusted) as server, pytest.raises(NotTrusted):
+    with Loopback(answers(), tls=trusted) as server, pytest.raises(errors.NotTrusted):
         send(server)
     assert server.received == []
 
@@ -566,9 +511,9 @@ def test_tls_before_1_2_is_not_spoken(trusted: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "failure"), [(says(b"canary\r\n\r\n"), Broken), (resets(), NoAnswer)]
+    ("act", "failure"), [(says(b"canary\r\n\r\n"), errors.Broken), (resets(), errors.NoAnswer)]
 )
-def test_an_error_says_nothing(act: Act, failure: type[TransportError]) -> None:
+def test_an_error_says_nothing(act: Act, failure: type[errors.TransportError]) -> None:
     with Loopback(act) as server, pytest.raises(failure) as caught:
         send(server, target="/?secret=canary")
     assert (str(caught.value), caught.value.args) == ("", ())

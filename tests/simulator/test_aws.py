@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from simulator import aws
-from tests.conftest import new_table
-from tests.support.misbehaving import Misbehaving, answers, closed_port
+from tests.support.engines import new_table
+from tests.support.loopback import Loopback, answers
 
 
 @pytest.fixture
@@ -24,9 +24,12 @@ def manager(moto_url: str) -> Iterator[Any]:
         yield client
 
 
-def test_the_table_is_the_templates(dynamodb: Any, engine_url: str) -> None:
+def test_the_table_and_what_cleans_it_up_are_the_templates(dynamodb: Any, engine_url: str) -> None:
     name = new_table(engine_url)
     declared = aws.table_definition()
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    attribute = declared["TimeToLiveSpecification"]["AttributeName"]
+    assert expiry == {"AttributeName": attribute, "TimeToLiveStatus": "ENABLED"}
     made = dynamodb.describe_table(TableName=name)["Table"]
     assert made["KeySchema"] == declared["KeySchema"]
     assert by_name(made["AttributeDefinitions"]) == by_name(declared["AttributeDefinitions"])
@@ -35,14 +38,6 @@ def test_the_table_is_the_templates(dynamodb: Any, engine_url: str) -> None:
 
 def by_name(attributes: list[dict[str, str]]) -> dict[str, str]:
     return {attribute["AttributeName"]: attribute["AttributeType"] for attribute in attributes}
-
-
-def test_the_table_cleans_up_by_the_templates_attribute(dynamodb: Any, engine_url: str) -> None:
-    name = new_table(engine_url)
-    made = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    declared = aws.table_definition()["TimeToLiveSpecification"]
-    assert made["AttributeName"] == declared["AttributeName"] == "expires_at"
-    assert made["TimeToLiveStatus"] == "ENABLED"
 
 
 def test_a_table_that_exists_is_kept_with_what_it_holds(dynamodb: Any, engine_url: str) -> None:
@@ -60,49 +55,25 @@ def test_a_table_that_the_engine_refuses_is_told_in_one_line(dynamodb_local_url:
         aws.make_table(dynamodb, "no")
 
 
-def test_each_mini_program_has_its_secret(manager: Any) -> None:
-    aws.make_secrets(manager, "made/", {"wx1": "s1", "wx2": "s2"})
-    for appid, appsecret in [("wx1", "s1"), ("wx2", "s2")]:
+def test_each_mini_program_has_its_secret_and_those_that_exist_are_kept(manager: Any) -> None:
+    aws.make_secrets(manager, "made/", {"wx1": "old"})
+    signing = manager.get_secret_value(SecretId="made/signing")["SecretString"]
+    aws.make_secrets(manager, "made/", {"wx1": "new", "wx2": "new"})
+    for appid, appsecret in [("wx1", "old"), ("wx2", "new")]:
         value = manager.get_secret_value(SecretId=f"made/app/{appid}")["SecretString"]
         assert json.loads(value) == {"appsecret": appsecret}
+    assert manager.get_secret_value(SecretId="made/signing")["SecretString"] == signing
 
 
-def test_secrets_that_exist_are_kept(manager: Any) -> None:
-    aws.make_secrets(manager, "kept/", {"wx1": "old"})
-    before = manager.get_secret_value(SecretId="kept/signing")["SecretString"]
-    aws.make_secrets(manager, "kept/", {"wx1": "new"})
-    value = manager.get_secret_value(SecretId="kept/app/wx1")["SecretString"]
-    assert json.loads(value) == {"appsecret": "old"}
-    assert manager.get_secret_value(SecretId="kept/signing")["SecretString"] == before
-
-
-def test_an_engine_tells_whether_it_keeps_secrets(moto_url: str) -> None:
-    assert aws.has_secrets_manager(moto_url)
-
-
-@pytest.mark.dynamodb_local
-def test_dynamodb_local_keeps_no_secrets(dynamodb_local_url: str) -> None:
-    assert not aws.has_secrets_manager(dynamodb_local_url)
-
-
-@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://a b"])
-def test_what_is_no_address_is_no_engine(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://", "ftp://127.0.0.1", "http://a b", "http://127.0.0.1:1"]
+)
+def test_an_address_where_nobody_answers_is_no_engine(url: str) -> None:
     with pytest.raises(aws.EngineUnavailable):
         aws.has_secrets_manager(url)
 
 
-def test_where_nobody_listens_is_no_engine() -> None:
-    with pytest.raises(aws.EngineUnavailable):
-        aws.has_secrets_manager(f"http://127.0.0.1:{closed_port()}")
-
-
 def test_a_web_server_is_no_engine() -> None:
     page = answers(b"<html>hello</html>")
-    with Misbehaving(page) as server, pytest.raises(aws.EngineUnavailable):
+    with Loopback(page) as server, pytest.raises(aws.EngineUnavailable):
         aws.has_secrets_manager(server.url)
-
-
-def test_a_port_in_use_is_an_error_at_once(moto_url: str) -> None:
-    port = int(moto_url.rpartition(":")[2])
-    with pytest.raises(OSError, match="in use"):
-        aws.start("127.0.0.1", port)

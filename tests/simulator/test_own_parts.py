@@ -1,159 +1,123 @@
-"""The desk with the user's own parts, as a process: API, WeChat, network, folder, edits."""
+"""The desk with the user's own parts: API, WeChat, network, folder, edits."""
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
+from chalicelib import __version__
 from simulator import upstream
-from simulator.dynamodb_local import missing
+from simulator.serving import Desk
 from simulator.wechat import WeChat, serve
-from tests.conftest import Phone
-from tests.simulator.test_desk import (
+from tests.support import dynamodb_local
+from tests.support.desk import (
     ROOT,
     START_SECONDS,
-    command,
-    end_of,
+    call_api,
     ended,
     free_ports,
     is_free,
-    login,
-    me,
-    ready,
+    log_in,
+    post_login,
     running,
+    start,
 )
-from tests.support import dynamodb_local
-from tests.support.misbehaving import closed_port
+from tests.support.loopback import closed_port
 
 OWN_APP, OWN_SECRET = "wxown0000000000001", "an-appsecret-of-my-own"
+DeskWith = Callable[..., Desk]
 
 
-def eventually(happens: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
-    end = time.monotonic() + START_SECONDS
-    while not happens():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+# --- an own API, mini-programs, settings ---------------------------------------------------------
 
 
-# --- an own business API ------------------------------------------------------------------------
-
-
-def test_an_own_api_takes_the_place_of_the_echo() -> None:
-    port, own = free_ports(), upstream.start("127.0.0.1", 0)
-    try:
-        with running(port, environ={"UPSTREAM_URL": f"{own.url}/base"}) as said:
-            assert ["upstream", f"{own.url}/base", "yours"] in [line.split() for line in said]
-            assert is_free(port + 3)
-            assert me(port, login(port)).json()["path"] == "/base/me"
-    finally:
-        own.close()
-
-
-def test_an_api_that_is_not_up_yet_is_502_and_one_hint() -> None:
-    port, nowhere = free_ports(), f"http://127.0.0.1:{closed_port()}"
-    process = command("--port", str(port), environ={"UPSTREAM_URL": nowhere})
-    ready(process)
-    token = login(port)
-    answers = [me(port, token) for _ in range(2)]
-    _, errors = end_of(process, signal.SIGTERM)
-    assert [answer.headers["X-Wxgate-Error"] for answer in answers] == ["UpstreamUnreachable"] * 2
-    assert errors == f"The upstream at {nowhere} does not answer: is your API running?\n"
-
-
-def test_every_other_variable_is_respected() -> None:
-    own = {
-        "TOKEN_TTL": "301",
-        "PUBLIC_PATHS": "news",
-        "SESSIONS_TABLE": "my-own-table",
-        "SECRET_PREFIX": "mine/",
-    }
+def test_an_own_api_takes_the_place_of_the_echo_and_own_apps_and_settings_are_respected(
+    desk_with: DeskWith,
+) -> None:
+    own = upstream.start("127.0.0.1", 0)
+    variables = {"UPSTREAM_URL": f"{own.url}/base", "WX_APPIDS": " wxone,wxtwo,"}
+    variables |= {"TOKEN_TTL": "301", "PUBLIC_PATHS": "news", "TRUSTED_HOPS": "1"}
+    variables |= {"SESSIONS_TABLE": "my-own-table", "SECRET_PREFIX": "mine/"}
     port = free_ports()
-    with running(port, environ=own):
-        code = Phone(f"http://127.0.0.1:{port + 1}").code()
-        answer = requests.post(f"http://127.0.0.1:{port}/login", json={"code": code}, timeout=10)
-        assert answer.json()["expires_in"] == 301
-        assert requests.get(f"http://127.0.0.1:{port}/api/news", timeout=10).status_code == 200
+    desk = desk_with(port, **variables)
+    assert (desk.urls["upstream"], desk.remarks["upstream"]) == (f"{own.url}/base", "yours")
+    assert is_free(port + 3)
+    assert post_login(desk.urls, "wxone").json()["Code"] == "InvalidRequest"  # which of the two?
+    for appid in ("wxone", "wxtwo"):
+        answer = post_login(desk.urls, appid, appid=appid).json()
+        assert answer["expires_in"] == 301
+        echo = call_api(desk.urls, answer["token"]).json()
+        assert (echo["path"], echo["headers"]["X-WX-APPID"]) == ("/base/me", appid)
+    headers = {"X-Forwarded-For": "192.0.2.7"}
+    news = requests.get(f"{desk.urls['gate']}/api/news", headers=headers, timeout=10).json()
+    assert news["headers"]["X-Forwarded-For"] == "192.0.2.7"
+    own.close()
 
 
 def test_message_push_can_be_turned_off() -> None:
-    port = free_ports()
-    with running(port, environ={"EVENTS_PATH": ""}):
-        assert requests.get(f"http://127.0.0.1:{port}/events/x", timeout=10).status_code == 404
+    with running({"EVENTS_PATH": ""}) as desk:
+        assert requests.get(f"{desk.urls['gate']}/events/x", timeout=10).status_code == 404
         push = {"appid": "wx4f4bc4dec97d474b", "event": "e"}
-        url = f"http://127.0.0.1:{port + 1}/control/push"
+        url = f"{desk.urls['WeChat']}/control/push"
         assert "no push URL" in requests.post(url, json=push, timeout=10).json()["errMsg"]
 
 
 # --- the real WeChat: here another simulator -----------------------------------------------------
 
 
-@contextmanager
-def other_wechat() -> Iterator[str]:
-    server = serve(WeChat({OWN_APP: OWN_SECRET}), "127.0.0.1", 0)
-    yield server.url
+@pytest.fixture
+def real() -> Iterator[dict[str, str]]:
+    """Variables by which codes go to a WeChat that knows an app of the user's own."""
+    server = serve(WeChat({OWN_APP: OWN_SECRET}))
+    yield {
+        "WECHAT": "real",
+        "WX_APPIDS": OWN_APP,
+        "WECHAT_API_URL": server.url,
+        f"WX_APPSECRET_{OWN_APP}": OWN_SECRET,
+    }
     server.close()
 
 
-def real(url: str, secret: str = OWN_SECRET) -> dict[str, str]:
-    return {
-        "WECHAT": "real",
-        "WX_APPIDS": OWN_APP,
-        "WECHAT_API_URL": url,
-        f"WX_APPSECRET_{OWN_APP}": secret,
-    }
-
-
-def log_in(port: int, wechat: str) -> requests.Response:
-    code = Phone(wechat, appid=OWN_APP).code()
-    return requests.post(f"http://127.0.0.1:{port}/login", json={"code": code}, timeout=10)
-
-
-def test_codes_go_to_the_real_wechat_and_the_secret_shows_nowhere() -> None:
-    port = free_ports()
-    with other_wechat() as url:
-        process = command("--port", str(port), environ=real(url))
-        said = ready(process)
-        assert log_in(port, url).status_code == 200
-        arguments = Path(f"/proc/{process.pid}/cmdline")
+def test_codes_go_to_the_real_wechat_and_the_secret_shows_nowhere(real: dict[str, str]) -> None:
+    with running(real) as desk:
+        assert post_login(desk.urls, OWN_APP).status_code == 200
+        arguments = Path(f"/proc/{desk.process.pid}/cmdline")
         shown = arguments.read_bytes().decode() if arguments.exists() else ""
-        page = requests.get(f"http://127.0.0.1:{port + 4}/", timeout=10).text
-        log, errors = end_of(process, signal.SIGTERM)
-    assert ["WeChat", url, "real"] in [line.split() for line in said]
-    assert f"appsecret of {OWN_APP}: from WX_APPSECRET_{OWN_APP}" in "\n".join(said)
-    assert errors == ""
-    assert OWN_SECRET not in "\n".join([*said, shown, page, log])
+        page = requests.get(desk.urls["playground"], timeout=10).text
+        facts = requests.get(f"{desk.urls['playground']}/facts", timeout=5).json()
+        assert is_free(desk.port + 1)
+    assert ["WeChat", real["WECHAT_API_URL"], "real"] in [line.split() for line in desk.said]
+    assert f"appsecret of {OWN_APP}: from WX_APPSECRET_{OWN_APP}" in "\n".join(desk.said)
+    assert (facts["wechat"], facts["upstream"]) == (False, True)
+    assert desk.errors == ""
+    assert OWN_SECRET not in "\n".join([*desk.said, shown, page, desk.log])
 
 
-def test_the_phone_face_is_not_started_beside_the_real_wechat() -> None:
-    port = free_ports()
-    with other_wechat() as url, running(port, environ=real(url)):
-        assert is_free(port + 1)
-
-
-@pytest.mark.parametrize(
-    ("errcode", "hint"),
-    [(40164, "IP白名单"), (40125, "AppSecret"), (40013, "AppID"), (40029, "游客模式")],
-)
-def test_what_wechat_refuses_gets_a_line_that_says_what_to_do(errcode: int, hint: str) -> None:
-    port = free_ports()
-    with other_wechat() as url:
-        process = command("--port", str(port), environ=real(url))
-        ready(process)
-        fault = {"path": "/sns/jscode2session", "kind": errcode, "times": 4}
-        requests.post(f"{url}/control/fault", json=fault, timeout=5)
-        for _ in range(2):
-            log_in(port, url)
-        _, errors = end_of(process, signal.SIGTERM)
-    assert hint in errors
-    assert errors.count("\n") == 1
+def test_what_goes_wrong_again_and_again_is_one_line_that_says_what_to_do(
+    real: dict[str, str],
+) -> None:
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    with running({**real, "UPSTREAM_URL": nowhere}) as desk:
+        token = log_in(desk.urls, OWN_APP)
+        answers = [call_api(desk.urls, token) for _ in range(2)]
+        for errcode in (40164, 40125, 40013, 40029):
+            fault = {"path": "/sns/jscode2session", "kind": errcode, "times": 9}
+            requests.post(f"{real['WECHAT_API_URL']}/control/reset", timeout=5)
+            requests.post(f"{real['WECHAT_API_URL']}/control/fault", json=fault, timeout=5)
+            for _ in range(2):
+                post_login(desk.urls, OWN_APP)
+    assert [answer.headers["X-Wxgate-Error"] for answer in answers] == ["UpstreamUnreachable"] * 2
+    api, address, secret, app, code = desk.errors.splitlines()
+    assert api == f"The upstream at {nowhere} does not answer: is your API running?"
+    assert "IP白名单" in address
+    assert "AppSecret" in secret
+    assert "AppID" in app
+    assert "游客模式" in code
 
 
 # --- a phone in the same network ----------------------------------------------------------------
@@ -185,22 +149,18 @@ def second_host() -> Iterator[list[str]]:
 
 
 def test_another_host_reaches_the_gate_and_nothing_else(second_host: list[str]) -> None:
-    port = free_ports()
-
-    def status(offset: int) -> str:
-        url = f"http://{HERE}:{port + offset}/health"
+    def status(port: int) -> str:
+        url = f"http://{HERE}:{port}/health"
         words = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "-m", "5", url]
         done = subprocess.run([*second_host, *words], capture_output=True, text=True, check=False)
         return done.stdout
 
-    process = command("--port", str(port), environ={"HOST": "0.0.0.0"})
-    ready(process)
-    assert process.stdout
-    page = [process.stdout.readline() for _ in range(9)]
-    found = [status(offset) for offset in range(5)]
-    end_of(process, signal.SIGTERM)
+    with running({"HOST": "0.0.0.0"}) as desk:
+        assert desk.process.stdout
+        page = [desk.process.stdout.readline() for _ in range(9)]
+        found = [status(desk.port + offset) for offset in range(5)]
     assert found == ["200", "000", "000", "000", "000"]
-    for words in (f":{port}", "不校验合法域名", "真机调试", "Warning", "注意"):
+    for words in (f":{desk.port}", "不校验合法域名", "真机调试", "Warning", "注意"):
         assert words in "".join(page)
 
 
@@ -209,22 +169,11 @@ def test_another_host_reaches_the_gate_and_nothing_else(second_host: list[str]) 
 
 @pytest.mark.dynamodb_local
 def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
-    if (reason := missing()) and not dynamodb_local.must_run():
-        pytest.skip(reason)
-    port, environ = free_ports(), {"DATA": str(tmp_path)}
-    with running(port, environ=environ):
-        token = login(port)
-    with running(port, environ=environ):
-        assert me(port, token).status_code == 200
-
-
-def test_data_without_java_is_refused_in_one_line(tmp_path: Path) -> None:
-    status, _, errors = ended(
-        "--port", str(free_ports()), DATA=str(tmp_path), PATH=str(tmp_path / "empty")
-    )
-    assert status == 1
-    assert errors.startswith("DATA cannot be used: Java 17 or newer is missing")
-    assert errors.count("\n") == 1
+    dynamodb_local.skip_if_missing()
+    with running({"DATA": str(tmp_path)}) as desk:
+        token = log_in(desk.urls)
+    with running({"DATA": str(tmp_path)}) as desk:
+        assert call_api(desk.urls, token).status_code == 200
 
 
 # --- edits ---------------------------------------------------------------------------------------
@@ -240,31 +189,32 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def eventually(happens: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    end = time.monotonic() + START_SECONDS
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_an_edit_is_served_and_a_broken_one_is_one_line(copy: Path) -> None:
-    port = free_ports()
-    process = command("--port", str(port), cwd=copy, environ={"RELOAD": "1"})
-    ready(process)
-    token = login(port)
-    version = copy / "chalicelib/__init__.py"
-    version.write_text(version.read_text().replace("0.1.0", "0.9.9"))
-    health = f"http://127.0.0.1:{port}/health"
-    eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
-    door = copy / "app.py"
-    door.write_text(door.read_text() + "\nthis is no Python\n")
-    assert process.stderr
-    assert process.stderr.readline() == "The gate was reloaded.\n"
-    broken = process.stderr.readline()
+    with running({"RELOAD": "1"}, copy) as desk:
+        token, health = log_in(desk.urls), f"{desk.urls['gate']}/health"
+        version = copy / "chalicelib/__init__.py"
+        version.write_text(version.read_text().replace(__version__, "0.9.9"))
+        eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
+        door = copy / "app.py"
+        door.write_text(door.read_text() + "\nthis is no Python\n")
+        assert desk.process.stderr
+        assert desk.process.stderr.readline() == "The gate was reloaded.\n"
+        broken = desk.process.stderr.readline()
+        assert call_api(desk.urls, token).status_code == 200
     assert broken.startswith("The gate does not load: app.py:")
     assert broken.endswith("The gate before the change goes on.\n")
-    assert me(port, token).status_code == 200
-    end_of(process, signal.SIGTERM)
 
 
 def test_a_broken_app_is_one_line_at_the_start_too(copy: Path) -> None:
     (copy / "chalicelib/errors.py").write_text("1 / 0\n")
-    process = command("--port", str(free_ports()), cwd=copy)
-    out, errors = process.communicate(timeout=START_SECONDS)
-    assert process.returncode == 1
-    assert errors.count("\n") == 1
+    status, out, errors = ended(start("--port", str(free_ports()), cwd=copy))
+    assert (status, out, errors.count("\n")) == (1, "", 1)
     assert "ZeroDivisionError" in errors
-    assert out == ""

@@ -3,11 +3,9 @@
 import base64
 import http.client
 import json
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
@@ -17,7 +15,6 @@ from simulator import desk, playground, upstream
 from simulator.serving import serve, serve_wsgi
 
 HOST = "127.0.0.1"
-FILES = ["/", "/page.css", "/page.js", "/calls.js", "/diagram.js"]
 
 
 @dataclass
@@ -63,8 +60,11 @@ class _Odd(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """The playground before an echo in the gate's place, and an odd peer in WeChat's."""
-    echo, odd = upstream.start(HOST, 0), serve(_Odd, HOST, 0)
-    server = serve_wsgi(playground.application(gate=echo.url, wechat=odd.url), HOST, 0)
+    log = upstream.Log()
+    echo, odd = upstream.start(HOST, 0, log), serve(_Odd, HOST, 0)
+    facts = playground.Facts(gate=echo.url, appids=("wxa", "wxb"), public_path="/api/news")
+    pages = playground.application(facts, wechat=odd.url, upstream=log)
+    server = serve_wsgi(pages, HOST, 0)
     yield Page(server.url)
     server.close()
     odd.close()
@@ -74,13 +74,20 @@ def page() -> Iterator[Page]:
 # --- the files ---
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_each_file_of_the_page_is_served_under_the_policy(page: Page, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [("/", "html"), ("/page.css", "css"), ("/page.js", "javascript"), ("/client.js", "javascript")],
+)
+def test_a_file_of_the_page_is_served_under_the_policy(
+    page: Page, path: str, media_type: str
+) -> None:
     status, headers, body = page.ask("GET", path)
     assert status == 200
     assert body
+    assert headers["Content-Type"] == f"text/{media_type}; charset=utf-8"
     assert headers["Content-Security-Policy"] == playground.POLICY
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert page.ask("POST", path, b"x")[0] == 405
 
 
 def test_the_policy_permits_nothing_inline_and_nothing_foreign() -> None:
@@ -89,9 +96,11 @@ def test_the_policy_permits_nothing_inline_and_nothing_foreign() -> None:
     assert "http" not in playground.POLICY
 
 
-def test_a_module_has_the_media_type_that_browsers_demand(page: Page) -> None:
-    _, headers, _ = page.ask("GET", "/page.js")
-    assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+def test_the_client_is_the_very_file_that_phones_get(page: Page) -> None:
+    shipped = playground.CLIENT.read_bytes()
+    before, after = page.ask("GET", "/client.js")[2].split(shipped)
+    assert b"\n" not in before  # so that an error names the file's own line
+    assert after == b"\nexport default module.exports;\n"
 
 
 @pytest.mark.parametrize(
@@ -102,115 +111,70 @@ def test_nothing_but_the_files_of_the_page_is_served(page: Page, target: str) ->
     assert (status, body) == (404, b"There is no such file.\n")
 
 
-def test_a_file_is_only_read(page: Page) -> None:
-    status, headers, _ = page.ask("POST", "/", b"x")
-    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+# --- what the page is told ---
 
 
-def test_a_head_of_a_file_has_its_length_and_no_body(page: Page) -> None:
-    status, headers, body = page.ask("HEAD", "/page.css")
-    assert (status, body) == (200, b"")
-    assert int(headers["Content-Length"]) == (playground.PAGE / "page.css").stat().st_size
+def test_the_upstream_tells_of_itself(page: Page) -> None:
+    before = json.loads(page.ask("GET", "/upstream/log?after=0")[2])
+    page.ask("POST", "/gate/orders?a=1", b"x" * 5000, {"X-A": "1"})
+    (entry,) = json.loads(page.ask("GET", f"/upstream/log?after={len(before)}")[2])
+    assert (entry["n"], entry["method"], entry["status"]) == (len(before) + 1, "POST", 200)
+    assert (entry["path"], entry["query"]) == ("/orders", "a=1")
+    assert (entry["headers"]["X-A"], entry["body"]) == ("1", "x" * upstream.BODY_LOGGED)
 
 
-class _Found(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: set[str] = set()
-        self.inline: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.links |= {str(given[name]) for name in ("src", "href") if name in given}
-        script = tag == "script" and "src" not in given
-        handlers = [name for name in given if name == "style" or name.startswith("on")]
-        self.inline += handlers + ([tag] if script or tag == "style" else [])
+def test_parts_of_ones_own_tell_the_page_nothing_and_it_does_not_reach_them() -> None:
+    facts = playground.Facts(gate="http://127.0.0.1:1", appids=("wxa",))
+    server = serve_wsgi(playground.application(facts, wechat=None, upstream=None), HOST, 0)
+    page = Page(server.url)
+    told = json.loads(page.ask("GET", "/facts")[2])
+    assert (told["wechat"], told["upstream"]) == (False, False)
+    for target in ("/wx/login", "/control/log?after=0", "/upstream/log?after=0"):
+        assert page.ask("GET", target)[0] == 404
+    server.close()
 
 
-def test_the_page_keeps_its_own_policy() -> None:
-    found = _Found()
-    found.feed((playground.PAGE / "index.html").read_text())
-    assert found.inline == []
-    assert found.links == {"data:,", "page.css", "page.js"}
-
-
-def test_the_modules_import_only_what_is_served() -> None:
-    scripts = [file.read_text() for file in playground.PAGE.glob("*.js")]
-    imported = {name for script in scripts for name in re.findall(r'from "\.(/[^"]+)"', script)}
-    assert imported <= set(FILES)
-    assert not any("http:" in s or "https:" in s or "innerHTML" in s for s in scripts)
-
-
-def test_each_button_has_an_act() -> None:
-    buttons = re.findall(r'data-act="(\w+)"', (playground.PAGE / "index.html").read_text())
-    acts = (playground.PAGE / "page.js").read_text().partition("const ACTS = {")[2].partition("\n}")
-    assert sorted(buttons) == sorted(re.findall(r"^  (\w+)[:,]", acts[0], re.MULTILINE))
+def test_the_desk_tells_the_page_of_its_parts(running_desk: desk.Desk) -> None:
+    page = Page(running_desk.urls["playground"])
+    facts = json.loads(page.ask("GET", "/facts")[2])
+    known = {"gate": running_desk.urls["gate"], "appids": [desk.DEFAULT_APP]}
+    assert facts == {**known, "public_path": "/api/welcome", "wechat": True, "upstream": True}
+    status, _, body = page.ask("GET", "/gate/api/welcome")
+    assert (status, json.loads(body)["path"]) == (200, "/welcome")
 
 
 # --- forwarding ---
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_each_method_goes_to_the_gate_as_it_is(page: Page, method: str) -> None:
-    _, _, body = page.ask(method, "/gate/login")
-    assert json.loads(body)["method"] == method
-
-
 @pytest.mark.parametrize(
-    "target", ["/api/a%2Fb?x=%20&x=2", "/api/../x", "/api//x;v=1", "/api/%E4%B8%8A"]
+    ("method", "target"),
+    [("GET", "/api/a%2Fb?x=%20&x=2"), ("PATCH", "/api/../x"), ("DELETE", "/api//x;v=1/%E4%B8%8A")],
 )
-def test_a_target_is_forwarded_unrepaired(page: Page, target: str) -> None:
-    echo = json.loads(page.ask("GET", f"/gate{target}")[2])
+def test_method_and_target_are_forwarded_unrepaired(page: Page, method: str, target: str) -> None:
+    echo = json.loads(page.ask(method, f"/gate{target}")[2])
+    assert echo["method"] == method
     assert echo["path"] + (f"?{echo['query']}" if echo["query"] else "") == target
 
 
-def test_headers_and_body_reach_the_gate(page: Page) -> None:
+def test_end_to_end_headers_and_the_body_reach_the_gate(page: Page) -> None:
     headers = {"Authorization": "Bearer x", "Content-Type": "application/json", "X-A": "1"}
-    echo = json.loads(page.ask("POST", "/gate/decrypt", b'{"a": 1}', headers)[2])
-    assert echo["body"] == '{"a": 1}'
-    assert headers.items() <= echo["headers"].items()
-
-
-def test_a_binary_body_reaches_the_gate_byte_for_byte(page: Page) -> None:
-    echo = json.loads(page.ask("POST", "/gate/api/x", bytes(range(256)))[2])
+    hop_by_hop = {"Keep-Alive": "5", "Te": "x"}
+    _, _, body = page.ask("POST", "/gate/api/x", bytes(range(256)), headers | hop_by_hop)
+    echo = json.loads(body)
     assert base64.b64decode(echo["body"]) == bytes(range(256))
-
-
-def test_hop_by_hop_headers_end_here(page: Page) -> None:
-    echo = json.loads(page.ask("GET", "/gate/api/x", headers={"Keep-Alive": "5", "Te": "x"})[2])
+    assert headers.items() <= echo["headers"].items()
     assert not {"Keep-Alive", "Te", "Connection"} & set(echo["headers"])
 
 
-@pytest.mark.parametrize("status", [200, 302, 404, 599])
-def test_a_status_comes_back_as_it_is_and_no_redirect_is_followed(page: Page, status: int) -> None:
+@pytest.mark.parametrize("status", [200, 204, 302, 304, 599])
+def test_an_answer_comes_back_as_it_is_and_no_redirect_is_followed(page: Page, status: int) -> None:
     answered, headers, body = page.ask("GET", f"/wx/{status}")
-    assert (answered, body) == (status, b"ok")
+    assert (answered, body) == (status, b"" if status in (204, 304) else b"ok")
     assert headers["Location"] == "/wx/200"
-
-
-def test_a_header_that_comes_twice_stays_two(page: Page) -> None:
-    assert page.ask("GET", "/wx/200")[1].get_all("Set-Cookie") == ["a=1", "b=2"]
-
-
-@pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_a_body_stays_without(page: Page, status: int) -> None:
-    answered, _, body = page.ask("GET", f"/control/{status}")
-    assert (answered, body) == (status, b"")
+    assert headers.get_all("Set-Cookie") == ["a=1", "b=2"]
 
 
 def test_a_peer_that_gives_no_answer_is_told_as_wx_tells_it(page: Page) -> None:
     status, _, body = page.ask("GET", "/wx/0")
     assert status == 502
     assert json.loads(body)["errMsg"].startswith("request:fail")
-
-
-def test_a_login_works_at_the_origin_of_the_page(running_desk: desk.Desk) -> None:
-    page = Page(running_desk.urls["playground"])
-    who = json.dumps({"appid": desk.DEFAULT_APP, "user": "ann"}).encode()
-    before = len(json.loads(page.ask("GET", "/control/log?after=0")[2]))
-    code = page.ask("POST", "/wx/login", who, {"Content-Type": "application/json"})[2]
-    status, _, body = page.ask("POST", "/gate/login", code, {"Content-Type": "application/json"})
-    assert status == 200
-    assert json.loads(body)["token"].startswith("wxg_")
-    (call,) = json.loads(page.ask("GET", f"/control/log?after={before}")[2])
-    assert call["path"] == "/sns/jscode2session"

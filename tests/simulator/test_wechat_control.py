@@ -1,7 +1,6 @@
 """The switches: reset, the log, and the faults that are told from their answers."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,11 @@ from tests.simulator.wechat_desk import APPID, NOW, Desk
 SNS = "/sns/jscode2session"
 
 
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with Desk() as desk:
-        yield desk
-
-
 def log(desk: Desk, after: int = 0) -> Any:
     return desk.call("GET", f"/control/log?after={after}").json()
 
 
-@pytest.mark.parametrize("kind", [-1, "-1", 40226, 45009, 45011, "99999"])
+@pytest.mark.parametrize("kind", [-1, "-1", 40226, "99999"])
 def test_an_errcode_strikes_so_many_times_and_leaves_the_code_good(
     desk: Desk, kind: int | str
 ) -> None:
@@ -35,43 +28,31 @@ def test_an_errcode_strikes_so_many_times_and_leaves_the_code_good(
     assert "openid" in desk.code2session(code).json()
 
 
-def test_a_fault_strikes_its_own_path_alone(desk: Desk) -> None:
-    desk.fault("/cgi-bin/token", -1)
-    assert "openid" in desk.code2session(desk.code()).json()
-    assert desk.token()["errcode"] == -1
-
-
 def test_a_fault_can_be_for_one_user(desk: Desk) -> None:
     desk.fault(SNS, 40226, user="ben")
+    desk.fault("/wxa/business/getuserphonenumber", -1, user="ben")
     assert "openid" in desk.code2session(desk.code("ann")).json()
     assert desk.code2session(desk.code("ben")).json()["errcode"] == 40226
+    assert desk.phone_number(desk.phone("getPhoneNumber", "ann")["code"])["errcode"] == 0
+    assert desk.phone_number(desk.phone("getPhoneNumber", "ben")["code"])["errcode"] == -1
 
 
-def test_a_fault_for_one_user_strikes_the_phone_number_too(desk: Desk) -> None:
-    desk.fault("/wxa/business/getuserphonenumber", -1, user="ann")
-    assert desk.phone_number(desk.phone("getPhoneNumber", "ben")["code"])["errcode"] == 0
-    assert desk.phone_number(desk.phone("getPhoneNumber", "ann")["code"])["errcode"] == -1
-
-
-def test_faults_strike_in_the_order_of_their_orders(desk: Desk) -> None:
+def test_faults_strike_their_own_path_in_the_order_of_their_orders(desk: Desk) -> None:
     desk.fault(SNS, -1)
+    desk.fault("/cgi-bin/token", 45009)
     desk.fault(SNS, 45011)
     assert [desk.code2session("x").json()["errcode"] for _ in range(3)] == [-1, 45011, 40029]
 
 
-def test_an_html_page_comes_with_200_and_leaves_the_code_good(desk: Desk) -> None:
+@pytest.mark.parametrize(("kind", "status"), [("html", 200), ("http_403", 403), ("http_503", 503)])
+def test_a_page_comes_with_its_status_and_leaves_the_code_good(
+    desk: Desk, kind: str, status: int
+) -> None:
     code = desk.code()
-    desk.fault(SNS, "html")
+    desk.fault(SNS, kind)
     answer = desk.code2session(code)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
-    assert "openid" in desk.code2session(code).json()
-
-
-@pytest.mark.parametrize("status", [403, 500, 503])
-def test_a_status_comes_with_a_page(desk: Desk, status: int) -> None:
-    desk.fault(SNS, f"http_{status}")
-    answer = desk.code2session("x")
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
+    assert "openid" in desk.code2session(code).json()
 
 
 def test_a_truncated_answer_is_whole_http_but_half_json_and_spends_the_code(desk: Desk) -> None:
@@ -84,13 +65,10 @@ def test_a_truncated_answer_is_whole_http_but_half_json_and_spends_the_code(desk
     assert desk.code2session(code).json()["errcode"] == 40163
 
 
-def test_a_unionid_can_be_missing(desk: Desk) -> None:
+def test_a_unionid_can_be_missing_and_a_content_type_the_other(desk: Desk) -> None:
     desk.fault(SNS, "no_unionid")
-    assert list(desk.code2session(desk.code()).json()) == ["session_key", "openid"]
-
-
-def test_a_content_type_can_be_the_other(desk: Desk) -> None:
     desk.fault(SNS, "content_type")
+    assert list(desk.code2session(desk.code()).json()) == ["session_key", "openid"]
     answer = desk.code2session(desk.code())
     assert answer.headers["Content-Type"] == "application/json"
     assert "openid" in answer.json()
@@ -105,9 +83,7 @@ def test_a_phone_fails_as_wx_does(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "order",
     [
-        {"kind": "html"},
         {"path": "/nowhere", "kind": "html"},
-        {"path": SNS},
         {"path": SNS, "kind": "slow"},
         {"path": SNS, "kind": 0},
         {"path": SNS, "kind": "４００２９"},
@@ -129,16 +105,8 @@ def test_the_log_tells_each_call_without_its_secrets(desk: Desk) -> None:
     desk.code2session(code)
     [entry] = log(desk)
     query = {"appid": APPID, "secret": "***", "js_code": "***", "grant_type": "authorization_code"}
-    assert entry == {
-        "n": 1,
-        "time": NOW,
-        "method": "GET",
-        "path": SNS,
-        "query": query,
-        "body": None,
-        "status": 200,
-        "errcode": 40029,
-    }
+    call = {"n": 1, "time": NOW, "method": "GET", "path": SNS, "query": query, "body": None}
+    assert entry == {**call, "status": 200, "errcode": 40029}
     assert session_key not in str(entry)
 
 
@@ -152,21 +120,13 @@ def test_the_log_masks_secrets_in_bodies(desk: Desk) -> None:
     ]
 
 
-def test_the_log_shows_nothing_of_a_body_that_is_no_json(desk: Desk) -> None:
-    desk.call("POST", "/cgi-bin/stable_token", data=f'{{"secret":"{appsecret_of(APPID)}"')
-    assert log(desk)[0]["body"] == "not a JSON object"
-
-
-def test_the_log_can_show_half_a_surrogate_pair(desk: Desk) -> None:
+def test_the_log_shows_half_a_surrogate_pair_and_nothing_of_a_body_that_is_no_json(
+    desk: Desk,
+) -> None:
     desk.stable_token(appid="\ud800")
-    assert log(desk)[0]["body"]["appid"] == "\ud800"
-
-
-def test_the_log_is_of_the_server_face_alone_and_can_be_read_on(desk: Desk) -> None:
-    desk.session_key()
-    desk.token()
-    assert [(e["n"], e["path"]) for e in log(desk, after=1)] == [(2, "/cgi-bin/token")]
-    assert log(desk, after=2) == []
+    desk.call("POST", "/cgi-bin/stable_token", data=f'{{"secret":"{appsecret_of(APPID)}"')
+    broken, not_json = log(desk)
+    assert (broken["body"]["appid"], not_json["body"]) == ("\ud800", "not a JSON object")
 
 
 def test_a_log_of_days_remembers_its_newest_calls_by_their_numbers() -> None:
@@ -175,10 +135,6 @@ def test_a_log_of_days_remembers_its_newest_calls_by_their_numbers() -> None:
         remembered.add(Call("GET", SNS, {}, b""), Answer(200, "text/plain", b"{}"))
     assert [entry["n"] for entry in remembered.after(0)] == list(range(6, LOGGED + 6))
     assert [entry["n"] for entry in remembered.after(LOGGED + 3)] == [LOGGED + 4, LOGGED + 5]
-
-
-def test_a_log_after_nonsense_is_refused(desk: Desk) -> None:
-    assert desk.call("GET", "/control/log?after=-1").status_code == 400
 
 
 def test_a_reset_forgets_everything(desk: Desk) -> None:
@@ -192,11 +148,14 @@ def test_a_reset_forgets_everything(desk: Desk) -> None:
     assert log(desk)[0]["n"] == 1
 
 
-def test_expiring_a_session_wants_a_known_app(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("method", "switch", "status"),
+    [("GET", "log?after=-1", 400), ("POST", "expire_session", 400), ("GET", "reset", 405)],
+)
+def test_a_wrong_use_of_a_switch_is_refused_in_json(
+    desk: Desk, method: str, switch: str, status: int
+) -> None:
     order = {"appid": "wxffffffffffffffff", "user": "ann"}
-    assert desk.call("POST", "/control/expire_session", json=order).status_code == 400
-
-
-def test_a_wrong_method_is_refused_in_json(desk: Desk) -> None:
-    answer = desk.call("GET", "/control/reset")
-    assert (answer.status_code, answer.json()) == (405, {"errMsg": "reset:fail use POST"})
+    answer = desk.call(method, f"/control/{switch}", json=order)
+    assert answer.status_code == status
+    assert answer.json()["errMsg"].startswith(f"{switch.partition('?')[0]}:fail ")

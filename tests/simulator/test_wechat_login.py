@@ -1,19 +1,12 @@
 """jscode2session and wx.login: who gets which session_key, and which codes are refused."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from simulator.wechat import appsecret_of, openid_of, unionid_of
+from simulator.wechat import openid_of, unionid_of
 from simulator.wechat.accounts import Accounts
 from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Clock, Desk
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with Desk() as desk:
-        yield desk
 
 
 def test_a_session_is_plain_text_in_wechats_order_without_errcode(desk: Desk) -> None:
@@ -22,31 +15,26 @@ def test_a_session_is_plain_text_in_wechats_order_without_errcode(desk: Desk) ->
     assert list(answer.json()) == ["session_key", "openid", "unionid"]
 
 
-def test_ids_are_a_users_own_and_have_wechats_shape(desk: Desk) -> None:
-    session = desk.code2session(desk.code()).json()
+def test_ids_and_keys_are_a_users_own_and_have_wechats_shape(desk: Desk) -> None:
+    session, bens = (desk.code2session(desk.code(user)).json() for user in ("ann", "ben"))
     assert session["openid"] == openid_of(APPID, "ann") != openid_of(OTHER_APPID, "ann")
-    assert session["unionid"] == unionid_of("ann") != unionid_of("ben")
+    assert session["unionid"] == unionid_of("ann") != bens["unionid"]
     assert all(re.fullmatch(r"o[\w-]{27}", session[i]) for i in ("openid", "unionid"))
+    assert session["session_key"] != bens["session_key"]
+    assert desk.signed("checksession", session["session_key"])["errcode"] == 0
 
 
-def test_an_appsecret_is_derived_from_its_appid() -> None:
-    assert re.fullmatch(r"[0-9a-f]{32}", appsecret_of(APPID))
-    assert appsecret_of(APPID) != appsecret_of(OTHER_APPID)
+def test_an_errmsg_ends_with_a_rid_that_tells_the_time_after_a_comma_below_sns(desk: Desk) -> None:
+    rid = f"rid: {int(NOW):08x}-[0-9a-f]{{8}}-[0-9a-f]{{8}}"
+    sns, token, wxa = desk.code2session("x").json(), desk.token(secret="0"), desk.phone_number("x")
+    assert re.fullmatch(f"invalid code, {rid}", sns["errmsg"])
+    assert re.fullmatch(f"invalid appsecret {rid}", token["errmsg"])
+    assert re.fullmatch(rf"invalid code hint: \[[\w-]{{16}}\] {rid}", wxa["errmsg"])
 
 
-def test_an_errmsg_ends_with_a_comma_and_a_rid_that_tells_the_time(desk: Desk) -> None:
-    errmsg = desk.code2session("nonsense").json()["errmsg"]
-    rid = re.fullmatch(r"invalid code, rid: ([0-9a-f]{8})-[0-9a-f]{8}-[0-9a-f]{8}", errmsg)
-    assert rid is not None
-    assert int(rid[1], 16) == NOW
-
-
-def test_a_login_code_has_32_characters(desk: Desk) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9]{32}", desk.code())
-
-
-def test_a_login_code_is_good_once(desk: Desk) -> None:
+def test_a_login_code_of_32_characters_is_good_once(desk: Desk) -> None:
     code = desk.code()
+    assert re.fullmatch(r"[A-Za-z0-9]{32}", code)
     assert "session_key" in desk.code2session(code).json()
     assert desk.code2session(code).json()["errcode"] == 40163
 
@@ -60,19 +48,10 @@ def test_a_code_of_five_minutes_is_invalid_used_or_not(desk: Desk, used: bool) -
     assert desk.code2session(code).json()["errcode"] == 40029
 
 
-def test_a_code_of_another_app_is_invalid(desk: Desk) -> None:
-    code = desk.phone("login", appid=OTHER_APPID)["code"]
+@pytest.mark.parametrize(("act", "appid"), [("login", OTHER_APPID), ("getPhoneNumber", APPID)])
+def test_a_code_of_another_app_or_kind_is_invalid(desk: Desk, act: str, appid: str) -> None:
+    code = desk.phone(act, appid=appid)["code"]
     assert desk.code2session(code).json()["errcode"] == 40029
-
-
-def test_a_phone_code_is_no_login_code(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber")["code"]
-    assert desk.code2session(code).json()["errcode"] == 40029
-
-
-def test_several_codes_of_a_user_are_good_side_by_side(desk: Desk) -> None:
-    first, second = desk.code(), desk.code()
-    assert desk.code2session(first).json() == desk.code2session(second).json()
 
 
 @pytest.mark.parametrize(
@@ -80,16 +59,17 @@ def test_several_codes_of_a_user_are_good_side_by_side(desk: Desk) -> None:
     [
         ({"appid": ""}, 41002),
         ({"secret": ""}, 41004),
-        ({"js_code": ""}, 41008),
-        ({"grant_type": "client_credential"}, 40002),
+        ({"grant_type": "refresh_token"}, 40002),
         ({"appid": "wxffffffffffffffff"}, 40013),
         ({"secret": "0" * 32}, 40125),
     ],
 )
-def test_wrong_parameters_have_their_errcodes(
+def test_wrong_credentials_have_their_errcodes_in_each_call(
     desk: Desk, changes: dict[str, str], errcode: int
 ) -> None:
     assert desk.code2session(desk.code(), **changes).json()["errcode"] == errcode
+    assert desk.token(**changes)["errcode"] == errcode
+    assert desk.stable_token(**changes)["errcode"] == errcode
 
 
 def test_a_refused_secret_leaves_the_code_good(desk: Desk) -> None:
@@ -98,16 +78,19 @@ def test_a_refused_secret_leaves_the_code_good(desk: Desk) -> None:
     assert "openid" in desk.code2session(code).json()
 
 
-def test_a_post_misses_its_appid(desk: Desk) -> None:
+def test_a_code_can_be_missing_and_a_post_misses_its_appid(desk: Desk) -> None:
     answer = desk.call("POST", "/sns/jscode2session", data={"appid": APPID})
     assert answer.json()["errcode"] == 41002
+    assert desk.code2session("").json()["errcode"] == 41008
 
 
-def test_wx_login_switches_the_key_not_the_exchange(desk: Desk) -> None:
-    older, newer = desk.code(), desk.code()
+@pytest.mark.parametrize("act", ["login", "prefetch"])
+def test_a_new_code_switches_the_key_and_its_exchange_does_not(desk: Desk, act: str) -> None:
+    older, newer = desk.code(), desk.phone(act)["code"]
     key = desk.code2session(newer).json()["session_key"]
     assert desk.code2session(older).json()["session_key"] == key
-    assert desk.session_key() != key
+    desk.phone(act)
+    assert desk.signed("checksession", key)["errcode"] == 87009
 
 
 def test_wx_login_keeps_a_key_that_is_younger_than_the_interval() -> None:
@@ -117,18 +100,6 @@ def test_wx_login_keeps_a_key_that_is_younger_than_the_interval() -> None:
         assert desk.session_key() == key
         desk.clock.now += 1
         assert desk.session_key() != key
-
-
-def test_prefetch_gives_a_code_and_switches_the_key(desk: Desk) -> None:
-    key = desk.session_key()
-    code = desk.phone("prefetch")["code"]
-    assert desk.code2session(code).json()["session_key"] != key
-
-
-def test_users_have_keys_of_their_own(desk: Desk) -> None:
-    key = desk.session_key("ann")
-    assert desk.session_key("ben") != key
-    assert desk.signed("checksession", key)["errcode"] == 0
 
 
 def test_an_unknown_path_is_an_html_404(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ from simulator.wechat.cipher import raw_data_signature
 from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Desk, opened
 
 WATERMARK = {"timestamp": int(NOW), "appid": APPID}
-ABROAD = {"phoneNumber": "2025550123", "countryCode": "1"}
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with Desk() as desk:
-        yield desk
 
 
 @pytest.fixture
@@ -26,25 +18,19 @@ def key(desk: Desk) -> str:
     return desk.session_key()
 
 
-def test_user_info_is_anonymous_but_names_the_user(desk: Desk, key: str) -> None:
+def test_user_info_is_anonymous_but_names_the_user_and_is_signed(desk: Desk, key: str) -> None:
     answer = desk.phone("getUserInfo")
     assert list(answer) == ["userInfo", "rawData", "signature", "encryptedData", "iv"]
     ids = {"openId": openid_of(APPID, "ann"), "unionId": unionid_of("ann")}
     assert opened(answer, key) == {**answer["userInfo"], **ids, "watermark": WATERMARK}
     assert answer["userInfo"]["nickName"] == "微信用户"
-
-
-def test_raw_data_is_the_user_info_signed_with_the_key(desk: Desk, key: str) -> None:
-    answer = desk.phone("getUserInfo")
     assert json.loads(answer["rawData"]) == answer["userInfo"]
     assert answer["signature"] == raw_data_signature(answer["rawData"], key)
 
 
 def test_an_older_phone_gives_a_real_name(desk: Desk, key: str) -> None:
     answer = desk.phone("getUserInfo", userInfo={"nickName": "Ann", "gender": 2})
-    info = opened(answer, key)
-    assert (info["nickName"], info["gender"]) == ("Ann", 2)
-    assert "Ann" in answer["rawData"]
+    assert {"nickName": "Ann", "gender": 2}.items() <= opened(answer, key).items()
 
 
 def test_a_phone_number_is_sealed_and_has_a_code(desk: Desk, key: str) -> None:
@@ -70,20 +56,14 @@ def test_werun_gives_31_days_up_to_today(desk: Desk, key: str) -> None:
     assert set(steps[0]) == {"timestamp", "step"}
 
 
-def test_share_and_group_spell_their_id_each_in_its_way(desk: Desk, key: str) -> None:
+def test_share_and_group_spell_their_id_each_in_its_way_and_a_chat_of_two_too(
+    desk: Desk, key: str
+) -> None:
     share, group = (opened(desk.phone(f"get{n}"), key) for n in ("ShareInfo", "GroupEnterInfo"))
     assert share["openGId"] == group["opengid"]
     assert share["openGId"].startswith("tG")
-    assert set(group) == {
-        "opengid",
-        "open_single_roomid",
-        "group_openid",
-        "chat_type",
-        "watermark",
-    }
-
-
-def test_a_chat_of_two_has_its_id_elsewhere(desk: Desk, key: str) -> None:
+    members = ("opengid", "open_single_roomid", "group_openid", "chat_type", "watermark")
+    assert set(group) == set(members)
     chat = opened(desk.phone("getGroupEnterInfo", chat_type=1), key)
     assert (chat["chat_type"], chat["opengid"]) == (1, "")
     assert chat["open_single_roomid"].startswith("tG")
@@ -91,61 +71,33 @@ def test_a_chat_of_two_has_its_id_elsewhere(desk: Desk, key: str) -> None:
 
 def test_data_is_sealed_with_the_key_of_the_tap(desk: Desk, key: str) -> None:
     tapped = desk.phone("getPhoneNumber")
-    later = desk.session_key()
-    assert later != key
+    assert tapped["iv"] != desk.phone("getPhoneNumber")["iv"]
+    assert desk.session_key() != key
     assert opened(tapped, key)["countryCode"] == "86"
 
 
-def test_each_tap_has_an_iv_of_its_own(desk: Desk, key: str) -> None:
-    first, second = desk.phone("getShareInfo"), desk.phone("getShareInfo")
-    assert first["iv"] != second["iv"]
-    assert opened(first, key) == opened(second, key)
-
-
 def test_a_code_gives_the_number_of_the_tap(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber", **ABROAD)["code"]
+    code = desk.phone("getPhoneNumber", phoneNumber="2025550123", countryCode="1")["code"]
     desk.clock.now += 299
     answer = desk.phone_number(code, openid=openid_of(APPID, "ann"))
-    assert answer["errcode"] == 0
-    assert answer["phone_info"] == {
-        "phoneNumber": "+12025550123",
-        "purePhoneNumber": "2025550123",
-        "countryCode": "1",
-        "watermark": WATERMARK,
-    }
+    number = {"phoneNumber": "+12025550123", "purePhoneNumber": "2025550123", "countryCode": "1"}
+    assert (answer["errcode"], answer["phone_info"]) == (0, {**number, "watermark": WATERMARK})
 
 
-def test_a_phone_code_is_good_once(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber")["code"]
-    assert desk.phone_number(code)["errcode"] == 0
-    assert desk.phone_number(code)["errcode"] == 40029
-
-
-def test_a_phone_code_is_good_for_five_minutes(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber")["code"]
-    desk.clock.now += 300
-    assert desk.phone_number(code)["errcode"] == 40029
-
-
-def test_a_login_code_is_no_phone_code(desk: Desk) -> None:
+def test_a_phone_code_is_good_once_and_for_five_minutes(desk: Desk) -> None:
+    used, old = (desk.phone("getPhoneNumber")["code"] for _ in range(2))
+    assert [desk.phone_number(used)["errcode"] for _ in range(2)] == [0, 40029]
     assert desk.phone_number(desk.code())["errcode"] == 40029
+    desk.clock.now += 300
+    assert desk.phone_number(old)["errcode"] == 40029
 
 
-def test_a_token_of_another_app_is_an_invalid_appid(desk: Desk) -> None:
+def test_a_wrong_token_or_user_is_refused_and_leaves_the_phone_code_good(desk: Desk) -> None:
     code = desk.phone("getPhoneNumber")["code"]
     token = desk.token(OTHER_APPID)["access_token"]
     assert desk.phone_number(code, token)["errcode"] == 40013
-
-
-def test_a_code_of_another_user_is_refused_and_stays_good(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber")["code"]
-    assert desk.phone_number(code, openid=openid_of(APPID, "ben"))["errcode"] == 40003
-    assert desk.phone_number(code)["errcode"] == 0
-
-
-def test_a_dead_token_leaves_the_phone_code_good(desk: Desk) -> None:
-    code = desk.phone("getPhoneNumber")["code"]
     assert desk.phone_number(code, "junk")["errcode"] == 40014
+    assert desk.phone_number(code, openid=openid_of(APPID, "ben"))["errcode"] == 40003
     assert desk.phone_number(code)["errcode"] == 0
 
 
@@ -156,33 +108,22 @@ def test_a_phone_number_wants_posted_json_with_a_code(desk: Desk) -> None:
     assert desk.post(path)["errcode"] == 41008
 
 
-def test_an_errmsg_below_wxa_has_a_hint_and_a_rid_without_a_comma(desk: Desk) -> None:
-    errmsg = desk.phone_number("nonsense")["errmsg"]
-    assert re.fullmatch(r"invalid code hint: \[[\w-]{16}\] rid: [0-9a-f-]{26}", errmsg)
-
-
 @pytest.mark.parametrize(
-    "members",
+    ("act", "sent"),
     [
-        {"appid": "wxffffffffffffffff", "user": "ann"},
-        {"appid": APPID},
-        {"appid": APPID, "user": 7},
-        {"appid": APPID, "user": "\ud800"},
-        {"appid": APPID, "user": "ann", "phoneNumber": 7},
+        ("login", []),
+        ("getPhoneNumber", {"appid": "wxffffffffffffffff", "user": "ann"}),
+        ("getPhoneNumber", {"appid": APPID}),
+        ("getPhoneNumber", {"appid": APPID, "user": 7}),
+        ("getPhoneNumber", {"appid": APPID, "user": "\ud800"}),
+        ("getPhoneNumber", {"appid": APPID, "user": "ann", "phoneNumber": 7}),
+        ("getUserInfo", {"appid": APPID, "user": "ann", "userInfo": "Ann"}),
     ],
 )
-def test_a_tap_that_makes_no_sense_fails_as_wx_does(desk: Desk, members: dict[str, Any]) -> None:
-    answer = desk.call("POST", "/wx/getPhoneNumber", json=members)
+def test_an_act_that_makes_no_sense_fails_as_wx_does(desk: Desk, act: str, sent: Any) -> None:
+    answer = desk.call("POST", f"/wx/{act}", json=sent)
     assert answer.status_code == 400
-    assert answer.json()["errMsg"].startswith("getPhoneNumber:fail ")
-
-
-def test_user_info_that_is_no_object_fails(desk: Desk) -> None:
-    assert "errMsg" in desk.phone("getUserInfo", userInfo="Ann")
-
-
-def test_a_body_that_is_no_object_fails(desk: Desk) -> None:
-    assert desk.call("POST", "/wx/login", data=b"[]").status_code == 400
+    assert answer.json()["errMsg"].startswith(f"{act}:fail ")
 
 
 def test_a_wrong_method_or_name_has_its_status(desk: Desk) -> None:

@@ -1,7 +1,5 @@
 """Sessions: checksession, resetusersessionkey, wx.checkSession, and how a session ends."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from simulator.wechat import openid_of
@@ -9,31 +7,13 @@ from simulator.wechat.cipher import new_session_key, user_signature
 from tests.simulator.wechat_desk import APPID, OTHER_APPID, Desk, opened
 
 
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with Desk() as desk:
-        yield desk
-
-
-def test_the_current_key_is_valid(desk: Desk) -> None:
-    assert desk.signed("checksession", desk.session_key()) == {"errcode": 0, "errmsg": "ok"}
-
-
-def test_an_upper_case_signature_is_valid(desk: Desk) -> None:
-    key = desk.session_key()
-    answer = desk.signed("checksession", key, signature=user_signature(key).upper())
-    assert answer["errcode"] == 0
-
-
-def test_any_other_key_is_an_invalid_signature(desk: Desk) -> None:
-    desk.session_key()
-    assert desk.signed("checksession", new_session_key())["errcode"] == 87009
-
-
-def test_the_key_before_a_new_login_is_invalid(desk: Desk) -> None:
-    key = desk.session_key()
-    desk.code()
-    assert desk.signed("checksession", key)["errcode"] == 87009
+def test_the_current_key_is_valid_in_hex_of_either_case_and_no_other_is(desk: Desk) -> None:
+    before, key = desk.session_key(), desk.session_key()
+    upper = user_signature(key).upper()
+    assert desk.signed("checksession", key) == {"errcode": 0, "errmsg": "ok"}
+    assert desk.signed("checksession", key, signature=upper)["errcode"] == 0
+    for other in (before, new_session_key()):
+        assert desk.signed("checksession", other)["errcode"] == 87009
 
 
 @pytest.mark.parametrize("act", ["checksession", "resetusersessionkey"])
@@ -79,7 +59,8 @@ def test_a_reset_key_ends_when_the_old_one_would_have() -> None:
         assert desk.signed("checksession", new)["errcode"] == 87009
 
 
-def test_an_expired_session_is_invalid_on_the_phone_and_the_server(desk: Desk) -> None:
+def test_a_session_is_invalid_before_its_login_and_after_its_expiry(desk: Desk) -> None:
+    assert desk.phone("checkSession") == {"valid": False}
     key = desk.session_key()
     assert desk.phone("checkSession") == {"valid": True}
     desk.post("/control/expire_session", appid=APPID, user="ann")
@@ -101,7 +82,3 @@ def test_a_tap_after_the_expiry_does_not_open_with_the_old_key(desk: Desk) -> No
     desk.post("/control/expire_session", appid=APPID, user="ann")
     with pytest.raises(ValueError, match=r".*"):
         opened(desk.phone("getShareInfo"), key)
-
-
-def test_a_user_who_never_logged_in_has_no_session(desk: Desk) -> None:
-    assert desk.phone("checkSession") == {"valid": False}

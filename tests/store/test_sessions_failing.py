@@ -12,76 +12,84 @@ import pytest
 
 from chalicelib.deadlines import NO_DEADLINE, STORE_ATTEMPT, STORE_ATTEMPTS, Deadline
 from chalicelib.errors import DeadlineExceeded, InvalidToken, Misconfigured, StoreUnavailable
-from chalicelib.sessions.failures import window
+from chalicelib.identity import Identity
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token
 from simulator import aws
-from tests.conftest import new_table
-from tests.support import faulty_engine
-from tests.support.fakes import NOW, Clock
-from tests.support.faulty_engine import FaultyEngine, cancel, let_through, lose_answer, refuse, say
-from tests.support.store import APPID, KEY, KEY2, Store, store_on, table_at
+from tests.store.store import APPID, KEY, KEY2, Store, store_on, table_at
+from tests.support import aws_proxy
+from tests.support.aws_proxy import (
+    AwsProxy,
+    answering,
+    cancelling,
+    done_but_cut,
+    let_through,
+    refusing,
+)
+from tests.support.engines import new_table
+from tests.support.fakes import Clock
 
-BROKEN = refuse("InternalServerError", 500)
-COLLISION = refuse("ConditionalCheckFailedException")
-CONFLICT = cancel("None", "TransactionConflict")
+BROKEN = refusing("InternalServerError", status=500)
+COLLISION = refusing("ConditionalCheckFailedException")
+CONFLICT = cancelling("None", "TransactionConflict")
 READS = {"GetItem", "BatchGetItem", "Query"}
 
 
+def calls_of(engine: AwsProxy) -> list[tuple[str, dict[str, Any]]]:
+    return [(done.name, done.parameters) for done in engine.operations]
+
+
 @pytest.fixture(scope="module")
-def failing(moto_url: str) -> Iterator[tuple[FaultyEngine, Table, str, Any]]:
+def failing(moto_url: str) -> Iterator[tuple[AwsProxy, Table, str, Any]]:
     """An engine that fails on demand, a table behind it, its name, and a client beside it."""
-    engine, name = FaultyEngine(moto_url), new_table(moto_url)
+    engine, name = AwsProxy(moto_url), new_table(moto_url)
     with closing(aws.client("dynamodb", moto_url)) as dynamodb:
         yield engine, table_at(engine.url, name), name, dynamodb
     engine.close()
 
 
 @pytest.fixture
-def engine(failing: tuple[FaultyEngine, Table, str, Any]) -> FaultyEngine:
+def engine(failing: tuple[AwsProxy, Table, str, Any]) -> AwsProxy:
     """The engine that fails on demand, without a demand yet."""
-    failing[0].acts.clear()
-    failing[0].calls.clear()
+    failing[0].faults.clear()
+    failing[0].operations.clear()
     return failing[0]
 
 
 @pytest.fixture
-def store(
-    engine: FaultyEngine, failing: tuple[FaultyEngine, Table, str, Any], clock: Clock
-) -> Store:
+def store(engine: AwsProxy, failing: tuple[AwsProxy, Table, str, Any], clock: Clock) -> Store:
     return store_on(*failing[1:], clock)
 
 
 def acts(store: Store) -> dict[str, Callable[[], object]]:
     """Every operation of the table, by the session operation that needs it."""
     token, ended, other = store.login(), store.login(), store.login()
-    session = store.sessions.find(token)
     return {
         "PutItem": store.login,
         "GetItem": lambda: store.sessions.find(token),
         "BatchGetItem": lambda: store.sessions.find_with_keys(token),
-        "UpdateItem": lambda: store.sessions.count_failure(session),
+        "UpdateItem": lambda: store.sessions.count_failure(token),
         "DeleteItem": lambda: store.sessions.end(ended),
         "Query": lambda: store.sessions.end_all(other),
     }
 
 
 def test_ending_a_user_needs_two_rights_and_reads_no_sealed_key(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     """TransactWriteItems needs no right of its own, but those of the parts (AWS, IAM for it)."""
     store.login()
-    engine.calls.clear()
+    engine.taken()
     store.sessions.end_user(APPID, store.openid)
-    queries, writes = engine.calls[::2], engine.calls[1][1]["TransactItems"]
-    assert engine.operations() == ["Query", "TransactWriteItems", "Query"]
-    assert [list(write) for write in writes] == [["Delete"]]
-    names = [set(members["ExpressionAttributeNames"].values()) for _, members in queries]
+    operations, (first, ends, last) = zip(*calls_of(engine), strict=True)
+    assert operations == ("Query", "TransactWriteItems", "Query")
+    assert [list(item) for item in ends["TransactItems"]] == [["Delete"]]
+    names = [set(query["ExpressionAttributeNames"].values()) for query in (first, last)]
     assert names == [{"user", "item"}] * 2
 
 
 def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     store.login()
     engine.then(let_through, CONFLICT)
@@ -91,7 +99,7 @@ def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(
 
 @pytest.mark.parametrize("before", [[], [let_through]], ids=["Query", "TransactWriteItems"])
 def test_a_store_that_fails_does_not_pass_for_a_user_who_has_gone(
-    store: Store, engine: FaultyEngine, before: list[Any]
+    store: Store, engine: AwsProxy, before: list[Any]
 ) -> None:
     store.login()
     engine.then(*before, *[BROKEN] * STORE_ATTEMPTS)
@@ -105,34 +113,34 @@ OPERATIONS = ["PutItem", "GetItem", "BatchGetItem", "UpdateItem", "DeleteItem", 
 # --- what is sent --------------------------------------------------------------------------------
 
 
-def test_every_read_is_consistent(store: Store, engine: FaultyEngine) -> None:
+def test_every_read_is_consistent(store: Store, engine: AwsProxy) -> None:
     token = store.login()
     store.sessions.find(token)
     store.keys(token)
     store.login(replaces=token.text)
     store.sessions.end_all(store.login())
-    reads = [json.dumps(members) for name, members in engine.calls if name in READS]
+    reads = [json.dumps(members) for name, members in calls_of(engine) if name in READS]
     assert len(reads) == 4
     assert all('"ConsistentRead": true' in read for read in reads)
 
 
-def test_finding_who_it_is_reads_no_sealed_key(store: Store, engine: FaultyEngine) -> None:
+def test_finding_who_it_is_reads_no_sealed_key(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    engine.calls.clear()
+    engine.taken()
     store.sessions.warm(NO_DEADLINE)
     store.sessions.find(token)
     store.sessions.end_all(token)
-    read = [set(m["ExpressionAttributeNames"].values()) for n, m in engine.calls if n in READS]
+    read = [set(m["ExpressionAttributeNames"].values()) for n, m in calls_of(engine) if n in READS]
     identity = {"user", "item", "version", "appid", "openid", "unionid", "expires_at"}
     assert read == [identity] * 3
 
 
 def test_only_a_token_of_this_user_is_looked_up_when_it_is_replaced(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     store.login(replaces="wxg_junk")
     store.login(replaces=Token.new(b"x" * 16).text)
-    assert engine.operations() == ["PutItem", "PutItem"]
+    assert engine.taken() == ["PutItem", "PutItem"]
 
 
 # --- faults are translated -----------------------------------------------------------------------
@@ -140,45 +148,29 @@ def test_only_a_token_of_this_user_is_looked_up_when_it_is_replaced(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_fault_that_lasts_is_given_up_after_three_attempts(
-    store: Store, engine: FaultyEngine, operation: str
+    store: Store, engine: AwsProxy, operation: str
 ) -> None:
     act = acts(store)[operation]
-    engine.calls.clear()
+    engine.taken()
     engine.then(*[BROKEN] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
         act()
     assert caught.value.evidence == {"reason": "InternalServerError"}
-    assert engine.operations() == [operation] * STORE_ATTEMPTS
+    assert engine.taken() == [operation] * STORE_ATTEMPTS
 
 
-def test_a_fault_that_passes_is_not_noticed(store: Store, engine: FaultyEngine) -> None:
+def test_a_fault_that_passes_is_not_noticed(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    engine.then(BROKEN, lambda exchange: exchange.cut())
+    engine.then(BROKEN, aws_proxy.dead)
     assert store.is_live(token)
 
 
-def test_a_connection_that_is_cut_each_time_is_named(store: Store, engine: FaultyEngine) -> None:
+def test_a_connection_that_is_cut_each_time_is_named(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    engine.then(*[faulty_engine.Exchange.cut] * STORE_ATTEMPTS)
+    engine.then(*[aws_proxy.dead] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
         store.sessions.find(token)
     assert caught.value.evidence == {"reason": "ConnectionClosedError"}
-
-
-@pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "KMSAccessDeniedException", "ResourceNotFoundException"]
-)
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_only_the_operator_can_repair_is_not_tried_again(
-    store: Store, engine: FaultyEngine, operation: str, code: str
-) -> None:
-    act = acts(store)[operation]
-    engine.calls.clear()
-    engine.then(refuse(code))
-    with pytest.raises(Misconfigured) as caught:
-        act()
-    assert caught.value.evidence == {"reason": code}
-    assert engine.operations() == [operation]
 
 
 def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
@@ -187,19 +179,10 @@ def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
     assert caught.value.evidence == {"reason": "InvalidRegionError"}
 
 
-def breaks_off(exchange: faulty_engine.Exchange) -> None:
-    """Send the first half of a body."""
-    exchange.send_response(200)
-    exchange.send_header("Content-Length", "100")
-    exchange.end_headers()
-    exchange.wfile.write(b'{"Item":{"user":')
-    exchange.cut()
-
-
-@pytest.mark.parametrize("answer", [faulty_engine.page, breaks_off])
+@pytest.mark.parametrize("answer", [aws_proxy.page, aws_proxy.breaking_off])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
-    store: Store, engine: FaultyEngine, operation: str, answer: faulty_engine.Act
+    store: Store, engine: AwsProxy, operation: str, answer: aws_proxy.Fault
 ) -> None:
     act = acts(store)[operation]
     engine.then(answer)
@@ -211,60 +194,27 @@ def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
 # --- a login whose write fails -------------------------------------------------------------------
 
 
-def test_a_put_whose_answer_was_lost_is_repeated_and_made_once(
-    store: Store, engine: FaultyEngine
-) -> None:
-    engine.then(lose_answer)
-    assert store.keys(store.login(KEY)) == (KEY,)
-    assert [name for name, _ in engine.calls] == ["PutItem", "PutItem", "BatchGetItem"]
-    assert len(store.partition()) == 1
-
-
 @pytest.mark.dynamodb_local
 def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
     dynamodb_local_url: str, clock: Clock
 ) -> None:
     with (
-        closing(FaultyEngine(dynamodb_local_url)) as engine,
+        closing(AwsProxy(dynamodb_local_url)) as engine,
         closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb,
     ):
         name = new_table(dynamodb_local_url)
         store = store_on(table_at(engine.url, name), name, dynamodb, clock)
         old = store.login(KEY)
-        engine.then(let_through, lose_answer)
+        engine.then(let_through, done_but_cut)
         assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
         assert len(store.partition()) == 1
 
 
-def test_a_token_whose_item_exists_is_never_given(store: Store, engine: FaultyEngine) -> None:
-    engine.then(COLLISION)
-    token = store.login()
-    first, second = (members["Item"]["item"] for _, members in engine.calls)
-    assert first != second
-    assert [item["item"]["B"] for item in store.partition()] == [token.item]
-
-
-def test_tokens_that_always_collide_are_given_up(store: Store, engine: FaultyEngine) -> None:
-    engine.then(*[COLLISION] * STORE_ATTEMPTS)
-    with pytest.raises(StoreUnavailable) as caught:
-        store.login()
-    assert caught.value.evidence == {"reason": "conflict"}
-    assert engine.operations() == ["PutItem"] * STORE_ATTEMPTS
-
-
-def test_after_a_conflict_the_old_session_is_read_again(store: Store, engine: FaultyEngine) -> None:
-    old = store.login(KEY)
-    engine.calls.clear()
-    engine.then(let_through, CONFLICT)
-    assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
-    assert engine.operations()[:4] == ["GetItem", "TransactWriteItems"] * 2
-
-
 def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     old = store.login(KEY)
-    engine.then(let_through, faulty_engine.first(lambda: store.delete(old)))
+    engine.then(let_through, aws_proxy.after(lambda: store.delete(old)))
     token = store.login(KEY2, replaces=old.text)
     assert (store.keys(token), store.is_live(old)) == ((KEY2,), False)
 
@@ -273,11 +223,11 @@ def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(
     ("fault", "times", "reason"),
     [
         (CONFLICT, STORE_ATTEMPTS, "conflict"),
-        (cancel("None", "ThrottlingError"), 1, "TransactionCanceledException"),
+        (cancelling("None", "ThrottlingError"), 1, "TransactionCanceledException"),
     ],
 )
 def test_a_replacement_that_fails_changes_nothing(
-    store: Store, engine: FaultyEngine, fault: faulty_engine.Act, times: int, reason: str
+    store: Store, engine: AwsProxy, fault: aws_proxy.Fault, times: int, reason: str
 ) -> None:
     old = store.login(KEY)
     engine.then(*[let_through, fault] * times)
@@ -291,44 +241,34 @@ def left(seconds: float) -> Deadline:
     return Deadline(seconds, clock=lambda: 0.0)
 
 
-def test_a_login_without_time_for_an_attempt_writes_nothing(
-    store: Store, engine: FaultyEngine
-) -> None:
+def test_a_login_without_time_for_an_attempt_writes_nothing(store: Store, engine: AwsProxy) -> None:
     deadline = left(STORE_ATTEMPT - 0.01)
     with pytest.raises(DeadlineExceeded):
-        store.sessions.create(APPID, store.openid, None, KEY, None, deadline)
-    assert engine.operations() == []
+        store.sessions.create(Identity(APPID, store.openid, None), KEY, None, deadline)
+    assert engine.taken() == []
 
 
 def test_time_for_one_attempt_is_enough(store: Store) -> None:
-    deadline = left(STORE_ATTEMPT)
-    assert store.is_live(store.sessions.create(APPID, store.openid, None, KEY, None, deadline))
+    who = Identity(APPID, store.openid, None)
+    assert store.is_live(store.sessions.create(who, KEY, None, left(STORE_ATTEMPT)))
 
 
 # --- logouts that fail ---------------------------------------------------------------------------
 
 
-def test_a_logout_that_the_store_refused_is_no_logout(store: Store, engine: FaultyEngine) -> None:
-    token = store.login()
-    engine.then(*[BROKEN] * STORE_ATTEMPTS)
-    with pytest.raises(StoreUnavailable):
-        store.sessions.end(token)
-    assert store.is_live(token)
-
-
 def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     token = store.login()
-    engine.then(lose_answer)
+    engine.then(done_but_cut)
     with pytest.raises(InvalidToken):
         store.sessions.end(token)
     assert not store.is_live(token)
 
 
-@pytest.mark.parametrize("fault", [BROKEN, lose_answer])
+@pytest.mark.parametrize("fault", [BROKEN, done_but_cut])
 def test_a_logout_everywhere_that_failed_can_be_repeated(
-    store: Store, engine: FaultyEngine, fault: faulty_engine.Act
+    store: Store, engine: AwsProxy, fault: aws_proxy.Fault
 ) -> None:
     token, other = store.login(), store.login()
     engine.then(let_through, *[fault] * STORE_ATTEMPTS)
@@ -338,29 +278,27 @@ def test_a_logout_everywhere_that_failed_can_be_repeated(
     assert (store.is_live(token), store.is_live(other)) == (False, False)
 
 
-def test_a_logout_everywhere_that_lost_to_a_logout_is_done(
-    store: Store, engine: FaultyEngine
-) -> None:
+def test_a_logout_everywhere_that_lost_to_a_logout_is_done(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    engine.then(let_through, faulty_engine.first(lambda: store.delete(token)))
+    engine.then(let_through, aws_proxy.after(lambda: store.delete(token)))
     store.sessions.end_all(token)
     assert store.partition() == []
 
 
 def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(
-    store: Store, engine: FaultyEngine
+    store: Store, engine: AwsProxy
 ) -> None:
     tokens = [store.login() for _ in range(52)]
-    engine.calls.clear()
+    engine.taken()
     store.sessions.end_all(tokens[0])
-    batches = [m["RequestItems"][store.table] for n, m in engine.calls if n == "BatchWriteItem"]
+    batches = [m["RequestItems"][store.table] for n, m in calls_of(engine) if n == "BatchWriteItem"]
     assert [len(batch) for batch in batches] == [25, 25, 1]
     assert store.partition() == []
 
 
-def capacity(**members: object) -> faulty_engine.Act:
+def capacity(**members: object) -> aws_proxy.Fault:
     """Answer a batch as DynamoDB does, with the capacity that was consumed."""
-    return say({"ConsumedCapacity": [], **members})
+    return answering({"ConsumedCapacity": [], **members})
 
 
 def key_in_json(store: Store, item: bytes) -> dict[str, Any]:
@@ -368,23 +306,21 @@ def key_in_json(store: Store, item: bytes) -> dict[str, Any]:
     return {n: {"B": base64.b64encode(v["B"]).decode()} for n, v in key.items()}
 
 
-def not_deleted(store: Store, token: Token) -> faulty_engine.Act:
+def not_deleted(store: Store, token: Token) -> aws_proxy.Fault:
     request = {"DeleteRequest": {"Key": key_in_json(store, token.item)}}
     return capacity(UnprocessedItems={store.table: [request]})
 
 
-def test_what_a_batch_left_over_is_deleted_by_the_next(store: Store, engine: FaultyEngine) -> None:
+def test_what_a_batch_left_over_is_deleted_by_the_next(store: Store, engine: AwsProxy) -> None:
     token, other = store.login(), store.login()
-    engine.calls.clear()
+    engine.taken()
     engine.then(let_through, not_deleted(store, other), not_deleted(store, other))
     store.sessions.end_all(token)
-    assert engine.operations() == ["Query", *["BatchWriteItem"] * 3, "DeleteItem"]
+    assert engine.taken() == ["Query", *["BatchWriteItem"] * 3, "DeleteItem"]
     assert store.partition() == []
 
 
-def test_a_batch_that_is_never_done_ends_neither_the_token(
-    store: Store, engine: FaultyEngine
-) -> None:
+def test_a_batch_that_is_never_done_ends_neither_the_token(store: Store, engine: AwsProxy) -> None:
     token, other = store.login(), store.login()
     engine.then(let_through, *[not_deleted(store, other)] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
@@ -393,35 +329,34 @@ def test_a_batch_that_is_never_done_ends_neither_the_token(
     assert (store.is_live(token), store.is_live(other)) == (True, True)
 
 
-def test_sessions_on_a_second_page_are_ended_too(store: Store, engine: FaultyEngine) -> None:
+def test_sessions_on_a_second_page_are_ended_too(store: Store, engine: AwsProxy) -> None:
     token, other = store.login(), store.login()
     key = key_in_json(store, b"\0")
-    engine.calls.clear()
+    engine.taken()
     empty = {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key}
-    engine.then(say({"ConsumedCapacity": {}, **empty}))
+    engine.then(answering({"ConsumedCapacity": {}, **empty}))
     store.sessions.end_all(token)
-    assert [m.get("ExclusiveStartKey") for n, m in engine.calls if n == "Query"] == [None, key]
+    assert [m.get("ExclusiveStartKey") for n, m in calls_of(engine) if n == "Query"] == [None, key]
     assert not store.is_live(other)
 
 
 # --- failures of decryption ----------------------------------------------------------------------
 
 
-def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: FaultyEngine) -> None:
+def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: AwsProxy) -> None:
     token = store.login()
-    keys = [key_in_json(store, item) for item in (token.item, window(NOW)[0])]
-    unprocessed = {store.table: {"Keys": keys, "ConsistentRead": True}}
+    unprocessed = {store.table: {"Keys": [key_in_json(store, token.item)]}}
     engine.then(capacity(Responses={store.table: []}, UnprocessedKeys=unprocessed))
     with pytest.raises(StoreUnavailable) as caught:
         store.sessions.find_with_keys(token)
     assert caught.value.evidence == {"reason": "UnprocessedKeys"}
 
 
-def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store, engine: FaultyEngine) -> None:
-    session = store.sessions.find(token := store.login())
-    engine.then(lose_answer)
-    store.sessions.count_failure(session)
-    assert store.failures(token).count == 2
+def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store, engine: AwsProxy) -> None:
+    token = store.login()
+    engine.then(done_but_cut)
+    store.sessions.count_failure(token)
+    assert list(store.failures().values()) == [2]
 
 
 # --- the client ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -59,7 +60,7 @@ class SecretsManager:
     def put(self, name: str, value: object, stage: str = "AWSCURRENT") -> None:
         """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
         made = datetime.fromtimestamp(self._clock(), UTC)
-        version: dict[str, object] = {"CreatedDate": made}
+        version: dict[str, object] = {"Name": name, "CreatedDate": made}
         if isinstance(value, bytes):
             version["SecretBinary"] = value
         else:
@@ -117,7 +118,7 @@ class Exchanged:
     body: bytes
     seconds: float
     max_bytes: int
-    retry_on: tuple[type[TransportError], ...]
+    retry_on: tuple[type[TransportError], ...] = ()
 
 
 class Wire(Connections):
@@ -131,25 +132,12 @@ class Wire(Connections):
         self._outcomes = list(outcomes) or [Reply(200, [], b"")]
         self.exchanged: list[Exchanged] = []
 
-    def exchange(
-        self,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        body: bytes,
-        *,
-        deadline: Deadline,
-        max_bytes: int,
-        retry_on: tuple[type[TransportError], ...] = (),
-    ) -> Reply:
+    def exchange(self, *given: Any, deadline: Deadline, **options: Any) -> Reply:
         """Give the next outcome."""
-        seconds = deadline.remaining()
-        self.exchanged.append(
-            Exchanged(origin, method, target, headers, body, seconds, max_bytes, retry_on)
-        )
+        exchanged = Exchanged(*given, **{"seconds": deadline.remaining(), **options})
+        self.exchanged.append(exchanged)
         outcome = self._next()
-        if isinstance(outcome, retry_on):
+        if isinstance(outcome, exchanged.retry_on):
             outcome = self._next()
         if isinstance(outcome, TransportError):
             raise outcome

@@ -4,6 +4,7 @@ It writes raw bytes, so it can say what no HTTP library would: half answers, wro
 headers, one byte now and then, nothing at all. A connection may carry several exchanges.
 """
 
+import json
 import socket
 import ssl
 import struct
@@ -12,14 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+import trustme
 
 HOST = "127.0.0.1"
 SMALL = 4096
@@ -52,7 +49,7 @@ class Peer:
     def __init__(self, server: "Loopback", sock: socket.socket) -> None:
         self.sock = sock
         self.closing = server.closing
-        self.received = b""
+        self.received = bytearray()
         self._server = server
         self._pending = bytearray()
 
@@ -106,16 +103,26 @@ class Peer:
         """Let time pass; return whether the server goes on."""
         return not self.closing.wait(seconds)
 
+    def cut(self) -> None:
+        """End the connection."""
+        self.sock.close()
+
+    def close(self) -> None:
+        """End the connection, and count that."""
+        self.cut()
+        self._server.endings.release()
+
     def end(self) -> None:
         """Close for writing, and take what still comes."""
         self.sock.shutdown(socket.SHUT_WR)
+        self._server.endings.release()
         self.read_to_the_end(2)
         self.sock.close()
 
     def reset(self) -> None:
         """End the connection with RST instead of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        self.close()
 
 
 Act = Callable[[Peer], None]
@@ -145,16 +152,21 @@ def chunked(*sizes_and_data: bytes) -> bytes:
 
 def answers(body: bytes = b"", *, status: int | str = "200 OK", headers: str | Headers = "") -> Act:
     """Answer correctly, and keep the connection."""
-    data = whole(body, status=status, headers=headers)
-
-    def act(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(data)
-
-    return act
+    return says(whole(body, status=status, headers=headers), ending=kept)
 
 
-def says(*pieces: bytes, pause: float = 0) -> Act:
+def kept(_peer: Peer) -> None:
+    """End an act, and not its connection."""
+
+
+def echo(peer: Peer) -> None:
+    """Answer with what arrived, as JSON, and keep the connection."""
+    request = peer.read_request()
+    body = {"method": request.method, "target": request.target, "headers": request.headers}
+    peer.send(whole(json.dumps(body).encode(), headers=[("Content-Type", "application/json")]))
+
+
+def says(*pieces: bytes, pause: float = 0, ending: Act = Peer.end) -> Act:
     """Read the request, send these pieces with a pause before each, and close."""
 
     def act(peer: Peer) -> None:
@@ -162,20 +174,25 @@ def says(*pieces: bytes, pause: float = 0) -> Act:
         for piece in pieces:
             if peer.wait(pause):
                 peer.send(piece)
-        peer.end()
+        ending(peer)
 
     return act
+
+
+def then(act: Act, ending: Act) -> Act:
+    """Do one act, and end the connection once its answer was read."""
+
+    def both(peer: Peer) -> None:
+        act(peer)
+        peer.wait(0.05)
+        ending(peer)
+
+    return both
 
 
 def says_and_stays(data: bytes) -> Act:
     """Read the request, send this, and leave the connection open."""
-
-    def act(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(data)
-        peer.read_to_the_end()
-
-    return act
+    return says(data, ending=Peer.read_to_the_end)
 
 
 def drips(data: bytes, pause: float = 0.05, *, after: bytes = b"") -> Act:
@@ -184,21 +201,12 @@ def drips(data: bytes, pause: float = 0.05, *, after: bytes = b"") -> Act:
 
 
 def resets(after: bytes = b"") -> Act:
-    """Read the request, send `after`, and reset the connection."""
-
-    def act(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(after)
-        peer.wait(0.05 if after else 0)  # a reset overtakes bytes that were not read yet
-        peer.reset()
-
-    return act
+    """Read the request, send `after`, and reset: later, since it overtakes what was not read."""
+    return then(says(after, ending=kept), Peer.reset) if after else says(ending=Peer.reset)
 
 
-def is_silent(peer: Peer) -> None:
-    """Read the request, and never answer."""
-    peer.read_request()
-    peer.read_to_the_end()
+is_silent = says_and_stays(b"")
+"""Read the request, and never answer."""
 
 
 def hangs_up(peer: Peer) -> None:
@@ -242,24 +250,18 @@ def reads_slowly(size: int, pause: float) -> Act:
     return act
 
 
-def echoes_the_request(peer: Peer) -> None:
-    """Send the request's own bytes in every place of an answer, the status line first."""
-    raw = peer.read_request().raw
-    line = raw.partition(b"\r\n")[0]
-    peer.send(line + b"\r\nX-Echo: " + line + b"\r\n\r\n" + raw)
-    peer.end()
-
-
 class Loopback:
     """The server: each request takes the next act of the script, the last act repeats.
 
     `requests` are all requests in the order of arrival; `received` the bytes of every connection
-    that sent any, complete once the server is closed; `connections` counts all.
+    that sent any, complete once the server is closed; `connections` counts all. `endings` is
+    released for each connection that an act ended.
     """
 
     def __init__(self, *script: Act, tls: ssl.SSLContext | None = None, buffer: int = 0) -> None:
         self.closing = threading.Event()
         self.requests: list[Request] = []
+        self.endings = threading.Semaphore(0)
         self._script = list(script)
         self._tls = tls
         self._listener = socket.create_server((HOST, 0), backlog=128)
@@ -287,7 +289,12 @@ class Loopback:
     @property
     def received(self) -> list[bytes]:
         """What came, one entry per connection that sent anything."""
-        return [peer.received for peer, _ in self._peers if peer.received]
+        return [bytes(peer.received) for peer, _ in self._peers if peer.received]
+
+    def forget_endings(self) -> None:
+        """Let `endings` be those that are still to come."""
+        while self.endings.acquire(blocking=False):
+            pass
 
     @contextmanager
     def scripted(self, *script: Act) -> Iterator[None]:
@@ -365,30 +372,11 @@ def full_backlog() -> Iterator[int]:
 
 
 def self_signed(folder: Path, name: str = HOST, *, days: int = 1) -> tuple[ssl.SSLContext, Path]:
-    """Make a server's TLS context and the file of its certificate; days < 0: expired."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name} {days}")])
-    alternative: x509.GeneralName = x509.DNSName(name)
-    with suppress(ValueError):
-        alternative = x509.IPAddress(ip_address(name))
-    end = datetime.now(UTC) + timedelta(days=days)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(end - timedelta(days=9))
-        .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / "certificate.pem", folder / "key.pem"
-    public.write_bytes(certificate.public_bytes(Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
+    """Make a server's TLS context and the file of its own authority; days < 0: expired."""
+    authority, end = trustme.CA(), datetime.now(UTC) + timedelta(days=days)
+    issued = authority.issue_cert(name, not_before=end - timedelta(days=9), not_after=end)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, private)
-    return context, public
+    issued.configure_cert(context)
+    trusted = folder / "authority.pem"
+    authority.cert_pem.write_to_path(trusted)
+    return context, trusted

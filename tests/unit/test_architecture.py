@@ -18,16 +18,19 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     *(["app"], ["services", "handlers"], ["front"], ["sessions", "wechat", "upstream"]),
-    *(["network"], ["settings", "logs", "strict_json", "deadlines", "errors", "rules", ""]),
+    ["network"],
+    ["settings", "logs", "strict_json", "deadlines", "errors", "identity", "rules", ""],
 ]
 """Packages from top to bottom; "" is the version. Rooms of one layer do not know each other."""
 
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_700 + 100 + 600
-"""What ships, in all: 3,700 lines, 100 for POST /sign and the settings that widen headers, and 600
-for WeChat's message push."""
+SHIPPED_LINES = 3_700 + 50
+"""What ships, in all, without message push: 3,700 lines, and 50 for POST /sign."""
+
+PUSH_LINES = 720
+"""What WeChat's message push may add."""
 
 
 def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:
@@ -85,7 +88,6 @@ def test_imports_only_go_down(module: str) -> None:
 
 
 def test_the_imports_are_seen() -> None:
-    """Guards the test above: an import that it overlooks would pass it."""
     seen = {module: modules_in(imported(tree)) for module, tree in MODULES.items()}
     assert {"handlers.login", "handlers.proxy", "handlers.decrypt"} <= seen["app"]
     assert {"sessions.sessions", "wechat.api", "upstream.upstream"} <= seen["services"]
@@ -179,7 +181,8 @@ def test_a_handlers_keywords_are_the_services_of_its_lambda_function(function: s
 
 
 def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
-    assert keywords(login) == {"login": {"wechat", "sessions"}, "logout": {"sessions"}}
+    services = {"login": {"wechat", "sessions"}, "logout": {"sessions"}}
+    assert keywords(login) == {**services, "code_of": set()}
     assert keywords(proxy) == {
         "proxy": {"sessions", "upstream", "assertions"},
         "health": set(),
@@ -189,7 +192,7 @@ def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
         "decrypt": {"sessions", "assertions", "clock", "max_age"},
         "phone": {"sessions", "wechat", "assertions"},
         "session": {"sessions", "wechat"},
-        "sign": {"sessions", "clock"},
+        "sign": {"sessions"},
     }
     assert keywords(events) == {"check": {"push"}, "receive": {"push", "sessions", "queue"}}
     assert keywords(deliver) == {"deliver": {"upstream", "assertions", "queue", "path"}}
@@ -216,7 +219,7 @@ def test_no_module_is_longer_than_220_lines(path: str, tree: ast.Module) -> None
 def test_what_ships_and_its_tests_stay_within_their_size() -> None:
     ships = sum(lines_of(ROOT / path) for path, _ in SHIPPED)
     tests = sum(lines_of(file) for file in (ROOT / "tests").rglob("*.py"))
-    assert ships <= SHIPPED_LINES
+    assert ships <= SHIPPED_LINES + PUSH_LINES
     assert tests <= 4 * ships
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from chalicelib import services as root
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured
 from chalicelib.services import SERVICES, Services
-from chalicelib.settings import FUNCTIONS, VARIABLES
+from chalicelib.settings import FUNCTIONS
 from simulator import desk
 from tests.support.fakes import Clock
 
@@ -27,6 +28,7 @@ GOOD = {
     "UPSTREAM_URL": "https://api.example.com/base",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
 NAMES = ["sessions", "wechat", "upstream", "assertions", "push", "queue"]
 
 
@@ -35,21 +37,34 @@ def services(clock: Clock) -> Services:
     return Services({**GOOD, "TOKEN_TTL": "3600"}, clock)
 
 
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the environment of this process to a good one, but for what is given."""
+
+    def set_environ(**changed: str) -> None:
+        for name, value in {**GOOD, **changed}.items():
+            monkeypatch.setenv(name, value)
+
+    return set_environ
+
+
 # --- the environment ---
 
 
-def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in GOOD.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DECRYPT_MAX_AGE", "77")
-    assert root.from_environment().settings.decrypt_max_age == 77
+def test_the_process_environment_is_read_in_silence(
+    environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ(LOG_LEVEL="debug", DECRYPT_MAX_AGE="77")
+    services = root.from_environment()
+    assert (services.fault, services.log_level) == (None, "DEBUG")
+    assert services.settings.decrypt_max_age == 77
+    assert capsys.readouterr().out == ""
 
 
 def test_a_faulty_environment_is_logged_once_and_builds_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {**GOOD, "WX_APPIDS": "", "AWS_LAMBDA_FUNCTION_NAME": "x"}.items():
-        monkeypatch.setenv(name, value)
+    environ(WX_APPIDS="", AWS_LAMBDA_FUNCTION_NAME="x")
     services = root.from_environment()
     assert capsys.readouterr().out.count("WX_APPIDS is missing.") == 1
     assert (services.fault, services.log_level) == ("WX_APPIDS is missing.", "INFO")
@@ -59,29 +74,14 @@ def test_a_faulty_environment_is_logged_once_and_builds_nothing(
         assert caught.value.evidence == {"reason": "WX_APPIDS is missing."}
 
 
-def test_a_good_environment_is_silent(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {**GOOD, "LOG_LEVEL": "debug"}.items():
-        monkeypatch.setenv(name, value)
-    services = root.from_environment()
-    assert (services.fault, services.log_level) == (None, "DEBUG")
-    assert capsys.readouterr().out == ""
+def test_a_function_needs_its_own_variables_alone() -> None:
+    without = {**GOOD, "UPSTREAM_URL": ""}
+    assert Services({**without, "WXGATE_FUNCTION": "login"}).fault is None
+    assert Services(without).fault == "UPSTREAM_URL is missing."
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_lambda_function_needs_its_own_variables_alone(function: str) -> None:
-    needed = {name: GOOD[name] for name in GOOD if name in VARIABLES}
-    needed = {n: v for n, v in needed.items() if function in VARIABLES[n].functions}
-    assert Services({**needed, "WXGATE_FUNCTION": function}).fault is None
-    for name in needed:
-        fault = Services({**needed, "WXGATE_FUNCTION": function, name: ""}).fault
-        assert fault == f"{name} is missing."
-
-
-def test_the_functions_are_those_of_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in GOOD.items():
-        monkeypatch.setenv(name, value)
+def test_the_functions_are_those_of_the_app(environ: Callable[..., None]) -> None:
+    environ()
     names = {function.name for function in desk.load_app().app.pure_lambda_functions}
     assert names == set(FUNCTIONS) == set(SERVICES)
 
@@ -99,19 +99,14 @@ def test_services_are_built_from_the_settings(services: Services) -> None:
 def test_a_service_is_built_once_even_if_threads_need_it_at_once(
     services: Services, name: str
 ) -> None:
-    barrier, built = threading.Barrier(8), list[object]()
+    barrier = threading.Barrier(8)
 
-    def get() -> None:
+    def get(_: int) -> object:
         barrier.wait()
-        built.append(getattr(services, name))
+        return getattr(services, name)
 
-    threads = [threading.Thread(target=get) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(built) == 8
-    assert len(set(map(id, built))) == 1
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(map(id, threads.map(get, range(8))))) == 1
 
 
 def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
@@ -119,6 +114,14 @@ def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
     assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
     assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
+
+
+def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> None:
+    made: list[str] = []
+    event = "creating-client-class.secretsmanager"
+    services._table.sdk_session.register(event, lambda **_: made.append(event))
+    assert services._secrets_client
+    assert made == [event]
 
 
 @pytest.mark.parametrize(
@@ -130,9 +133,9 @@ def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
     ],
 )
 def test_a_setting_that_the_sdk_rejects_is_the_operators_fault(
-    name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, reason: str, environ: Callable[..., None]
 ) -> None:
-    monkeypatch.setenv(name, value)
+    environ(**{name: value})
     with pytest.raises(Misconfigured) as caught:
         Services(GOOD).assertions.key_set()
     assert caught.value.evidence["reason"] == reason
@@ -159,28 +162,13 @@ def furnished(function: str, act: Callable[[Deadline], object]) -> tuple[Service
     return services, warmed
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_function_warms_up_what_it_uses(function: str) -> None:
-    services, warmed = furnished(function, lambda deadline: deadline)
+@pytest.mark.parametrize("function", [*FUNCTIONS, ""])
+def test_each_function_warms_up_what_it_uses_by_the_end_of_init(function: str) -> None:
+    left: list[float] = []
+    services, warmed = furnished(function, lambda deadline: left.append(deadline.remaining()))
     services.init()
-    assert warmed == list(SERVICES[function])
-
-
-def test_a_process_that_serves_all_routes_warms_up_everything() -> None:
-    services, warmed = furnished("", lambda deadline: deadline)
-    services.init()
-    assert sorted(warmed) == sorted(NAMES)
-
-
-def fail(_deadline: Deadline) -> None:
-    raise RuntimeError
-
-
-def test_what_fails_in_init_is_left_to_the_request(capsys: pytest.CaptureFixture[str]) -> None:
-    services, warmed = furnished("login", fail)
-    services.init()
-    assert warmed == ["sessions", "wechat"]
-    assert capsys.readouterr() == ("", "")
+    assert sorted(warmed) == sorted(SERVICES.get(function, NAMES))
+    assert all(0 < seconds <= deadlines.INIT for seconds in left)
 
 
 def test_init_ends_though_a_call_does_not_and_begins_no_other() -> None:
@@ -191,51 +179,16 @@ def test_init_ends_though_a_call_does_not_and_begins_no_other() -> None:
     for_ever.set()
 
 
-def test_a_call_is_told_the_deadline_of_init() -> None:
-    left: list[float] = []
-    services, _ = furnished("proxy", lambda deadline: left.append(deadline.remaining()))
-    services.warm_up()
-    assert len(left) == 3
-    assert all(0 < seconds <= deadlines.INIT for seconds in left)
-
-
-def test_in_lambda_init_runs_and_outlives_that_nothing_answers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_in_lambda_init_and_a_restore_outlive_that_nothing_answers(
+    environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "WECHAT_API_URL": "http://127.0.0.1:1"}
-    lambdas = {"AWS_LAMBDA_FUNCTION_NAME": "x", "WXGATE_FUNCTION": "login"}
-    for name, value in {**GOOD, **nowhere, **lambdas}.items():
-        monkeypatch.setenv(name, value)
+    environ(**NOWHERE, AWS_LAMBDA_FUNCTION_NAME="x")
     services = root.from_environment()
     logs.configure("INFO")
-    assert {"sessions", "wechat"} <= vars(services).keys()
-    assert capsys.readouterr().out == ""
+    assert set(NAMES) <= vars(services).keys()
     assert (services.after_restore, (), {}) in snapshot_restore_py.get_after_restore()
-
-
-class Kept:
-    """Something that keeps connections."""
-
-    closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_after_a_restore_connections_are_dropped_and_secrets_fetched() -> None:
-    services, warmed = furnished("decrypt", lambda deadline: deadline)
-    kept = [Kept(), Kept(), Kept()]
-    vars(services).update(_table=kept[0], _secrets_client=kept[1], _wechat_connections=kept[2])
     services.after_restore()
-    assert [each.closed for each in kept] == [1, 1, 1]
-    assert warmed == list(SERVICES["decrypt"])
-    assert "_upstream_connections" not in vars(services), "what was never built is not built"
-
-
-def test_connections_of_the_sdk_can_be_dropped_and_used_again(services: Services) -> None:
-    for _ in range(2):
-        services._table.close()
-        services._secrets_client.close()
+    assert capsys.readouterr().out == ""
 
 
 SLOW = {"boto3", "jwt", "pynamodb", "requests"}
@@ -243,11 +196,10 @@ SLOW = {"boto3", "jwt", "pynamodb", "requests"}
 
 def loaded_by(**environ: str) -> str:
     """Which slow libraries a fresh process has loaded after `import app`; no address answers."""
-    nowhere = "http://127.0.0.1:1"
     done = subprocess.run(
         [sys.executable, "-c", f"import app, sys; print(sorted({SLOW} & set(sys.modules)))"],
         cwd=Path(root.__file__).parents[1],
-        env={**GOOD, "AWS_ENDPOINT_URL": nowhere, "WECHAT_API_URL": nowhere, **environ},
+        env={**GOOD, **NOWHERE, **environ},
         capture_output=True,
         text=True,
         check=True,

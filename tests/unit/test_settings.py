@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import FORBIDDEN
-from chalicelib.settings import FUNCTIONS, VARIABLES, BadEnvironment, check, read
+from chalicelib.settings import FUNCTIONS, VARIABLES, BadEnvironment, read
 
 GOOD = {
     "WX_APPIDS": "wx4f4bc4dec97d474b",
@@ -31,10 +31,6 @@ def get(name: str, **changed: str) -> Any:
 
 def test_the_defaults_are_the_contracts() -> None:
     settings = read(GOOD)
-    assert settings.appids == ("wx4f4bc4dec97d474b",)
-    assert settings.sessions_table == "wxgate-sessions"
-    assert settings.secret_prefix == "wxgate/"
-    assert settings.upstream_url == "https://api.example.com/base"
     assert settings.upstream_allow_private is False
     assert settings.upstream_timeout == 20
     assert settings.public_paths == ()
@@ -45,28 +41,21 @@ def test_the_defaults_are_the_contracts() -> None:
     assert (settings.log_level, settings.region) == ("INFO", None)
 
 
-def test_an_empty_variable_is_an_unset_one() -> None:
+@pytest.mark.parametrize("empty", ["", " \t"])
+def test_an_empty_variable_is_an_unset_one(empty: str) -> None:
     optional = [name for name in VARIABLES if name not in GOOD]
-    assert read({**GOOD, **dict.fromkeys(optional, "")}) == read(GOOD)
-    assert read({**GOOD, **dict.fromkeys(optional, " \t")}) == read(GOOD)
-
-
-def test_an_empty_environment_lacks_all_that_is_required() -> None:
-    with pytest.raises(BadEnvironment) as caught:
-        read({})
-    assert str(caught.value) == " ".join(f"{name} is missing." for name in GOOD)
+    assert read({**GOOD, **dict.fromkeys(optional, empty)}) == read(GOOD)
 
 
 @pytest.mark.parametrize("function", [None, "", "app", *FUNCTIONS])
 def test_each_function_requires_its_own_variables_and_no_others(function: str | None) -> None:
     useless = {"login": ["UPSTREAM_URL"], "events": ["UPSTREAM_URL"]}
     useless["deliver"] = ["WX_APPIDS", "SESSIONS_TABLE"]
-    without = useless.get(function or "", [])
-    required = {name: value for name, value in GOOD.items() if name not in without}
+    required = {n: v for n, v in GOOD.items() if n not in useless.get(function or "", [])}
     assert read(required, function).secret_prefix == "wxgate/"
-    for name in required:
-        with pytest.raises(BadEnvironment, match=rf"^{name} is missing\.$"):
-            read({**required, name: " "}, function)
+    with pytest.raises(BadEnvironment) as caught:
+        read({}, function)
+    assert str(caught.value) == " ".join(f"{name} is missing." for name in required)
 
 
 def test_events_need_a_queue() -> None:
@@ -92,157 +81,159 @@ def test_all_faults_are_reported_at_once() -> None:
     assert sentences == ["WX_APPIDS", "UPSTREAM_URL", "TOKEN_TTL", "LOG_LEVEL"]
 
 
-def test_one_variable_can_be_checked_alone() -> None:
-    assert (
-        check("TOKEN_TTL", "1")
-        == "TOKEN_TTL is malformed: write whole seconds from 300 to 2592000."
-    )
-    assert check("TOKEN_TTL", "300") is check("TOKEN_TTL", "") is None
-
-
 # --- good values ---
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "name", "value"),
+    ("variable", "text", "value"),
     [
-        ("WX_APPIDS", "wxa, wxb ,,wxa", "appids", ("wxa", "wxb")),
-        ("SESSIONS_TABLE", " my.Table_1-x ", "sessions_table", "my.Table_1-x"),
-        ("SECRET_PREFIX", "prod/wxgate-", "secret_prefix", "prod/wxgate-"),
-        ("UPSTREAM_TIMEOUT", "0.1", "upstream_timeout", 0.1),
-        ("UPSTREAM_TIMEOUT", "29", "upstream_timeout", 29.0),
-        ("PUBLIC_PATHS", "a/*, b,/api/c/?,/d", "public_paths", ("a/*", "b", "c/?", "d")),
-        ("TOKEN_TTL", "300", "token_ttl", 300),
-        ("TOKEN_TTL", "2592000", "token_ttl", 2592000),
-        ("DECRYPT_MAX_AGE", "1", "decrypt_max_age", 1),
-        ("WECHAT_API_URL", "http://127.0.0.1:8001", "wechat_api_url", "http://127.0.0.1:8001"),
-        ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
-        ("UPSTREAM_ALLOW_PRIVATE", "TRUE", "upstream_allow_private", True),
-        ("UPSTREAM_ALLOW_PRIVATE", "false", "upstream_allow_private", False),
-        (
-            "FORWARD_REQUEST_HEADERS",
-            "Tenant-Id, X-Client-*",
-            "forward_request_headers",
-            ("tenant-id", "x-client-*"),
-        ),
-        ("FORWARD_ANSWER_HEADERS", "sign,nonce", "forward_answer_headers", ("sign", "nonce")),
-        ("TRUSTED_HOPS", "5", "trusted_hops", 5),
-        ("AWS_REGION", "cn-north-1", "region", "cn-north-1"),
-        ("AWS_DEFAULT_REGION", "cn-north-1", "region", "cn-north-1"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:8002", "region", "us-east-1"),
+        ("WX_APPIDS", "wxa, wxb ,,wxa", ("wxa", "wxb")),
+        ("SESSIONS_TABLE", " my.Table_1-x ", "my.Table_1-x"),
+        ("SECRET_PREFIX", "prod/wxgate-", "prod/wxgate-"),
+        ("UPSTREAM_TIMEOUT", "0.1", 0.1),
+        ("UPSTREAM_TIMEOUT", "29", 29.0),
+        ("PUBLIC_PATHS", "a/*, b,/api/c/?,/d", ("a/*", "b", "c/?", "d")),
+        ("TOKEN_TTL", "300", 300),
+        ("TOKEN_TTL", "2592000", 2592000),
+        ("DECRYPT_MAX_AGE", "1", 1),
+        ("WECHAT_API_URL", "http://127.0.0.1:8001", "http://127.0.0.1:8001"),
+        ("LOG_LEVEL", "debug", "DEBUG"),
+        ("UPSTREAM_ALLOW_PRIVATE", "TRUE", True),
+        ("UPSTREAM_ALLOW_PRIVATE", "false", False),
+        ("FORWARD_REQUEST_HEADERS", "Tenant-Id, X-Client-*", ("tenant-id", "x-client-*")),
+        ("FORWARD_ANSWER_HEADERS", "sign,Nonce,SIGN", ("sign", "nonce")),
+        ("TRUSTED_HOPS", "5", 5),
     ],
 )
-def test_a_good_value_is_read(variable: str, text: str, name: str, value: object) -> None:
-    assert get(name, **{variable: text}) == value
+def test_a_good_value_is_read(variable: str, text: str, value: object) -> None:
+    assert get(variable.lower(), **{variable: text}) == value
 
 
-def test_a_named_region_comes_before_an_invented_one() -> None:
-    both = {"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b", "AWS_ENDPOINT_URL": "http://x"}
-    assert get("region", **both) == "a"
+def test_a_region_is_invented_only_for_an_engine_that_needs_none() -> None:
+    named = {"AWS_DEFAULT_REGION": "b", "AWS_ENDPOINT_URL": "http://x"}
+    assert get("region", AWS_REGION="a", **named) == "a"
+    assert get("region", **named) == "b"
+    assert get("region", AWS_ENDPOINT_URL="http://x") == "us-east-1"
+    assert get("region", AWS_ENDPOINT_URL_DYNAMODB="http://x") is None
 
 
 # --- malformed values ---
 
 
+ENCODED = "it has characters that AWS does not accept there"
+NAMES = "write header names, separated by commas, with a * only at the end of one"
+PLAIN = "it has characters that are not allowed in a URL"
+FORM = "write http(s)://host[:port][/path]"
+NO_QUERY = "write no query and no fragment, and a plain base path"
 MALFORMED = {
-    "WX_APPIDS": [f"wx {CANARY}", f"{CANARY};x", ",", "é" + CANARY, CANARY * 9, f"{CANARY},a b"],
-    "SESSIONS_TABLE": ["ab", f"{CANARY}/x", f"{CANARY} x", CANARY * 30, f"{CANARY}\nx"],
-    "SECRET_PREFIX": [f"{CANARY} x", f"{CANARY}*", f"{CANARY}é", CANARY * 50],
-    "UPSTREAM_ALLOW_PRIVATE": [CANARY, "yes", "1", "0", "on"],
-    "UPSTREAM_TIMEOUT": [CANARY, "0", "0.09", "29.1", "-1", "1e1", "nan", "inf", "٥", "5s", "+5"],
-    "PUBLIC_PATHS": [f"{CANARY} x", f"{CANARY}\\x", f"a,{CANARY}#", "/", "/api/", CANARY * 50],
-    "TOKEN_TTL": [CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20],
-    "DECRYPT_MAX_AGE": [CANARY, "0", "-1", "1.5", "٣", str(2**41)],
-    "LOG_LEVEL": [CANARY, "TRACE", "10"],
-    "FORWARD_REQUEST_HEADERS": [
+    ("WX_APPIDS", "write appids, separated by commas"): [
+        *(f"wx {CANARY}", f"{CANARY};x", ",", "é" + CANARY, CANARY * 9, f"{CANARY},a b"),
+    ],
+    ("SESSIONS_TABLE", ENCODED): ["ab", f"{CANARY}/x", f"{CANARY} x", CANARY * 30, f"{CANARY}\nx"],
+    ("SECRET_PREFIX", ENCODED): [f"{CANARY} x", f"{CANARY}*", f"{CANARY}é", CANARY * 50],
+    ("UPSTREAM_ALLOW_PRIVATE", "write true or false"): [CANARY, "yes", "1", "0", "falſe"],
+    ("UPSTREAM_TIMEOUT", "write seconds from 0.1 to 29"): [
+        *(CANARY, "0", "0.09", "29.1", "-1", "1e1", "nan", "inf", "٥", "5s", "+5"),
+    ],
+    ("PUBLIC_PATHS", "write globs below /api/, separated by commas"): [
+        *(f"{CANARY} x", f"{CANARY}\\x", f"a,{CANARY}#", "/", "/api/", CANARY * 50),
+    ],
+    ("TOKEN_TTL", "write whole seconds from 300 to 2592000"): [
+        *(CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20),
+    ],
+    ("DECRYPT_MAX_AGE", f"write whole seconds from 1 to {2**40}"): [
+        *(CANARY, "0", "-1", "1.5", "٣", str(2**41)),
+    ],
+    ("LOG_LEVEL", "write one of DEBUG, INFO, WARNING, ERROR, CRITICAL"): [CANARY, "TRACE", "10"],
+    ("TRUSTED_HOPS", "write a number from 0 to 5"): [CANARY, "6", "-1", "1.0", "١"],
+    ("FORWARD_REQUEST_HEADERS", NAMES): [
         *(f"{CANARY} x", f"{CANARY}*x", f"{CANARY}**", "é", "a:b", "a;b", "x" * 65),
     ],
-    "FORWARD_ANSWER_HEADERS": [f"*{CANARY}", "x-\u212a"],
-    "TRUSTED_HOPS": [CANARY, "6", "-1", "1.0", "١"],
+    ("FORWARD_ANSWER_HEADERS", NAMES): [f"*{CANARY}", "x-\u212a"],
 }
+MALFORMED_URLS = {
+    PLAIN: [
+        *(f"https://a.test/{CANARY} x", f"https://a.test/\x00{CANARY}", f"https://a\n{CANARY}"),
+        *(f"https://exämple.com/{CANARY}", "https://h/\x7fa"),
+    ],
+    FORM: [
+        *("https://", f"https:///{CANARY}", f"//{CANARY}.com", f"ftp://{CANARY}.com", "file:///x"),
+        *(
+            f"https://a.test:{CANARY}",
+            "https://a.test:0",
+            "https://a.test:70000",
+            f"https://[{CANARY}",
+        ),
+        *(f"https://[{CANARY}]/", f"https://user:{CANARY}/x@a.test", f"https://a.test\\{CANARY}"),
+    ],
+    # These only a resolver would read as addresses.
+    "write an IPv4 address as four decimal numbers": [
+        *("https://127.1", "https://2130706433/base", "https://0x7f.1", "https://0X7F000001"),
+        *("https://0177.0.0.1", "https://127.0.0.1.", "https://8.8", "https://010.1.1.1"),
+    ],
+    "a URL must not contain credentials": [f"https://user:{CANARY}@a.test", f"https://{CANARY}@a"],
+    NO_QUERY: [
+        *(f"https://a.test/#{CANARY}", "https://a.test/#", f"https://a.test/?{CANARY}"),
+        *("https://a.test/?", "https://a.test/a//b", f"https://a.test/\\{CANARY}"),
+        *(f"https://a.test/{path}" for path in ("%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041")),
+    ],
+    "its base path has dot segments": [
+        *("https://a.test/a/../b", "https://a.test/a/%2E%2e/b", "https://a.test/./b"),
+    ],
+}
+for advice, texts in MALFORMED_URLS.items():
+    MALFORMED |= {(name, advice): texts for name in VARIABLES if "URL" in name}
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [(name, text) for name, texts in MALFORMED.items() for text in texts]
+    ("name", "text", "advice"),
+    [(name, text, advice) for (name, advice), texts in MALFORMED.items() for text in texts],
 )
-def test_a_malformed_value_is_named_in_one_sentence_and_not_quoted(name: str, text: str) -> None:
-    fault = fault_of(**{name: text})
-    assert fault.startswith(f"{name} is malformed: ")
-    assert fault.endswith(".")
-    assert CANARY not in fault
-    assert "\n" not in fault
+def test_a_malformed_value_is_named_in_one_sentence_and_not_quoted(
+    name: str, text: str, advice: str
+) -> None:
+    assert fault_of(**{name: text}) == f"{name} is malformed: {advice}."
 
 
-LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL"
-SENTENCES = [
-    ("WX_APPIDS", ",", "write appids, separated by commas"),
-    ("SESSIONS_TABLE", "a/b", "it has characters that AWS does not accept there"),
-    ("SECRET_PREFIX", "a b", "it has characters that AWS does not accept there"),
-    ("UPSTREAM_ALLOW_PRIVATE", "yes", "write true or false"),
-    ("UPSTREAM_TIMEOUT", "30", "write seconds from 0.1 to 29"),
-    ("PUBLIC_PATHS", "a b", "write globs below /api/, separated by commas"),
-    ("TOKEN_TTL", "1", "write whole seconds from 300 to 2592000"),
-    ("DECRYPT_MAX_AGE", "0", f"write whole seconds from 1 to {2**40}"),
-    ("LOG_LEVEL", "loud", f"write one of {LEVELS}"),
-    ("TRUSTED_HOPS", "6", "write a number from 0 to 5"),
-    (
-        "FORWARD_ANSWER_HEADERS",
-        "a*b",
-        "write header names, separated by commas, with a * only at the end of one",
-    ),
-    (
-        "FORWARD_REQUEST_HEADERS",
-        "X_WX_Openid",
-        "it would let x-wx-* through, which is never forwarded",
-    ),
-    ("WECHAT_API_URL", "https://h/é", "it has characters that are not allowed in a URL"),
-    ("WECHAT_API_URL", "https://h/\x7fa", "it has characters that are not allowed in a URL"),
-    ("WECHAT_API_URL", "https://h/a b", "it has characters that are not allowed in a URL"),
-    ("WECHAT_API_URL", "https://[h", "write http(s)://host[:port][/path]"),
-    ("WECHAT_API_URL", "ftp://h", "write http(s)://host[:port][/path]"),
-    ("WECHAT_API_URL", "https://127.1", "write an IPv4 address as four decimal numbers"),
-    ("AWS_ENDPOINT_URL", "https://u:p@h", "a URL must not contain credentials"),
-    ("AWS_ENDPOINT_URL", "https://h/?", "write no query and no fragment, and a plain base path"),
-    ("AWS_ENDPOINT_URL", "https://h/../", "its base path has dot segments"),
-    ("UPSTREAM_URL", "http://h", "write https, or set UPSTREAM_ALLOW_PRIVATE=true"),
-    (
-        "UPSTREAM_URL",
-        "https://10.0.0.1",
-        "it is a private address; set UPSTREAM_ALLOW_PRIVATE=true to use it",
-    ),
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://api.example.com", "https://api.example.com/", "https://1.2.3.4.5"),
+        *("https://api.example.com:8443/a/b", "HTTPS://API.example.com/a-b_c~d"),
+        *("https://8.8.8.8/base/", "https://[2606:4700::1111]/", "https://deadbeef"),
+        *("https://api.example.com/a%20b/%E4%BD%A0", "https://localhost.example.com"),
+        *("https://mylocalhost", "https://0xg.example.com"),
+    ],
+)
+def test_a_public_https_url_is_accepted(url: str) -> None:
+    assert get("upstream_url", UPSTREAM_URL=url) == url
+
+
+PRIVATE = [
+    *("127.0.0.1", "127.255.255.254:8080", "10.0.0.1", "172.16.0.1", "192.168.1.1"),
+    *("100.64.0.1", "169.254.169.254", "0.0.0.0", "255.255.255.255", "[::1]", "[::]"),
+    *("[fd00::1]", "[fe80::1]", "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "localhost"),
+    *("LOCALHOST.", "a.localhost", "a.b.LOCALHOST."),
 ]
+NOT_HTTPS = "write https, or set UPSTREAM_ALLOW_PRIVATE=true"
+NOT_PUBLIC = "it is a private address; set UPSTREAM_ALLOW_PRIVATE=true to use it"
 
 
-@pytest.mark.parametrize(("name", "text", "sentence"), SENTENCES)
-def test_the_sentence_says_what_to_write(name: str, text: str, sentence: str) -> None:
-    assert fault_of(**{name: text}) == f"{name} is malformed: {sentence}."
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [("http://a.test", NOT_HTTPS), *((f"https://{host}/a", NOT_PUBLIC) for host in PRIVATE)],
+)
+def test_plain_http_and_private_addresses_must_be_allowed(url: str, advice: str) -> None:
+    assert fault_of(UPSTREAM_URL=url) == f"UPSTREAM_URL is malformed: {advice}."
+    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
 
 
-BAD_URLS = f"""
-    https:// https:///{CANARY} //{CANARY}.com ftp://{CANARY}.com file:///{CANARY}
-    https://user:{CANARY}@example.com https://{CANARY}@example.com
-    https://user:{CANARY}/x@example.com https://example.com:{CANARY} https://example.com:0
-    https://example.com:70000 https://[{CANARY}]/ https://[{CANARY}
-    https://example.com/#{CANARY} https://example.com/# https://example.com/?{CANARY}
-    https://example.com/? https://example.com/a//b https://example.com/a/../b
-    https://example.com/a/%2E%2e/b https://example.com/./b https://example.com/\\{CANARY}
-    https://example.com\\{CANARY} https://exämple.com/{CANARY}
-""".split()
-BAD_URLS += [
-    f"https://example.com/{CANARY} x",
-    f"https://example.com/\x00{CANARY}",
-    f"https://example.com\n{CANARY}",
-]
-
-
-@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
-@pytest.mark.parametrize("url", BAD_URLS)
-def test_a_malformed_url_is_reported_without_quoting_it(name: str, url: str) -> None:
-    for allowed in ("true", "false"):
-        fault = fault_of(**{name: url}, UPSTREAM_ALLOW_PRIVATE=allowed)
-        assert fault.startswith(f"{name} is malformed: ")
-        assert fault.count(". ") == 0
-        assert CANARY not in fault
+def test_a_malformed_permission_permits_nothing() -> None:
+    fault = fault_of(UPSTREAM_ALLOW_PRIVATE="perhaps", UPSTREAM_URL="http://127.0.0.1")
+    assert fault == (
+        "UPSTREAM_ALLOW_PRIVATE is malformed: write true or false. "
+        f"UPSTREAM_URL is malformed: {NOT_HTTPS}."
+    )
 
 
 # --- headers that no setting lets through ---
@@ -264,7 +255,9 @@ PATTERNS = [
 @pytest.mark.parametrize("name", ["FORWARD_REQUEST_HEADERS", "FORWARD_ANSWER_HEADERS"])
 def test_a_name_that_can_match_a_forbidden_header_is_refused(name: str, text: str) -> None:
     for value in (text, f"tenant-id, {text}", text.swapcase()):
-        assert fault_of(**{name: value}).startswith(f"{name} is malformed: it would let ")
+        fault = fault_of(**{name: value})
+        assert fault.startswith(f"{name} is malformed: it would let ")
+        assert fault.endswith(" through, which is never forwarded.")
 
 
 def test_every_forbidden_header_has_an_example() -> None:
@@ -277,81 +270,3 @@ def test_every_forbidden_header_has_an_example() -> None:
 )
 def test_a_name_that_is_only_similar_is_accepted(text: str) -> None:
     assert get("forward_request_headers", FORWARD_REQUEST_HEADERS=text) == (text,)
-
-
-# --- the upstream in production ---
-
-PRIVATE = [
-    *("127.0.0.1", "127.255.255.254:8080", "10.0.0.1", "172.16.0.1", "192.168.1.1"),
-    *("100.64.0.1", "169.254.169.254", "0.0.0.0", "255.255.255.255", "[::1]", "[::]"),
-    *("[fd00::1]", "[fe80::1]", "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "localhost"),
-    *(
-        "LOCALHOST.",
-        "a.localhost",
-        "a.b.LOCALHOST.",
-    ),
-]
-
-
-@pytest.mark.parametrize("url", ["http://api.example.com", *(f"https://{h}/a" for h in PRIVATE)])
-def test_plain_http_and_private_addresses_must_be_allowed(url: str) -> None:
-    assert "UPSTREAM_ALLOW_PRIVATE=true" in fault_of(UPSTREAM_URL=url)
-    assert get("upstream_url", UPSTREAM_URL=url, UPSTREAM_ALLOW_PRIVATE="true") == url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("https://api.example.com", "https://api.example.com/"),
-        *("https://api.example.com:8443/a/b", "HTTPS://API.example.com/a-b_c~d"),
-        *("https://8.8.8.8/base/", "https://[2606:4700::1111]/"),
-    ],
-)
-def test_a_public_https_url_is_accepted(url: str) -> None:
-    assert get("upstream_url", UPSTREAM_URL=url) == url
-
-
-def test_a_malformed_permission_permits_nothing() -> None:
-    fault = fault_of(UPSTREAM_ALLOW_PRIVATE="perhaps", UPSTREAM_URL="http://127.0.0.1")
-    assert "UPSTREAM_ALLOW_PRIVATE is malformed: write true or false." in fault
-    assert "UPSTREAM_URL is malformed: " in fault
-
-
-# --- what only the SDK or the resolver would notice ---
-
-
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
-def test_an_address_of_one_aws_service_is_checked_at_the_start(name: str) -> None:
-    assert fault_of(**{name: "x"}) == f"{name} is malformed: write http(s)://host[:port][/path]."
-    assert read({**GOOD, name: "http://127.0.0.1:8002"}) == read({**GOOD, name: ""}) == read(GOOD)
-
-
-SHORTHANDS = [
-    *("127.1", "2130706433", "0x7f.1", "0X7F000001", "0177.0.0.1", "127.0.0.1.", "8.8"),
-    *("010.1.1.1",),
-]
-
-
-@pytest.mark.parametrize("name", ["UPSTREAM_URL", "WECHAT_API_URL", "AWS_ENDPOINT_URL"])
-@pytest.mark.parametrize("host", SHORTHANDS)
-def test_an_address_that_only_the_resolver_would_see_is_refused(name: str, host: str) -> None:
-    for allowed in ("true", "false"):
-        fault = fault_of(**{name: f"https://{host}/base"}, UPSTREAM_ALLOW_PRIVATE=allowed)
-        assert fault == f"{name} is malformed: write an IPv4 address as four decimal numbers."
-
-
-@pytest.mark.parametrize("path", ["%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041"])
-def test_a_bad_percent_escape_is_refused(path: str) -> None:
-    assert "a plain base path" in fault_of(UPSTREAM_URL=f"https://api.example.com/{path}")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("https://api.example.com/a%20b/%E4%BD%A0", "https://1.2.3.4.5"),
-        *("https://localhost.example.com", "https://mylocalhost", "https://0xg.example.com"),
-        "https://deadbeef",
-    ],
-)
-def test_a_name_that_only_resembles_an_address_is_accepted(url: str) -> None:
-    assert get("upstream_url", UPSTREAM_URL=url) == url

@@ -2,13 +2,12 @@
 
 import base64
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.errors import InvalidToken, MethodNotAllowed, StoreUnavailable
+from chalicelib.errors import InvalidToken
 from chalicelib.front.response import (
     MAX_ANSWER,
     Answer,
@@ -59,9 +58,9 @@ def test_a_header_can_be_added_and_replaced() -> None:
     assert answer.status_code == 201
 
 
-def test_answers_share_no_headers() -> None:
-    json_answer({}).headers["X"] = "y"
-    assert json_answer({}).headers == OWN
+def test_a_header_with_a_line_break_is_not_sent() -> None:
+    with pytest.raises(ValueError, match=r"^$"):
+        json_answer({}, headers={"X": "a\nSet-Cookie: canary"})
 
 
 def test_an_empty_answer_has_no_type() -> None:
@@ -81,11 +80,6 @@ def test_a_refusal_has_the_contracts_shape() -> None:
     assert answer["headers"] == {**OWN, **own}
 
 
-def test_a_refusals_own_headers_go_out() -> None:
-    assert refusal(StoreUnavailable()).headers["Retry-After"] == "3"
-    assert refusal(MethodNotAllowed("GET, POST")).headers["Allow"] == "GET, POST"
-
-
 # --- bytes ---
 
 
@@ -102,38 +96,19 @@ def test_what_is_no_utf_8_goes_out_as_base64(body: bytes) -> None:
 def test_text_that_escaping_makes_too_large_goes_out_as_base64() -> None:
     # Lambda's runtime writes each of these bytes as six characters: 6.6 MB, base64 1.5 MB.
     assert encoded(b"\x01" * 1_100_000)
-    assert encoded("😀".encode() * 600_000)
     assert not encoded(b"\x01" * 1_000_000)
-    assert not encoded(b"x" * 6_200_000)
 
 
-def test_the_largest_text_answer_fits() -> None:
-    largest = MAX_ANSWER - 16_384 - len('""')
-    assert not encoded(b"x" * largest)
+@pytest.mark.parametrize(
+    ("byte", "largest"),
+    [(b"x", MAX_ANSWER - 16_384 - len('""')), (b"\xff", (MAX_ANSWER - 16_384) // 4 * 3)],
+)
+def test_the_largest_answer_fits_and_no_larger_one(byte: bytes, largest: int) -> None:
+    assert encoded(byte * largest) == (byte == b"\xff")
     with pytest.raises(AnswerTooLarge):
-        Answer(b"x" * (largest + 1), {}, 200)
-
-
-def test_the_largest_binary_answer_fits() -> None:
-    largest = (MAX_ANSWER - 16_384) // 4 * 3
-    assert encoded(b"\xff" * largest)
-    with pytest.raises(AnswerTooLarge):
-        Answer(b"\xff" * (largest + 1), {}, 200)
-
-
-@pytest.mark.parametrize("body", [b"x" * MAX_ANSWER, b"\x01" * 5_000_000, b"\xff" * 5_000_000])
-def test_what_fits_in_no_way_is_too_large(body: bytes) -> None:
-    with pytest.raises(AnswerTooLarge):
-        Answer(body, {}, 200)
+        Answer(byte * (largest + 1), {}, 200)
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_arrive_as_they_are(body: bytes) -> None:
     encoded(body)
-
-
-@pytest.mark.parametrize("binary_types", [None, [], ["*/*"], ["text/plain"]])
-def test_chalice_has_no_say_in_the_encoding(binary_types: Any) -> None:
-    answer = Answer(b"{}", {"Content-Type": "application/octet-stream"}, 200)
-    assert answer.to_dict(binary_types)["body"] == "{}"
-    assert not answer.to_dict(binary_types)["isBase64Encoded"]

@@ -64,7 +64,7 @@ class Gate:
             "sessions": self.sessions,
             "queue": Queue(self.sqs, URL),
         }
-        return events.receive(self.request, APPID, **services)
+        return events.receive(self.request, **services)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_body_that_the_event_garbles_is_refused_like_any_other(gate: Gate) -> 
     request = Request({**event, "body": "%"})
     services: Any = {"push": gate.push, "sessions": gate.sessions, "queue": Queue(gate.sqs, URL)}
     with pytest.raises(PushRefused) as caught:
-        events.receive(request, APPID, **services)
+        events.receive(request, **services)
     assert caught.value.evidence == {"reason": "body"}
 
 
@@ -167,7 +167,7 @@ def test_wechats_check_is_answered_by_the_raw_echostr(gate: Gate) -> None:
     query = {"timestamp": str(NOW), "nonce": "7", "echostr": "4375"}
     query["signature"] = signature_of(SECRET["token"], str(NOW), "7")
     request = Request(event_of("GET", f"/events/{APPID}?{urlencode(query)}", [], None, ROUTES))
-    answer = events.check(request, APPID, push=gate.push)
+    answer = events.check(request, push=gate.push)
     assert (answer.status_code, answer.body) == (200, "4375")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"

@@ -1,9 +1,12 @@
 """Login and logout: what WeChat and the store are called with, and in which order."""
 
+import base64
 import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, Deadline
 from chalicelib.errors import (
@@ -16,7 +19,8 @@ from chalicelib.errors import (
     UnknownApp,
 )
 from chalicelib.front.request import Request
-from chalicelib.handlers.login import login, logout
+from chalicelib.handlers.login import code_of, login, logout
+from chalicelib.identity import Identity
 from chalicelib.sessions.tokens import Token
 from chalicelib.wechat.api import Login
 from simulator.gateway import event_of
@@ -64,18 +68,12 @@ class Sessions:
         self._fault = fault
 
     def create(
-        self,
-        appid: str,
-        openid: str,
-        unionid: str | None,
-        session_key: str,
-        replaces: object,
-        deadline: Deadline,
+        self, who: Identity, session_key: str, replaces: object, deadline: Deadline
     ) -> Token:
         self.left.append(deadline.remaining())
         if self._fault:
             raise self._fault
-        self.did.append(("create", appid, openid, unionid, session_key, replaces))
+        self.did.append(("create", who, session_key, replaces))
         return TOKEN
 
     def end(self, token: Token) -> None:
@@ -106,45 +104,49 @@ def logged_in(request: Request, wechat: Any = None, sessions: Any = None) -> Any
     return json.loads(answer.body)
 
 
-def test_a_code_becomes_a_token_and_its_life() -> None:
-    assert logged_in(sent({"code": CODE})) == {"token": TOKEN.text, "expires_in": 3600}
-
-
-def test_the_session_is_stored_as_wechat_says_it_is() -> None:
-    sessions = Sessions()
-    logged_in(sent({"code": CODE, "appid": APPID, "replaces": "old"}), sessions=sessions)
-    assert sessions.did == [("create", APPID, "o-alice", "o-union", WHO.session_key, "old")]
-
-
-def test_the_code_goes_to_wechat_as_it_came() -> None:
-    wechat = WeChat()
-    logged_in(sent({"code": CODE}), wechat)
+def test_a_code_becomes_a_session_and_its_token() -> None:
+    wechat, sessions = WeChat(), Sessions()
+    request = sent({"code": CODE, "appid": APPID, "replaces": "old"})
+    assert logged_in(request, wechat, sessions) == {"token": TOKEN.text, "expires_in": 3600}
     assert wechat.calls == [(APPID, CODE)]
+    assert sessions.did == [("create", WHO, WHO.session_key, "old")]
+    assert list(request.log_fields) == ["user"]
+    assert request.log_fields["user"] not in TOKEN.text
+
+
+@pytest.mark.parametrize("code", ["0", "0a1B-_" * 21 + "xy", CODE])
+def test_a_code_is_taken_as_it_is(code: str) -> None:
+    assert code_of({"code": code}) == code
 
 
 @pytest.mark.parametrize(
-    "body",
-    [{}, {"code": None}, {"code": ""}, {"code": 5}, {"code": ["a"]}]
-    + [{"code": code} for code in ("a b", "a&secret=x", "a\n", "é", "a" * 129)],
+    "code",
+    [
+        *(None, 1, True, ["c"], {"a": 1}, "", " ", "a b", "a&b=c", "a?b", "a/b", "a#b", "a%26b"),
+        *("a\n", "a\r\nX: y", "ａ", "代码", "a" * 129, "the code is a mock one ", "a\0"),
+    ],
 )
-def test_a_malformed_code_is_never_sent_to_wechat(body: dict[str, Any]) -> None:
+def test_what_could_change_a_url_is_no_code(code: object) -> None:
+    for body in ({"code": code}, {}):
+        with pytest.raises(InvalidRequest, match=r"^code is missing or malformed\.$"):
+            code_of(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (None, InvalidRequest, "Content-Type is missing"),
+        ({"code": "a b"}, InvalidRequest, "code is missing"),
+        ({"code": "the code is a mock one"}, InvalidRequest, "tourist mode"),
+        ({"code": CODE, "appid": "wxother"}, UnknownApp, "not served"),
+    ],
+)
+def test_what_is_refused_is_never_sent_to_wechat(
+    body: object, error: type[GateError], message: str
+) -> None:
     wechat = WeChat()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(error, match=message):
         logged_in(sent(body), wechat)
-    assert wechat.calls == []
-
-
-def test_an_app_that_is_not_served_is_never_sent_to_wechat() -> None:
-    wechat = WeChat()
-    with pytest.raises(UnknownApp):
-        logged_in(sent({"code": CODE, "appid": "wxother"}), wechat)
-    assert wechat.calls == []
-
-
-def test_the_tourist_mode_of_devtools_is_named() -> None:
-    wechat = WeChat()
-    with pytest.raises(InvalidRequest, match="tourist mode"):
-        logged_in(sent({"code": "the code is a mock one"}), wechat)
     assert wechat.calls == []
 
 
@@ -155,48 +157,66 @@ def test_a_refused_code_stores_nothing() -> None:
     assert sessions.did == []
 
 
-@pytest.mark.parametrize(("seconds", "left"), [(20.0, LOGIN_WECHAT), (3.0, 3.0)])
-def test_wechat_gets_its_part_of_a_login_if_the_invocation_has_it(
-    seconds: float, left: float
+@pytest.mark.parametrize(
+    ("seconds", "wechat_has", "store_has"),
+    [(20.0, LOGIN_WECHAT, LOGIN_TOTAL - 1.5), (3.0, 2.0, 1.5), (LOGIN_MINIMUM, 1.0, 0.5)],
+)
+def test_wechat_gets_its_part_of_a_login_and_the_store_what_it_leaves(
+    seconds: float, wechat_has: float, store_has: float
 ) -> None:
-    wechat = WeChat()
-    logged_in(sent({"code": CODE}, seconds=seconds), wechat)
-    assert wechat.left == [left]
-
-
-@pytest.mark.parametrize(("seconds", "left"), [(20.0, LOGIN_TOTAL - 1.5), (3.0, 1.5)])
-def test_the_store_gets_what_wechat_leaves(seconds: float, left: float) -> None:
     clock, sessions = Clock(), Sessions()
-    request = sent({"code": CODE}, seconds=seconds, clock=clock)
-    logged_in(request, WeChat(clock, seconds=1.5), sessions)
-    assert sessions.left == [left]
+    wechat = WeChat(clock, seconds=1.5)
+    logged_in(sent({"code": CODE}, seconds=seconds, clock=clock), wechat, sessions)
+    assert [*wechat.left, *sessions.left] == pytest.approx([wechat_has, store_has])
 
 
-@pytest.mark.parametrize("seconds", [LOGIN_MINIMUM - 0.001, 1.2, 0.0, -1.0])
+@pytest.mark.parametrize("seconds", [LOGIN_MINIMUM - 0.001, 0.0, -1.0])
 def test_a_login_that_cannot_finish_spends_no_code(seconds: float) -> None:
     wechat = WeChat()
     with pytest.raises(DeadlineExceeded):
         logged_in(sent({"code": CODE}, seconds=seconds), wechat)
     assert wechat.calls == []
-    logged_in(sent({"code": CODE}, seconds=LOGIN_MINIMUM), wechat)
 
 
-@pytest.mark.parametrize("fault", [StoreUnavailable, DeadlineExceeded])
-def test_no_token_is_given_for_a_session_that_is_not_stored(fault: type[GateError]) -> None:
-    with pytest.raises(fault):
-        logged_in(sent({"code": CODE}), sessions=Sessions(fault()))
+def test_no_token_is_given_for_a_session_that_is_not_stored() -> None:
+    with pytest.raises(StoreUnavailable):
+        logged_in(sent({"code": CODE}), sessions=Sessions(StoreUnavailable()))
 
 
-def test_the_log_line_shows_who_logged_in_by_hash_only() -> None:
-    request = sent({"code": CODE})
-    logged_in(request)
-    assert list(request.log_fields) == ["user"]
-    assert request.log_fields["user"] not in TOKEN.text
+# --- any body: it is refused before WeChat is called, or all readers agree on it ---
+
+NAMES = st.sampled_from(["code", "appid", "replaces", "c\\u006fde"]) | st.text(max_size=4)
+VALUES = st.sampled_from(['"code-A"', '"code-B"', f'"{APPID}"', "null", '"wx"', "[1]", "{}"])
+MEMBERS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
+BODIES = MEMBERS.map(lambda pairs: ",".join(f'"{name}":{value}' for name, value in pairs))
 
 
-def test_a_login_needs_json() -> None:
-    with pytest.raises(InvalidRequest):
-        logged_in(sent())
+def members(data: bytes, *, first_wins: bool) -> dict[str, Any]:
+    """The members at the top, as a reader sees them that takes the first or last duplicate."""
+    order = reversed if first_wins else list
+    seen: dict[str, Any] = json.loads(data, object_pairs_hook=lambda pairs: dict(order(pairs)))
+    return seen
+
+
+@given(BODIES.map(lambda members: f"{{{members}}}".encode()) | st.binary())
+@example(b'{"code":"code-A","code":"code-B"}')
+def test_every_reader_of_a_login_body_finds_the_code_that_wechat_is_given(data: bytes) -> None:
+    wechat = WeChat()
+    event = {
+        "headers": {"content-type": "application/json"},
+        "body": base64.b64encode(data).decode(),
+        "isBase64Encoded": True,
+    }
+    try:
+        assert logged_in(Request(event), wechat)["token"] == TOKEN.text
+    except (InvalidRequest, UnknownApp):
+        assert wechat.calls == []
+        return
+    assert members(data, first_wins=True) == members(data, first_wins=False)
+    assert wechat.calls == [(APPID, members(data, first_wins=True)["code"])]
+
+
+# --- logout ---
 
 
 def ended(request: Request) -> list[tuple[object, ...]]:

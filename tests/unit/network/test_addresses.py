@@ -25,55 +25,25 @@ def test_an_origin_is_read_from_a_url_and_names_no_default_port(
 
 
 NEVER = [
-    "169.254.169.254",
-    "169.254.170.2",
-    "fe80::1",
-    "fe80::1%eth0",
-    "fe80::1%",
-    "fd00:ec2::254",
-    "fd00:ec2::23",
-    "0.0.0.0",
-    "::",
-    "224.0.0.1",
-    "ff02::1",
-    "::ffff:169.254.169.254",
-    "::ffff:a9fe:a9fe",
-    "::ffff:0.0.0.0",
-    "2002:a9fe:a9fe::1",
-    "64:ff9b::169.254.169.254",
+    *("169.254.169.254", "169.254.170.2", "fe80::1", "fe80::1%eth0", "fe80::1%", "0.0.0.0", "::"),
+    *("fd00:ec2::254", "fd00:ec2::23", "224.0.0.1", "ff02::1", "::ffff:169.254.169.254"),
+    *("::ffff:a9fe:a9fe", "::ffff:0.0.0.0", "2002:a9fe:a9fe::1", "64:ff9b::169.254.169.254"),
 ]
 PRIVATE = [
-    "127.0.0.1",
-    "127.8.8.8",
-    "10.0.0.1",
-    "172.16.0.1",
-    "192.168.1.1",
-    "100.64.0.1",
-    "::1",
-    "fc00::1",
-    "fd12:3456::1",
-    "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1",
-    "64:ff9b::10.0.0.1",
-    "2002:7f00:1::1",
+    *("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1"),
+    *("::1", "fc00::1", "fd12:3456::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
+    *("64:ff9b::10.0.0.1", "2002:7f00:1::1"),
 ]
 PUBLIC = ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::93.184.216.34"]
 
 
-@pytest.mark.parametrize("address", NEVER)
-@pytest.mark.parametrize("private", [False, True])
-def test_some_addresses_are_never_permitted(address: str, private: bool) -> None:
-    assert not permitted(address, allow_private=private)
-
-
-@pytest.mark.parametrize("address", PRIVATE)
-@pytest.mark.parametrize("private", [False, True])
-def test_a_private_address_is_permitted_only_if_that_is_allowed(
-    address: str, private: bool
+@pytest.mark.parametrize(
+    ("addresses", "if_private_is", "if_not"),
+    [(NEVER, False, False), (PRIVATE, True, False), (PUBLIC, True, True)],
+)
+def test_an_address_is_permitted_by_what_it_is_and_stands_for(
+    addresses: list[str], if_private_is: bool, if_not: bool
 ) -> None:
-    assert permitted(address, allow_private=private) is private
-
-
-@pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_is_permitted(address: str) -> None:
-    assert permitted(address, allow_private=False)
+    for address in addresses:
+        assert permitted(address, allow_private=True) is if_private_is, address
+        assert permitted(address, allow_private=False) is if_not, address

@@ -43,10 +43,13 @@ def test_the_two_characters_that_sqs_does_not_take_are_escaped(queue: Queue, sqs
     [
         client_error("AccessDenied"),
         client_error("AWS.SimpleQueueService.NonExistentQueue"),
+        client_error("InternalError"),
         EndpointConnectionError(endpoint_url="https://sqs.test"),
     ],
 )
-def test_a_failure_of_sqs_is_one_error(queue: Queue, sqs: Sqs, failure: Exception) -> None:
+def test_whatever_fails_the_sender_is_to_send_again(
+    queue: Queue, sqs: Sqs, failure: Exception
+) -> None:
     sqs.failure = failure
     with pytest.raises(QueueUnavailable) as caught:
         queue.send("{}", {})

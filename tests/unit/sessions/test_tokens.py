@@ -4,7 +4,6 @@ import base64
 import hmac
 import string
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,7 +18,7 @@ SESSION_KEY = "tiihtNczf5v6AKRyjwEUhQ=="
 USER = user_reference("wx4f4bc4dec97d474b", "oGZUI0egBJY1zhBYw2KhdUfwVJJE")
 
 
-def refused(text: str) -> bool:
+def refused(text: object) -> bool:
     try:
         Token.parse(text)
     except InvalidToken:
@@ -58,32 +57,22 @@ def test_every_change_of_one_character_is_refused() -> None:
 @pytest.mark.parametrize(
     "spell",
     [
-        lambda text: text + "=",
-        lambda text: text + "\n",
-        lambda text: " " + text,
-        lambda text: text + " ",
         lambda text: text.upper(),
         lambda text: text.replace("wxg_", "wxg"),
         lambda text: text.replace("wxg_", "WXG_"),
         lambda text: text.removeprefix(PREFIX),
         lambda text: text[: len(PREFIX)] + base64.b64encode(b"\xfb" * 54).decode(),
         lambda text: text[:-1],
-        lambda text: text + text[-1],
-        lambda text: text[:10] + "\n" + text[10:],
         lambda text: text.replace("w", "\uff57"),
-        lambda text: f"{text},{text}",
+        *(lambda text, end=end: text + end for end in ("=", "\n", " ", "A", ",wxg_")),
+        *(lambda text, start=start: start + text for start in (" ", "\n")),
+        *(lambda _, junk=junk: junk for junk in (None, b"", "", "wxg_", "wxg_" + "A" * 72)),
+        *(lambda _, junk=junk: junk for junk in ("null", "\ud800" * 76, "x" * 10**6)),
     ],
+    ids=range(22),
 )
-def test_a_token_has_one_spelling(spell: Callable[[str], str]) -> None:
+def test_a_token_has_one_spelling(spell: Callable[[str], object]) -> None:
     assert refused(spell(Token.new(USER).text))
-
-
-@pytest.mark.parametrize(
-    "junk",
-    ["", "wxg_", "null", "wxg_" + "A" * 72, "eyJhbGciOiJub25lIn0.e30.", "\ud800" * 76, "x" * 10**6],
-)
-def test_junk_is_refused(junk: str) -> None:
-    assert refused(junk)
 
 
 @given(st.text())
@@ -95,11 +84,13 @@ def test_no_text_is_a_token_by_chance(text: str) -> None:
 # --- randomness ---
 
 
-def test_two_tokens_of_one_user_share_the_reference_alone() -> None:
+def test_two_tokens_of_one_user_share_the_reference_alone_and_none_is_at_rest() -> None:
     first, second = Token.new(USER), Token.new(USER)
     assert first.user == second.user
     assert first.secret != second.secret
     assert first.item != second.item
+    assert len(first.item) == 32
+    assert first.secret not in first.item
 
 
 def test_many_tokens_are_unique_and_every_bit_is_balanced() -> None:
@@ -108,13 +99,6 @@ def test_many_tokens_are_unique_and_every_bit_is_balanced() -> None:
     ones = [sum(secret >> bit & 1 for secret in secrets) for bit in range(256)]
     # Nine standard deviations: a fair generator fails this less than once in 10^16 runs.
     assert all(abs(count - 2000) < 9 * 1000**0.5 for count in ones)
-
-
-def test_the_item_at_rest_does_not_hold_the_token() -> None:
-    token = Token.new(USER)
-    assert len(token.item) == 32
-    assert token.secret not in token.item
-    assert token.item != Token.new(USER).item
 
 
 # --- who it is for ---
@@ -156,42 +140,33 @@ def test_sealing_twice_never_looks_the_same() -> None:
     assert token.seal(SESSION_KEY, "current") != token.seal(SESSION_KEY, "current")
 
 
-def test_a_session_key_opens_in_its_own_slot_alone() -> None:
-    token = Token.new(USER)
-    sealed = token.seal(SESSION_KEY, "current")
-    with pytest.raises(InvalidToken):
-        token.unseal(sealed, "previous")
+def opens(token: Token, sealed: bytes, slot: str = "current") -> bool:
+    try:
+        return bool(token.unseal(sealed, slot))
+    except ValueError:
+        return False
 
 
-@pytest.mark.parametrize("part", ["user", "secret"])
-def test_a_session_key_does_not_open_for_another_token(part: str) -> None:
-    token = Token.new(USER)
+def test_a_session_key_opens_for_its_own_token_and_slot_alone() -> None:
+    token, other = Token.new(USER), Token.new(bytes(16))
     sealed = token.seal(SESSION_KEY, "current")
-    other = replace(token, **{part: getattr(Token.new(bytes(16)), part)})
-    with pytest.raises(InvalidToken):
-        other.unseal(sealed, "current")
+    assert opens(token, sealed)
+    assert not opens(token, sealed, "previous")
+    assert not opens(Token(other.user, token.secret), sealed)
+    assert not opens(Token(token.user, other.secret), sealed)
 
 
 def test_a_sealed_session_key_cannot_be_changed_or_cut() -> None:
     token = Token.new(USER)
     sealed = token.seal(SESSION_KEY, "current")
     changed = [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
-    for broken in [*changed, *(sealed[:length] for length in range(len(sealed))), sealed + b"\0"]:
-        with pytest.raises(InvalidToken):
-            token.unseal(broken, "current")
-
-
-def test_a_missing_session_key_does_not_open() -> None:
-    with pytest.raises(InvalidToken):
-        Token.new(USER).unseal(None, "current")
-
-
-# --- silence ---
+    cut = [sealed[:length] for length in range(len(sealed))]
+    assert not any(opens(token, broken) for broken in [*changed, *cut, sealed + b"\0"])
 
 
 def test_a_token_shows_nothing_of_itself() -> None:
     token = Token.new(USER)
-    sealed = token.seal(SESSION_KEY, "current")
-    assert token.unseal(sealed, "current")
-    assert [repr(token), str(token), f"{token}"] == ["Token(…)"] * 3
-    assert repr([token]) == "[Token(…)]"
+    assert token.unseal(token.seal(SESSION_KEY, "current"), "current")
+    shown = f"{token} {[token]!r}"
+    assert not [part for part in (token.user, token.secret) if repr(part)[2:-1] in shown]
+    assert token.text not in shown

@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import json
 from typing import Any
 
 import jwt
@@ -21,6 +20,7 @@ from jwt import PyJWKSet
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured, SecretsUnavailable
 from chalicelib.handlers.proxy import KEY_SET_LIFE
+from chalicelib.identity import Identity
 from chalicelib.network.secrets import CACHE_SECONDS, Secrets
 from chalicelib.upstream.assertions import DATA_LIFE, ISSUER, OVERLAP, Assertions
 from tests.support.fakes import NOW, Alerts, Clock, SecretsManager, client_error, told_by
@@ -90,7 +90,7 @@ def published(assertions: Assertions) -> list[str]:
 
 def test_opened_data_is_proven_to_a_stranger(assertions: Assertions, clock: Clock) -> None:
     data = {"phoneNumber": "13580006666"}
-    token = assertions.for_data(openid=OPENID, appid="wx1", kind="phone", data=data)
+    token = assertions.for_data(Identity("wx1", OPENID, None), "phone", data)
     assert verified(token, assertions.key_set(), clock()) == {
         "iss": "wxgate",
         "aud": AUDIENCE,
@@ -111,13 +111,6 @@ def test_no_claim_of_a_caller_replaces_ours_and_a_life_is_whole_seconds(
     forged = {"sub": "u", "iss": "evil", "aud": "evil", "iat": 0, "exp": 2**40}
     claims = verified(assertions.sign(forged, 60), assertions.key_set(), clock())
     assert claims == {"sub": "u", "iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 60}
-
-
-def test_a_changed_assertion_does_not_verify(assertions: Assertions, clock: Clock) -> None:
-    header, _, signature = assertions.sign({"sub": "u"}, 60).split(".")
-    forged = base64.urlsafe_b64encode(json.dumps({"sub": "other"}).encode()).decode().rstrip("=")
-    with pytest.raises(jwt.InvalidSignatureError):
-        verified(f"{header}.{forged}.{signature}", assertions.key_set(), clock())
 
 
 def test_the_key_set_holds_public_halves_alone(assertions: Assertions) -> None:
@@ -224,16 +217,12 @@ def test_the_overlap_outlasts_every_cache_of_the_old_key_set() -> None:
     assert DATA_LIFE <= OVERLAP
 
 
-@pytest.mark.parametrize("placeholder", ["change me", {}, {"kid": "k0", "private_key": "none"}])
 @pytest.mark.parametrize("stage", ["AWSPENDING", "AWSPREVIOUS"])
-def test_another_version_that_is_no_key_stops_nothing(
-    clock: Clock, placeholder: object, stage: str
-) -> None:
+def test_another_version_that_is_no_key_stops_nothing(clock: Clock, stage: str) -> None:
     manager = SecretsManager(clock)
-    order = [placeholder, secret(1)]
-    for value in order if stage == "AWSPREVIOUS" else reversed(order):
-        manager.put(NAME, value, "AWSPENDING" if manager.count() else "AWSCURRENT")
-        manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT")
+    no_key = {"kid": "k0", "private_key": "none"}
+    manager.put(NAME, secret(1) if stage == "AWSPENDING" else no_key)
+    manager.put(NAME, no_key if stage == "AWSPENDING" else secret(1), "AWSPENDING")
     if stage == "AWSPREVIOUS":
         manager.promote(NAME)
     assertions = container(manager, clock)

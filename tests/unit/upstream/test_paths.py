@@ -1,4 +1,4 @@
-"""Which path may go to the business API, and which is public."""
+"""Which path may go to the business API, which is public, and where a redirect leads."""
 
 import re
 import unicodedata
@@ -9,75 +9,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidPath
-from chalicelib.upstream.paths import MAX_PATH, checked_path, matches_a_glob, prefix_of
+from chalicelib.network.connections import Origin
+from chalicelib.upstream.paths import MAX_PATH, checked_path, location, matches_a_glob, prefix_of
 
-REFUSED = {
-    "dots": "../admin",
-    "a dot": "./admin",
-    "dots at the end": "a/..",
-    "encoded dots": "%2e%2E/admin",
-    "half encoded dots": ".%2e/admin",
-    "double": "%252e%252e/admin",
-    "triple": "%25252e%25252e/admin",
-    "double over two kinds": "%252e./admin",
-    "dots and a parameter": "..;x=y/admin",
-    "dots and an encoded parameter": "..%3b/admin",
-    "dots and an encoded question mark": "a/..%3fx",
-    "dots and an encoded hash": "a/%2e%2e%23",
-    "full-width dots": "%EF%BC%8E%EF%BC%8E/admin",
-    "full-width dots, encoded twice": "%25EF%25BC%258E%25EF%25BC%258E/admin",
-    "full-width dots and semicolon": "..%EF%BC%9Bx",
-    "dots between full-width slashes": "a%EF%BC%8F..%EF%BC%8Fb",
-    "dots before a full-width backslash": "..%EF%BC%BCadmin",
-    "two dot leader": "%E2%80%A5/admin",
-    "one dot leaders": "%E2%80%A4%E2%80%A4/admin",
-    "small full stops": "%EF%B9%92%EF%B9%92/admin",
-    "a blank after dots": "..%20/admin",
-    "ideographic space after dots": "..%E3%80%80/admin",
-    "zero width space between dots": ".%E2%80%8B./admin",
-    "soft hyphen between dots": ".%C2%AD./admin",
-    "encoded slash": "a%2fb",
-    "double slash": "a%252Fb",
-    "a slash that a mark hides": "a%252f%CC%87b",
-    "encoded backslash": "a%5cb",
-    "double backslash": "a%255cb",
-    "a backslash that a mark hides": "a%255c%CC%81",
-    "overlong slash": "..%c0%afadmin",
-    "overlong dots": "%c0%ae%c0%ae/admin",
-    "a surrogate in UTF-8": "%ed%a0%80",
-    "lone continuation": "a%80",
-    "double Latin-1": "caf%25e9",
-    "NUL": "a%00",
-    "double NUL": "a%2500",
-    "tab": "a%09b",
-    "CR": "a%0d",
-    "LF": "a%0aX-WX-OPENID:x",
-    "CR and LF that marks hide": "a%250d%CC%8C%250a%CC%8CX-WX-OPENID:x",
-    "DEL": "a%7f",
-    "C1 control": "a%C2%85b",
-    "line separator": "a%E2%80%A8b",
-    "hash": "a#b",
-    "question mark": "a?b",
-    "blank": "a b",
-    "raw LF at the end": "a\n",
-    "raw CJK": "订单",
-    "raw backslash": "..\\admin",
-    "brackets": "a[0]",
-    "quote": 'a"b',
-    "lone percent": "a%",
-    "half an escape": "a%4",
-    "no escape": "a%zz",
-    "IIS escape": "%u002e%u002e/admin",
-    "empty first segment": "/admin",
-    "empty segment": "a//b",
-    "two slashes at the end": "a//",
-    "slash alone": "/",
-    "nothing": "",
-    "too long": "a" * (MAX_PATH + 1),
-}
+REFUSED = [
+    *("", "/", "/admin", "a//b", "a//", "../admin", "./admin", "a/..", "a" * (MAX_PATH + 1)),
+    *("%2e%2E/admin", ".%2e/admin", "%252e%252e/admin", "%25252e%25252e/admin", "%252e./admin"),
+    *("..;x=y/admin", "..%3b/admin", "a/..%3fx", "a/%2e%2e%23", "..%EF%BC%9Bx"),
+    # Full-width dots and slashes, leaders, small full stops.
+    *("%EF%BC%8E%EF%BC%8E/admin", "%25EF%25BC%258E%25EF%25BC%258E/admin", "..%EF%BC%BCadmin"),
+    *("a%EF%BC%8F..%EF%BC%8Fb", "%E2%80%A5/admin", "%E2%80%A4%E2%80%A4/admin"),
+    "%EF%B9%92%EF%B9%92/admin",
+    # Blanks and invisible characters at dots.
+    *("..%20/admin", "..%E3%80%80/admin", ".%E2%80%8B./admin", ".%C2%AD./admin"),
+    # Slashes and backslashes, some hidden by a mark that is folded with them.
+    *("a%2fb", "a%252Fb", "a%252f%CC%87b", "a%5cb", "a%255cb", "a%255c%CC%81", "..\\admin"),
+    # What is no UTF-8.
+    *("..%c0%afadmin", "%c0%ae%c0%ae/admin", "%ed%a0%80", "a%80", "caf%25e9"),
+    # Controls, some hidden by a mark.
+    *("a%00", "a%2500", "a%09b", "a%0d", "a%0aX-WX-OPENID:x", "a%7f", "a%C2%85b", "a%E2%80%A8b"),
+    *("a%250d%CC%8C%250a%CC%8CX-WX-OPENID:x", "a\n"),
+    # What is no path of RFC 3986.
+    *("a#b", "a?b", "a b", "订单", "a[0]", 'a"b', "a%", "a%4", "a%zz", "%u002e%u002e/admin"),
+]
 
 
-@pytest.mark.parametrize("subpath", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("subpath", REFUSED)
 def test_a_path_that_is_not_canonical_in_every_reading_is_refused(subpath: str) -> None:
     for proxy in (None, subpath.strip("/")):
         with pytest.raises(InvalidPath):
@@ -114,6 +71,7 @@ def test_what_users_write_passes_as_it_is(subpath: str) -> None:
     ("path", "proxy", "subpath"),
     [
         ("/shop/v2/api/orders", "orders", "orders"),
+        ("/g$w+1!*'(x)/api/orders", "orders", "orders"),
         ("/api/v1/xxx/api/orders/7", "orders/7", "orders/7"),
         ("/gw/api/api/orders/7", "orders/7", "orders/7"),
         ("/api/api/orders", "api/orders", "api/orders"),
@@ -213,6 +171,71 @@ def test_a_question_mark_in_a_reading_ends_the_path_for_the_globs() -> None:
 
 def test_without_globs_nothing_is_public() -> None:
     assert not matches_a_glob("news", ())
+
+
+# --- redirects ----------------------------------------------------------------------------------
+
+HTTPS = Origin("https", "api.test", 443)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "/base/orders/8?x=1#y",
+        "https://api.test/base/orders/8?x=1#y",
+        "https://API.TEST/base/orders/8?x=1#y",
+        "https://api.test:443/base/orders/8?x=1#y",
+        "https://ann:secret@api.test/base/orders/8?x=1#y",
+        "//api.test/base/orders/8?x=1#y",
+        "//api.test:443/base/orders/8?x=1#y",
+        "http://api.test:80/base/orders/8?x=1#y",
+        "http://api.test/base/orders/8?x=1#y",
+        "https://api.test./base/orders/8?x=1#y",
+    ],
+)
+def test_a_redirect_within_the_upstream_leads_to_the_gate(sent: str) -> None:
+    assert location(sent, HTTPS, "/base", "/v1") == "/v1/api/orders/8?x=1#y"
+
+
+@pytest.mark.parametrize(
+    ("sent", "url", "base", "ours"),
+    [
+        ("/orders/8", "https://api.test", "", "/v1/api/orders/8"),
+        ("http://[::1]:8/a", "http://[::1]:8", "", "/v1/api/a"),
+        ("https://api.test/8", "https://api.test.", "", "/v1/api/8"),
+        ("/base/订?q= é%20", "https://api.test", "/base", "/v1/api/%E8%AE%A2?q=%20%C3%A9%20"),
+    ],
+)
+def test_a_redirect_is_ascii_and_starts_where_the_upstream_does(
+    sent: str, url: str, base: str, ours: str
+) -> None:
+    assert location(sent, Origin.of(url), base, "/v1") == ours
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("https://api.test", "https://api.test/", "https://api.test/base", "/admin", "/base"),
+        *("https://api.test/baseball/8", "https://api.test/admin", "//api.test/admin", "/baseball"),
+        *("https://api.test:8443/base/8", "http://api.test:8080/base/8", "//api.test:8443/base/8"),
+        *("https:/base/8", "https:8", "javascript:alert(1)", "https://[api.test/base/8"),
+        *("https://api.test:port/base/8", "https://api.test:99999/base/8", "https://api.test./"),
+        *("\\\\api.test\\admin", "/\\api.test/admin", "https:\\\\api.test/base/8"),
+    ],
+)
+def test_a_redirect_elsewhere_on_the_upstreams_host_is_not_shown(sent: str) -> None:
+    assert location(sent, HTTPS, "/base", "") is None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("orders/8", "../8", "./8", "?page=2", "#top", "8:30"),
+        *("https://evil.test/steal", "//evil.test/", "weixin://dl/x", "https://:443/base/8"),
+    ],
+)
+def test_a_redirect_that_is_relative_or_to_another_host_is_passed_on(sent: str) -> None:
+    assert location(sent, HTTPS, "/base", "") == sent
 
 
 # --- any path ------------------------------------------------------------------------------------

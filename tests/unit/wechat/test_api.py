@@ -14,13 +14,12 @@ import pytest
 from chalicelib import errors
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import GateError, InvalidCode, Misconfigured, WeChatBadResponse, WeChatBusy
+from chalicelib.identity import Identity
 from chalicelib.network import exchange_errors as network
 from chalicelib.network.connections import Connections, Origin, Reply
 from chalicelib.network.exchange_errors import UNSENT, TransportError
 from chalicelib.network.secrets import Secrets
-from chalicelib.wechat.access_token import AccessTokens
 from chalicelib.wechat.api import Login, WeChat
-from chalicelib.wechat.appsecrets import AppSecrets
 from chalicelib.wechat.client import MAX_ANSWER, Client
 from tests.support.fakes import (
     Alerts,
@@ -37,6 +36,7 @@ APPSECRET, ANOTHER = "5ecce75ecce75ecce75ecce75ecce75e", "another-canary-appsecr
 CODE = "canary-code"
 SESSION_KEY = "Y2FuYXJ5LWtleS0xMjM0NQ=="
 OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
+ANN = Identity(APPID, OPENID, None)
 RID = "6166f719-6cb5d09c-633ab469"
 GOOD = {"session_key": SESSION_KEY, "openid": OPENID, "unionid": "u-ann"}
 TOKEN = {"access_token": "canary-access-token", "expires_in": 7200}
@@ -73,10 +73,9 @@ class Gate:
     def __post_init__(self) -> None:
         self.vault = SecretsManager(self.clock)
         self.rotate(APPSECRET)
-        secrets = AppSecrets(Secrets(self.vault, self.clock, Alerts()), "wxgate/")
-        client = Client(self.connections, self.url)
-        tokens = AccessTokens(client, secrets, self.clock)
-        self.wechat = WeChat(client, self.appids, secrets, tokens)
+        secrets = Secrets(self.vault, self.clock, Alerts())
+        client = Client(self.connections, self.url, secrets, "wxgate/", self.clock)
+        self.wechat = WeChat(client, self.appids)
 
     def rotate(self, appsecret: str, **more: str) -> None:
         """Put another appsecret into Secrets Manager."""
@@ -86,10 +85,10 @@ class Gate:
         return self.wechat.code2session(APPID, CODE, deadline or plenty())
 
     def phone(self) -> dict[str, Any]:
-        return self.wechat.phone_number(APPID, OPENID, CODE, plenty())
+        return self.wechat.phone_number(ANN, CODE, plenty())
 
     def valid(self) -> bool:
-        return self.wechat.session_key_is_valid(APPID, OPENID, SESSION_KEY, plenty())
+        return self.wechat.session_key_is_valid(ANN, SESSION_KEY, plenty())
 
 
 def over(*outcomes: Outcome) -> tuple[Gate, list[Exchanged]]:
@@ -150,7 +149,6 @@ def test_a_token_is_fetched_in_normal_mode() -> None:
         "force_refresh": False,
     }
     assert ("Content-Type", "application/json") in sent[0].headers
-    assert "content-length" not in {name.lower() for name, _ in sent[0].headers}
 
 
 def test_a_phone_code_goes_with_its_users_openid() -> None:
@@ -162,8 +160,7 @@ def test_a_phone_code_goes_with_its_users_openid() -> None:
 
 def test_a_session_key_is_proven_by_the_published_signature_and_not_sent() -> None:
     gate, sent = over(TOKEN, OK)
-    key = "o0q0otL8aEzpcZL/FT9WsQ=="
-    assert gate.wechat.session_key_is_valid(APPID, OPENID, key, plenty())
+    assert gate.wechat.session_key_is_valid(ANN, "o0q0otL8aEzpcZL/FT9WsQ==", plenty())
     assert (sent[1].method, path_of(sent[1])) == ("GET", "/wxa/checksession")
     assert query_of(sent[1]) == {
         "access_token": "canary-access-token",
@@ -176,8 +173,8 @@ def test_a_session_key_is_proven_by_the_published_signature_and_not_sent() -> No
 
 def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
     gate, sent = over(GOOD)
-    strange = "a+b%26&c=d#e?/~'\"!%7E"
-    gate.rotate(strange)
+    strange = "!a+b%26&c=d#e?/~'\"!%7E".ljust(127, "x") + "~"
+    gate.rotate(strange, appid=APPID)  # it may say whose it is
     gate.login()
     assert query_of(sent[0])["secret"] == strange
 
@@ -221,14 +218,11 @@ def test_a_malformed_appid_is_an_invalid_request(appid: object) -> None:
 
 
 class Opening(Wire):
-    """Notes what is opened; fails if told so."""
+    """Notes what is opened."""
 
-    failure: TransportError | None = None
     opened: list[Origin]
 
     def open(self, origin: Origin, deadline: Deadline) -> None:
-        if self.failure:
-            raise self.failure
         self.opened = [origin]
 
 
@@ -242,10 +236,8 @@ def test_a_warm_gate_has_its_secrets_and_a_connection() -> None:
     assert len(gate.vault.calls) == reads == 2
 
 
-def test_warming_begins_nothing_after_its_deadline_and_never_raises() -> None:
-    wire = Opening()
-    wire.failure = network.ConnectTimeout()
-    gate = Gate(wire)
+def test_warming_fetches_nothing_after_its_deadline() -> None:
+    gate = Gate(Opening())
     gate.wechat.warm(Deadline(0.0, lambda: 0.0))
     assert gate.vault.calls == []
 
@@ -256,18 +248,20 @@ def test_warming_begins_nothing_after_its_deadline_and_never_raises() -> None:
 @pytest.mark.parametrize(
     ("errcode", "error"),
     [
-        *((40029, InvalidCode), (40226, errors.UserBlocked), (-1, WeChatBusy)),
-        *((40013, Misconfigured), (45011, errors.TooManyRequests), (99999, WeChatBadResponse)),
+        *((40029, InvalidCode), ("40029", InvalidCode), (-1, WeChatBusy), ("-1", WeChatBusy)),
+        *((40226, errors.UserBlocked), (45011, errors.TooManyRequests)),
+        *((40013, Misconfigured), (99999, WeChatBadResponse)),
+        (40003, InvalidCode),  # the openid beside a phone code is another user's
     ],
 )
 def test_an_errcode_is_an_error_with_its_name_and_rid_for_the_log(
-    errcode: int, error: type[GateError]
+    errcode: int | str, error: type[GateError]
 ) -> None:
     for outcomes, call in (([], "login"), ([TOKEN], "phone")):
         gate, sent = over(*outcomes, refused(errcode))
         raised = failure(getattr(gate, call))
         assert type(raised) is error
-        assert {"errcode": errcode, "rid": RID}.items() <= raised.evidence.items()
+        assert {"errcode": int(errcode), "rid": RID}.items() <= raised.evidence.items()
         assert isinstance(raised.evidence["meaning"], str)
         assert len(sent) == len(outcomes) + 1
 
@@ -278,18 +272,9 @@ def test_without_a_code_none_is_refused(errcode: int) -> None:
         assert type(failure(over(*outcomes)[0].valid)) is WeChatBadResponse
 
 
-def test_an_openid_that_does_not_belong_to_the_code_is_an_invalid_code() -> None:
-    assert type(failure(over(TOKEN, refused(40003))[0].phone)) is InvalidCode
-
-
 @pytest.mark.parametrize("errcode", [87009, 87007, 40003])
 def test_a_session_key_that_wechat_does_not_know_is_not_valid(errcode: int) -> None:
     assert over(TOKEN, refused(errcode))[0].valid() is False
-
-
-@pytest.mark.parametrize(("errcode", "error"), [("40029", InvalidCode), ("-1", WeChatBusy)])
-def test_an_errcode_may_be_a_text(errcode: str, error: type[GateError]) -> None:
-    assert type(failure(over({**GOOD, **refused(errcode)})[0].login)) is error
 
 
 @pytest.mark.parametrize("errcode", [0, "0", "-0", "00"])
@@ -385,34 +370,29 @@ def test_a_user_may_have_no_unionid_and_an_answer_more_members(more: dict[str, o
 def test_a_phone_number_that_is_incomplete_or_another_apps_is_no_answer(info: object) -> None:
     raised = failure(over(TOKEN, {**PHONE, "phone_info": info})[0].phone)
     assert type(raised) is WeChatBadResponse
-    assert raised.evidence["reason"] in ("watermark", "phone_info")
+    assert raised.evidence == {"reason": "phone_info"}
 
 
 # --- one code, once ------------------------------------------------------------------------------
 
-FAILURES: list[tuple[TransportError, type[GateError]]] = [
-    *((network.TimedOut(), errors.WeChatTimeout), (network.Broken(), WeChatBadResponse)),
-    *((network.TooLarge(), WeChatBadResponse), (network.NoAnswer(), errors.WeChatUnavailable)),
-    *(
-        (network.Stale(), errors.WeChatUnavailable),
-        (network.NotTrusted(), errors.WeChatUnavailable),
-    ),
-    (network.AddressForbidden(), errors.WeChatUnavailable),
-    (network.Unresolved(), errors.WeChatUnavailable),
-    (network.Refused(), errors.WeChatUnavailable),
-    (network.ConnectTimeout(), errors.WeChatTimeout),
-]
+FAILURES: dict[TransportError, type[GateError]] = {
+    **dict.fromkeys((network.TimedOut(), network.ConnectTimeout()), errors.WeChatTimeout),
+    **dict.fromkeys((network.Broken(), network.TooLarge()), WeChatBadResponse),
+    **dict.fromkeys((network.NoAnswer(), network.Stale()), errors.WeChatUnavailable),
+    **dict.fromkeys((network.Unresolved(), network.Refused()), errors.WeChatUnavailable),
+    **dict.fromkeys((network.NotTrusted(), network.AddressForbidden()), errors.WeChatUnavailable),
+}
 
 
-@pytest.mark.parametrize(("cause", "error"), FAILURES)
+@pytest.mark.parametrize(("cause", "error"), FAILURES.items())
 def test_a_failure_of_the_network_has_its_code_and_is_not_tried_again(
     cause: TransportError, error: type[GateError]
 ) -> None:
     gate, sent = over(cause)
     raised = failure(gate.login)
     assert type(raised) is error
-    assert raised.evidence.pop("security", False) is isinstance(cause, network.NotTrusted)
-    assert raised.evidence == {"reason": type(cause).__name__}
+    security = isinstance(cause, network.NotTrusted) or None
+    assert raised.evidence == {"reason": type(cause).__name__, "security": security}
     assert len(sent) == 1
 
 
@@ -469,14 +449,7 @@ def test_a_malformed_appsecret_is_the_operators_fault(
     assert sent == []
 
 
-def test_a_secret_may_say_whose_it_is() -> None:
-    gate, sent = over(GOOD)
-    gate.rotate("!" + "x" * 126 + "~", appid=APPID)
-    gate.login()
-    assert query_of(sent[0])["secret"] == "!" + "x" * 126 + "~"
-
-
-@pytest.mark.parametrize(("left", "seconds"), [(25.0, 4.0), (5.0, 4.0), (3.0, 2.0), (1.1, 0.1)])
+@pytest.mark.parametrize(("left", "seconds"), [(25.0, 4.0), (4.5, 4.0), (3.0, 3.0), (0.1, 0.1)])
 def test_a_call_has_four_seconds_or_what_the_deadline_leaves(left: float, seconds: float) -> None:
     gate, sent = over(GOOD)
     gate.login(Deadline(left, lambda: 0.0))
@@ -485,7 +458,7 @@ def test_a_call_has_four_seconds_or_what_the_deadline_leaves(left: float, second
 
 def test_without_time_nothing_is_sent() -> None:
     gate, sent = over(GOOD)
-    raised = failure(lambda: gate.login(Deadline(1.0, lambda: 0.0)))
+    raised = failure(lambda: gate.login(Deadline(0.0, lambda: 0.0)))
     assert type(raised) is errors.DeadlineExceeded
     assert sent == []
 
@@ -541,7 +514,7 @@ def test_each_app_has_its_own_token() -> None:
     gate = Gate(wire, appids=(APPID, OTHER))
     gate.vault.put(f"wxgate/app/{OTHER}", {"appsecret": "other"})
     gate.valid()
-    gate.wechat.session_key_is_valid(OTHER, OPENID, SESSION_KEY, plenty())
+    gate.wechat.session_key_is_valid(Identity(OTHER, OPENID, None), SESSION_KEY, plenty())
     assert query_of(wire.exchanged[3])["access_token"] == "two"
 
 
@@ -580,7 +553,7 @@ def test_a_token_that_another_thread_replaced_is_not_replaced_again() -> None:
 CANARIES = [APPSECRET, ANOTHER, CODE, SESSION_KEY, "canary-access-token"]
 ECHO = f"{APPSECRET} {CODE} {SESSION_KEY} canary-access-token"
 LEAKY: list[Outcome] = [
-    *(failure for failure, _ in FAILURES),
+    *FAILURES,
     *(refused(40125), {"errcode": 40013, "errmsg": ECHO}, {"errcode": ECHO}),
     *({**GOOD, "openid": ECHO}, {**GOOD, "session_key": SESSION_KEY + SESSION_KEY}),
     Reply(200, [], json.dumps({**GOOD, "phone_info": GOOD}).encode()[:-2]),

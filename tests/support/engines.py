@@ -1,0 +1,49 @@
+"""Fixtures: the embedded AWS and DynamoDB Local; a folder's conftest loads them."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from simulator import aws
+from tests.support import dynamodb_local
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The embedded AWS engine."""
+    server = aws.start("127.0.0.1", 0)
+    yield server.url
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    """DynamoDB Local; skipped with one line if it cannot run, but never in CI."""
+    dynamodb_local.skip_if_missing()
+    process, url = dynamodb_local.start()
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(
+    scope="session",
+    params=["moto", pytest.param("dynamodb_local", marks=pytest.mark.dynamodb_local)],
+)
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn: a test of the store runs on both."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def new_table(url: str) -> str:
+    """Make a sessions table with a fresh name, as the template declares it; return the name."""
+    name = f"sessions-{os.getpid()}-{next(_numbers)}"
+    with closing(aws.client("dynamodb", url)) as dynamodb:
+        aws.make_table(dynamodb, name)
+    return name

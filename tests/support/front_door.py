@@ -1,0 +1,155 @@
+"""The front door without a socket: the unmodified app behind API Gateway's event shape.
+
+Fixtures of a desk that runs once for all tests; loaded by the conftest of a folder.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+
+from simulator import desk
+from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of, through_api_gateway
+from tests.support.engines import new_table
+
+APPID = desk.DEFAULT_APP
+
+
+@dataclass
+class Answer:
+    """An answer of the front door: what API Gateway would send to the phone."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        """The gate's own error Code, None where the gate did not refuse."""
+        return self.headers.get("X-Wxgate-Error")
+
+    def keeps_its_promises(self) -> None:
+        """Check what the contract says of every answer, whatever was asked."""
+        assert self.headers["X-Request-Id"]
+        assert self.headers["X-Content-Type-Options"] == "nosniff"
+        if self.code is not None:
+            assert self.json == {"Code": self.code, "Message": self.json["Message"]}
+            assert self.headers["Cache-Control"] == "no-store"
+
+
+Sent = tuple[list[tuple[str, str]], bytes | str | None]
+
+
+def headers_and_body(
+    token: str | None = None,
+    headers: list[tuple[str, str]] | None = None,
+    json_body: object = None,
+    body: bytes | str | None = None,
+) -> Sent:
+    """Give the headers and the body of a request with a bearer and with JSON."""
+    sent = list(headers or [])
+    if token is not None:
+        sent.append(("Authorization", f"Bearer {token}"))
+    if json_body is not None:
+        sent.append(("Content-Type", "application/json"))
+        body = json.dumps(json_body)
+    return sent, body
+
+
+@dataclass
+class Phone:
+    """A user's phone: what wx.* does behind the scenes, through the simulator's phone face."""
+
+    url: str
+    user: str = "alice"
+    appid: str = APPID
+
+    def do(self, call: str, **fields: object) -> dict[str, Any]:
+        """Make a wx call, such as login or getPhoneNumber."""
+        body = {"appid": self.appid, "user": self.user, **fields}
+        answer: dict[str, Any] = requests.post(f"{self.url}/wx/{call}", json=body, timeout=5).json()
+        return answer
+
+    def code(self) -> str:
+        """Get a login code."""
+        code: str = self.do("login")["code"]
+        return code
+
+
+@dataclass
+class FrontDoor:
+    """The unmodified app behind API Gateway's event shape, without a socket between."""
+
+    module: ModuleType
+    wechat_url: str
+    aws_url: str = ""
+    answers: list[Answer] = field(default_factory=list)
+
+    def send(
+        self, method: str, target: str, *, seconds: float = LAMBDA_SECONDS, **sent: Any
+    ) -> Answer:
+        """Send one request, with what `headers_and_body` takes, through the adapter.
+
+        `seconds` is what Lambda has left for it.
+        """
+        headers, body = headers_and_body(**sent)
+        arrived = through_api_gateway(headers, "127.0.0.1")
+        event = event_of(method, target, arrived, body, self.module.app.routes)
+        status, answered, data = answer_of(self.module.app(event, Context(seconds=seconds)))
+        self.answers.append(Answer(status, dict(answered), data))
+        return self.answers[-1]
+
+    def phone(self, user: str = "alice", appid: str = APPID) -> Phone:
+        """Take a user's phone in hand."""
+        return Phone(self.wechat_url, user, appid)
+
+    def login(self, user: str = "alice", **fields: object) -> str:
+        """Log a user in; give the token."""
+        code = self.phone(user, str(fields.get("appid", APPID))).code()
+        answer = self.send("POST", "/login", json_body={"code": code, **fields})
+        assert answer.status == 200, answer
+        token: str = answer.json["token"]
+        return token
+
+    def control(self, action: str, **fields: object) -> None:
+        """Use the simulator's control face."""
+        requests.post(f"{self.wechat_url}/control/{action}", json=fields, timeout=5)
+
+    def wechat_calls(self) -> list[dict[str, Any]]:
+        """What WeChat's server face received since the last reset."""
+        calls: list[dict[str, Any]] = requests.get(
+            f"{self.wechat_url}/control/log", params={"after": 0}, timeout=5
+        ).json()
+        return calls
+
+
+@pytest.fixture(scope="session")
+def running_desk() -> Iterator[desk.Desk]:
+    """The whole desk, once for all tests, on free ports."""
+    before = dict(os.environ)
+    running = desk.set_up(0)
+    yield running
+    running.close()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def front_door(running_desk: desk.Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontDoor]:
+    """A freshly loaded app in front of the desk: an empty table, and WeChat's state reset."""
+    monkeypatch.setenv("SESSIONS_TABLE", new_table(running_desk.urls["AWS"]))
+    door = FrontDoor(desk.load_app(), running_desk.urls["WeChat"], running_desk.urls["AWS"])
+    door.control("reset")
+    yield door
+    for answer in door.answers:
+        answer.keeps_its_promises()
