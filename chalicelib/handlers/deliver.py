@@ -26,39 +26,35 @@ ASSERTION_LIFE = 60
 
 @dataclass(frozen=True)
 class _Event:
-    """A message that was received from the queue for the `attempt`-th time, the first being 1."""
+    """A record of Lambda's: received for the `attempt`-th time, the first being 1.
+
+    Without appid or id (""), it is no event of the gate's: by hand anything may be queued.
+    """
 
     request_id: str
     receipt: str
     attempt: int
-    appid: str
-    openid: str  # or ""
-    id: str
     body: bytes
+    appid: str = ""
+    openid: str = ""
+    id: str = ""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "_Event":
-        texts = {n: a.get("stringValue", "") for n, a in record["messageAttributes"].items()}
-        return cls(
-            request_id=record["messageId"],
-            receipt=record["receiptHandle"],
-            attempt=int(record["attributes"]["ApproximateReceiveCount"]),
-            appid=texts.get("appid", ""),
-            openid=texts.get("openid", ""),
-            id=texts.get("id", ""),
-            body=record["body"].encode(),
-        )
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the events function queued it; by hand anything may be queued."""
-        return bool(self.appid and self.id)
+        attributes = record["messageAttributes"]
+        known = {
+            n: attributes[n]["stringValue"] for n in ("appid", "openid", "id") if n in attributes
+        }
+        attempt = int(record["attributes"]["ApproximateReceiveCount"])
+        body = record["body"].encode()
+        return cls(record["messageId"], record["receiptHandle"], attempt, body, **known)
 
     @property
     def pause(self) -> int:
         """Seconds until the next attempt; after the last, 0 lets SQS move the message away."""
-        lost = not self.is_ours or self.attempt > len(EVENT_PAUSES)
-        return 0 if lost else EVENT_PAUSES[self.attempt - 1]
+        if not (self.appid and self.id) or self.attempt > len(EVENT_PAUSES):
+            return 0
+        return EVENT_PAUSES[self.attempt - 1]
 
 
 def deliver(
@@ -77,7 +73,7 @@ def deliver(
     failed = []
     for event in map(_Event.of, batch["Records"]):
         outcome: dict[str, Any] = {"reason": "message is malformed"}
-        if event.is_ours:
+        if event.appid and event.id:
             outcome = _attempt(event, path, deadline, upstream, assertions)
         delivered = 200 <= outcome.get("status", 0) <= 299
         if not delivered:
@@ -94,18 +90,13 @@ def _attempt(
     digest = base64.urlsafe_b64encode(hashlib.sha256(event.body).digest()).decode().rstrip("=")
     claims = {"appid": event.appid, "kind": "event", "event_id": event.id, "body_sha256": digest}
     claims |= {"htm": "POST", "htu": upstream.url(subpath)}
-    claims |= {"sub": event.openid} if event.openid else {}
-    user = [("X-WX-OPENID", event.openid)] if event.openid else []
+    headers = {"Content-Type": "application/json", "X-Request-Id": event.request_id}
+    headers |= {"X-WX-APPID": event.appid, "X-WX-EVENT-ID": event.id}
+    if event.openid:
+        claims["sub"] = headers["X-WX-OPENID"] = event.openid
     try:
-        headers = [
-            ("Content-Type", "application/json"),
-            ("X-Request-Id", event.request_id),
-            ("X-WX-APPID", event.appid),
-            *user,
-            ("X-WX-EVENT-ID", event.id),
-            ("X-WX-ASSERTION", assertions.sign(claims, ASSERTION_LIFE)),
-        ]
-        return {"status": upstream.post(subpath, headers, event.body, deadline)}
+        headers["X-WX-ASSERTION"] = assertions.sign(claims, ASSERTION_LIFE)
+        return {"status": upstream.post(subpath, list(headers.items()), event.body, deadline)}
     except GateError as error:
         return {"code": error.code, **error.evidence}
 

@@ -6,7 +6,6 @@ from chalicelib import logs
 from chalicelib.errors import InvalidRequest, PushRefused
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, text_answer
-from chalicelib.wechat.messages import CANCELLATION
 
 if TYPE_CHECKING:
     from chalicelib.network.queue import Queue
@@ -41,9 +40,9 @@ def receive(request: Request, *, push: "Push", sessions: "Sessions", queue: "Que
         raise PushRefused(reason="body") from None
     message = push.open(appid, request.query, body)
     request.log_fields["event_id"] = message.id
-    if message.event == CANCELLATION and message.openid:
+    if message.is_cancellation and message.openid:
         sessions.end_user(appid, message.openid)
-    elif message.event == CANCELLATION:
+    elif message.is_cancellation:
         logs.alert("CancellationWithoutOpenID", appid=appid, event_id=message.id)
     identity = {"openid": message.openid} if message.openid else {}
     queue.send(message.body, {"appid": appid, "id": message.id, **identity})

@@ -7,13 +7,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import QueueUnavailable
-from chalicelib.network.aws_errors import translated
+from chalicelib.network.aws_errors import reason
 
 
 class Queue:
     """One queue; `client` is boto3's.
 
-    Every method raises QueueUnavailable, or Misconfigured if only the operator can help.
+    Every method raises QueueUnavailable, also if only the operator can help: whoever sent the
+    message shall send it again.
     """
 
     def __init__(self, client: Any, url: str) -> None:
@@ -42,5 +43,5 @@ class Queue:
                 QueueUrl=self._url, **arguments
             )
         except (BotoCoreError, ClientError) as error:
-            raise translated(error, QueueUnavailable) from error
+            raise QueueUnavailable(reason=reason(error)) from error
         return answer

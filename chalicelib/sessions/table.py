@@ -28,8 +28,7 @@ from chalicelib.network.aws_errors import reason, translated
 # All that the proxy's Lambda function reads: its role forbids the other attributes.
 IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at"]
 KEYS = ["user", "item"]  # all that the function that ends a user's sessions reads
-TRANSACTION = 100  # DynamoDB's limit of one TransactWriteItems
-BATCH = 25  # DynamoDB's limit of one BatchWriteItem
+BATCH = 25  # DynamoDB's limit of one BatchWriteItem; a transaction may have 100 parts
 Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
 _KEYS = {"user": "HASH", "item": "RANGE"}
 _SCHEMA = {
@@ -148,8 +147,8 @@ class Table:
 
         Conflict is raised if one of them is being written.
         """
-        for first in range(0, len(items), TRANSACTION):
-            some = items[first : first + TRANSACTION]
+        for first in range(0, len(items), BATCH):
+            some = items[first : first + BATCH]
             parts = [self._table.get_operation_kwargs(user, item) for item in some]
             self._call(self._table.connection.transact_write_items, (), parts, (), ())
 

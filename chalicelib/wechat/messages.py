@@ -16,9 +16,6 @@ from chalicelib import strict_json
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-CANCELLATION = "user_authorization_cancellation"
-"""The user closed the WeChat account, or withdrew all consent."""
-
 PLAIN = frozenset(("FromUserName", "CreateTime", "MsgType", "Event"))
 """Members of a message that was not encrypted."""
 
@@ -40,14 +37,15 @@ _OPENID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 class Message:
     """A verified message: `body` is one JSON object, `openid` the user concerned, if there is one.
 
-    `id` is made of the content: the same message, sent again, has the same one.
+    `id` is made of the content: the same message, sent again, has the same one. A cancellation says
+    that the user closed the WeChat account.
     """
 
     appid: str
     openid: str | None
-    event: str
     body: str
     id: str
+    is_cancellation: bool
 
 
 def read(appid: str, data: bytes) -> Message:
@@ -64,9 +62,9 @@ def read(appid: str, data: bytes) -> Message:
     return Message(
         appid=appid,
         openid=_openid(fields),
-        event=_text(fields, "Event"),
         body=json.dumps(fields, ensure_ascii=False, separators=(",", ":")),
         id=hashlib.sha256(f"{appid}\0{canonical}".encode()).hexdigest(),
+        is_cancellation=_text(fields, "Event") == "user_authorization_cancellation",
     )
 
 

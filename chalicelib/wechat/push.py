@@ -81,8 +81,8 @@ class PushKey:
         unpadder = PKCS7(8 * BLOCK).unpadder()
         padded = decryptor.update(data) + decryptor.finalize()
         plain = unpadder.update(padded) + unpadder.finalize()
-        end = 20 + int.from_bytes(plain[16:20], "big")
-        if len(plain) < 20 or plain[end:] != appid.encode():
+        end = 20 + int.from_bytes(plain[16:20])
+        if plain[end:] != appid.encode():
             raise ValueError
         return plain[20:end]
 

@@ -183,7 +183,7 @@ def test_without_the_queue_wechat_is_told_to_repeat_and_its_user_is_out(
     monkeypatch.setenv("EVENTS_QUEUE_URL", events.queue + "-missing")
     events.door.module = desk.load_app()
     pushed = events.act("/wx/closeAccount", user="ann")
-    assert [attempt["status"] for attempt in pushed["attempts"]] == [500] * 3
+    assert [attempt["status"] for attempt in pushed["attempts"]] == [503] * 3
     assert events.door.send("GET", "/api/x", token=token).status == 401
 
 

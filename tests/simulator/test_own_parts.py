@@ -59,6 +59,14 @@ def test_an_own_api_takes_the_place_of_the_echo_and_own_apps_and_settings_are_re
     own.close()
 
 
+def test_message_push_can_be_turned_off() -> None:
+    with running({"EVENTS_PATH": ""}) as desk:
+        assert requests.get(f"{desk.urls['gate']}/events/x", timeout=10).status_code == 404
+        push = {"appid": "wx4f4bc4dec97d474b", "event": "e"}
+        url = f"{desk.urls['WeChat']}/control/push"
+        assert "no push URL" in requests.post(url, json=push, timeout=10).json()["errMsg"]
+
+
 # --- the real WeChat: here another simulator -----------------------------------------------------
 
 

@@ -70,6 +70,7 @@ def test_a_missing_appsecret_is_asked_for_and_its_source_is_known_and_none_is_sh
         ({**OWN, "WX_APPSECRET_wxone": "ümlaut"}, "The appsecret of wxone is malformed"),
         ({"WECHAT_API_URL": "http://127.0.0.1:1"}, "WECHAT_API_URL has no effect"),
         ({"UPSTREAM_ALLOW_PRIVATE": "false"}, "UPSTREAM_ALLOW_PRIVATE=false excludes the echo"),
+        ({"EVENTS_QUEUE_URL": "http://a/q"}, "EVENTS_QUEUE_URL has no effect"),
         ({"AWS_URL": "http://a", "AWS_ENDPOINT_URL": "http://b"}, "AWS_URL and AWS_ENDPOINT_URL"),
         ({"HOST": "my-laptop"}, "HOST is malformed"),
         ({"HOST": "::"}, "HOST is malformed"),

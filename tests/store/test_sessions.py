@@ -116,7 +116,7 @@ def test_a_user_who_is_gone_has_no_session_left_and_others_have_theirs(store: St
 
 
 def test_more_sessions_than_a_transaction_takes_end_with_their_user(store: Store) -> None:
-    for _ in range(105):
+    for _ in range(30):
         store.login()
     store.sessions.end_user(APPID, store.openid)
     assert store.partition() == []

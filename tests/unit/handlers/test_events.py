@@ -116,6 +116,7 @@ def test_a_cancellation_without_an_openid_is_queued_and_alerts(
     assert len(gate.sqs.messages) == 1
     line = json.loads(capsys.readouterr().out)
     assert (line["alert"], line["appid"]) == ("CancellationWithoutOpenID", APPID)
+    assert line["event_id"] == attributes(gate)["id"]
 
 
 def test_if_a_session_may_be_alive_nothing_is_queued_and_wechat_repeats(gate: Gate) -> None:
@@ -151,8 +152,9 @@ def test_a_body_that_the_event_garbles_is_refused_like_any_other(gate: Gate) -> 
     event = event_of("POST", f"/events/{APPID}", [], b"x", ROUTES)
     request = Request({**event, "body": "%"})
     services: Any = {"push": gate.push, "sessions": gate.sessions, "queue": Queue(gate.sqs, URL)}
-    with pytest.raises(PushRefused):
+    with pytest.raises(PushRefused) as caught:
         events.receive(request, **services)
+    assert caught.value.evidence == {"reason": "body"}
 
 
 def test_a_binary_body_is_the_same_body(gate: Gate) -> None:

@@ -12,6 +12,7 @@ from simulator.wechat.push import xml
 
 APPID = "wx4f4bc4dec97d474b"
 EVENT = {"FromUserName": "o-push-service", "MsgType": "event", "CreateTime": 1714112445}
+CANCELLED = b"user_authorization_cancellation"
 REVOKED = {**EVENT, "Event": "user_authorization_revoke", "OpenID": "o-ann", "RevokeInfo": "1"}
 
 
@@ -78,14 +79,22 @@ def test_a_message_says_the_same_in_xml_and_in_json(fields: dict[str, str]) -> N
 
 
 def test_blanks_around_names_and_the_openid_are_trimmed() -> None:
-    message = read(APPID, b'{"MsgType":"event"," OpenID":" o-ann "," Event ":"x "}')
-    assert (message.openid, message.event) == ("o-ann", "x")
-    assert json.loads(message.body) == {"MsgType": "event", "OpenID": " o-ann ", "Event": "x "}
+    message = read(APPID, b'{"MsgType":"event"," OpenID":" o-ann "," Event ":"%s "}' % CANCELLED)
+    assert (message.openid, message.is_cancellation) == ("o-ann", True)
+    assert list(json.loads(message.body).items()) == [
+        ("MsgType", "event"),
+        ("OpenID", " o-ann "),
+        ("Event", f"{CANCELLED.decode()} "),
+    ]
 
 
 def test_two_names_that_differ_by_blanks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^$|invalid|not well"):
         read(APPID, b'{"OpenID":"o-ann"," OpenID":"o-ben"}')
+
+
+def test_to_take_consent_back_is_no_cancellation() -> None:
+    assert not read(APPID, json.dumps(REVOKED).encode()).is_cancellation
 
 
 def test_chinese_text_is_delivered_as_it_is() -> None:

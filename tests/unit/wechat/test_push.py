@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chalicelib.deadlines import NO_DEADLINE, Deadline
+from chalicelib.deadlines import Deadline
 from chalicelib.errors import (
     GateError,
     Misconfigured,
@@ -277,6 +277,7 @@ def changed_plain(change: bytes, at: int) -> str:
     ("change", "at"),
     [
         (b"\xff\xff\xff\xff", 16),  # a length beyond the end
+        (b"\x01", 16),
         (b"\x00\x00\x00\x00", 16),  # none
         ((len(PLAIN) + 1).to_bytes(4, "big"), 16),
         ((len(PLAIN) - 1).to_bytes(4, "big"), 16),
@@ -303,6 +304,14 @@ def test_an_unchanged_envelope_of_these_tests_opens(gate: Gate) -> None:
 )
 def test_an_encrypt_that_is_no_ciphertext_is_refused(gate: Gate, text: str) -> None:
     assert gate.reason(signed(json.dumps({"Encrypt": text}).encode(), text)) == "envelope"
+
+
+@pytest.mark.parametrize("change", ["\n", " ", "=", "-"])
+def test_an_encrypt_has_one_spelling(gate: Gate, change: str) -> None:
+    text = encrypted(PLAIN, SECRET["aes_key"], APPID)
+    for spelling in (text[:8] + change + text[8:], text + change):
+        envelope = json.dumps({"Encrypt": spelling}).encode()
+        assert gate.reason(signed(envelope, spelling)) == "envelope"
 
 
 @pytest.mark.parametrize("envelope", [b"{}", b'{"Encrypt":7}', '{"Encrypt":"é"}'.encode()])
@@ -486,7 +495,7 @@ def test_no_error_holds_what_was_pushed(gate: Gate) -> None:
 
 
 def test_secrets_are_read_ahead_until_the_deadline(gate: Gate) -> None:
-    gate.push.warm(Deadline.after(0))
+    gate.push.warm(Deadline(0.0, lambda: 0.0))
     assert gate.manager.calls == []
-    gate.push.warm(NO_DEADLINE)
+    gate.push.warm(Deadline(0.1, lambda: 0.0))
     assert gate.manager.count() == 2
