@@ -38,8 +38,8 @@ def proxy(
         if not upstream.is_public(subpath):
             raise
         if request.values("authorization"):
-            # Not for a shared cache: its next reader's token is alive.
-            dead = {"X-Wxgate-Token": "dead", "Cache-Control": "private, no-store"}
+            # Not for a cache: the next reader's token may be alive.
+            dead = {"X-Wxgate-Token": "dead", "Cache-Control": "no-store"}
             request.answer_headers |= dead
     else:
         identity = _identity(session, method, upstream.url(subpath), assertions)

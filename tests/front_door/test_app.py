@@ -250,6 +250,7 @@ def test_a_public_path_with_a_dead_token_is_public_and_any_answer_says_so(
     for token in ("junk", Token.new(b"x" * 16).text):
         answer = door.send("GET", "/api/news", token=token)
         assert (answer.status, answer.headers["X-Wxgate-Token"]) == (200, "dead")
+        assert answer.headers["Cache-Control"] == "no-store"
         assert "X-WX-OPENID" not in answer.json["headers"]
         refused = door.send("GET", "/api/news", token=token, seconds=1.0)
         assert code_for(refused) == (503, "DeadlineExceeded")
