@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chalicelib import deadlines, logs, settings
 from chalicelib.deadlines import Deadline
@@ -42,17 +41,18 @@ SERVICES = {
 """What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
-def _once(build: Callable[["Services"], _T]) -> cached_property[_T]:
-    """Make it a property that is built when it is first read, by one thread at a time."""
-    name = build.__name__
+class _Once(Generic[_T]):
+    """A member of Services that is built when it is first read, by one thread at a time."""
 
-    def value(self: "Services") -> _T:
-        with self.lock:
-            built: _T = vars(self)[name] if name in vars(self) else build(self)
-            vars(self)[name] = built
+    def __init__(self, build: Callable[["Services"], _T]) -> None:
+        self._build, self._name = build, build.__name__
+
+    def __get__(self, services: "Services", _owner: type) -> _T:
+        with services.lock:
+            if self._name not in vars(services):
+                vars(services)[self._name] = self._build(services)
+            built: _T = vars(services)[self._name]
             return built
-
-    return cached_property(value)
 
 
 class Services:
@@ -80,7 +80,7 @@ class Services:
             raise Misconfigured(reason=self.fault)
         return self._settings
 
-    @_once
+    @_Once
     def sessions(self) -> "Sessions":
         """The session store."""
         from chalicelib.sessions.sessions import Sessions
@@ -88,7 +88,7 @@ class Services:
         known = self.settings
         return Sessions(self._table, known.wx_appids, known.token_ttl, self.clock, alert=logs.alert)
 
-    @_once
+    @_Once
     def _table(self) -> "Table":
         from chalicelib.sessions.table import Table
 
@@ -96,7 +96,7 @@ class Services:
         self._closers.append(table.close)
         return table
 
-    @_once
+    @_Once
     def wechat(self) -> "WeChat":
         """WeChat's server API."""
         from chalicelib.wechat.api import WeChat
@@ -108,7 +108,7 @@ class Services:
         url, prefix = known.wechat_api_url, known.secret_prefix
         return WeChat(Client(connections, url, self._secrets, prefix, self.clock), known.wx_appids)
 
-    @_once
+    @_Once
     def upstream(self) -> "Upstream":
         """The business API."""
         from chalicelib.upstream.upstream import Upstream
@@ -116,7 +116,7 @@ class Services:
         private = self.settings.upstream_allow_private
         return Upstream(self._connections(private, deadlines.UPSTREAM_CONNECT), self.settings)
 
-    @_once
+    @_Once
     def assertions(self) -> "Assertions":
         """The signer of what the upstream may trust."""
         from chalicelib.upstream.assertions import Assertions
@@ -124,7 +124,7 @@ class Services:
         name = f"{self.settings.secret_prefix}signing"
         return Assertions(self._secrets, name, self.settings.upstream_url, self.clock)
 
-    @_once
+    @_Once
     def push(self) -> "Push":
         """What opens WeChat's message push."""
         from chalicelib.wechat.push import Push
@@ -132,7 +132,7 @@ class Services:
         known = self.settings
         return Push(self._secrets, known.secret_prefix, known.wx_appids, self.clock)
 
-    @_once
+    @_Once
     def queue(self) -> "Queue":
         """The queue of events."""
         from chalicelib.network.queue import Queue
@@ -140,17 +140,17 @@ class Services:
         client = self._client("sqs", deadlines.QUEUE_ATTEMPT, deadlines.QUEUE_ATTEMPTS)
         return Queue(client, self.settings.events_queue_url)
 
-    @_once
+    @_Once
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
         return Secrets(self._secrets_client, self.clock, logs.alert)
 
-    @_once
+    @_Once
     def _secrets_client(self) -> Any:
         return self._client("secretsmanager", deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS)
 
-    @_once
+    @_Once
     def _sdk_session(self) -> Any:
         from botocore.session import get_session
 

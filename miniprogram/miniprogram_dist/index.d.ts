@@ -218,15 +218,15 @@ export interface Events {
   /** A request is about to be sent again, after a login. */
   replay: { url: string }
   loginError: ClientError
-  /** The storage refused; the client goes on with what it has in memory. */
+  /** The storage refused; until it works again, the client goes on with what it has in memory. */
   storageError: unknown
 }
 
 export interface Client {
   /**
-   * Logs in, always anew; calls at the same time share one. Never call it before each request: request() knows when. Only
-   * this ends "logged out". Tries once more by itself, with a new code, if wx.login failed without refusing, WeChat was busy
-   * or unavailable, or the code was refused.
+   * Logs in, always anew; calls at the same time share one, but not one from before a logout(). Never call it before each
+   * request: request() knows when. Only this ends "logged out". Tries once more by itself, with a new code, if wx.login
+   * failed without refusing, WeChat was busy or unavailable, or the code was refused.
    */
   login(): Promise<Session>
   /** Logs in only if there is no token, or one that ends within 30 s. Rejects with LOGGED_OUT after logout(). */
@@ -281,9 +281,9 @@ export interface Client {
     /** wx.requirePrivacyAuthorize: resolves once the user has agreed, rejects with PRIVACY. */
     require(): Promise<unknown>
     /**
-     * Shows your own sheet: the last handler is called for each API that waits, and its answer goes to all that it was
-     * called for. Call what it returns when the page unloads: what still waits for this handler gets `disagree`, what waits
-     * for another page's goes on waiting, and the handler before comes back.
+     * Shows your own sheet: the last handler, of any client, is called for each API that waits, and its answer goes to all
+     * that it was called for. Call what it returns when the page unloads: what still waits for this handler gets `disagree`,
+     * what waits for another page's goes on waiting, and the handler before comes back.
      */
     onNeed(handler: (sheet: Sheet) => void): () => void
   }

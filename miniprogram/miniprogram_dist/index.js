@@ -1,24 +1,24 @@
 'use strict'
-// See index.d.ts. ES5: phones get it as it is.
+// ES5; see index.d.ts
 
 // ms
 var MARGIN = 30000
 var GRACE = 5000
 
-// "<function> <reason> #<errno>", the first match counts
+// of "<api> <errMsg> #<errno>", in order
 var MEANINGS = {
-  ABORTED: /^\w+ abort/,
-  DOMAIN: /domain list|合法域名|(valid|bad|supported|的)[ _]?url|#6000(02|09|11)$/i,
+  ABORTED: /^\w+ (\w+:|fail\W*)*abort/,
+  DOMAIN: /domain.*list|法.?域|域.{0,3}[白列合]|(bad|formed|ported|valid|legal|[的效法])[ _]?(url|[网網]址)|(url|[网網]址).{0,7}(not|bad|formed|ported|valid|legal|[不效非错錯])|#6000(02|09|11)$/i,
   TIMEOUT: /time.{0,2}out|[超逾][时時]|#5$/i,
-  NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|connect|host|interrupt|[网網连連]|#(10[89]|60\d{4})$/i,
+  NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|conn|host|socket|dns|ssl|offl|interrupt|[网網连連线線]|解析|#(10[89]|60\d{4})$/i,
   LOGIN_REFUSED: /^login /,
-  QUOTA: /quota|额度|#1400001$/,
-  SYSTEM_DENIED: /system.*(permi|den|locat)|系统.{0,3}[权定]|switch.?off|#3$/i,
-  USER_DENIED: /^(?!.*(priva|隐私|access|\bfile\b)).*(den[yi]|cancel|unauth|no response|拒|取消|#(1|103)$)/i,
-  PRIVACY: /priva|隐私|#(104|112|10110\d)$/i,
+  QUOTA: /quota|额|額|#1400001$/,
+  SYSTEM_DENIED: /system.{0,9}(permi|den|locat)|系.[^错錯]{0,3}[权權定设設拒]|(locat|gps).*(off|disab|not en)|[未没].*定位|定位.*[未关關]|#3$/i,
+  USER_DENIED: /^(?!.*(priva|私|access|\bfile\b)).*(unauth|no response|不同意|den[yi]|cancel|reject|refuse|拒|取消|#(1|103)$)/i,
+  PRIVACY: /priva|私|#(104|112|10110\d)$/i,
   UNSUPPORTED: /^/
 }
-var REFUSED = /block|den[yi]|#(103|1402101)$/
+var REFUSED = /^LOGIN_REFUSED.*(block|bann|禁|den[yi]|cancel|reject|refuse|拒|取消|#(1|103|1402101)$)/i
 
 function give(value) {
   return function () {
@@ -38,18 +38,9 @@ function fault(code, errMsg, more) {
 function failure(name, res) {
   res = res || {}
   var errMsg = '' + (res.errMsg || res.message || name + ':fail')
-  var subject = name + ' ' + errMsg.replace(/^((\w+:)?\s*fail\b[:\s]*)+/i, '') + ' #' + res.errno
   var code = ''
-  for (code in MEANINGS) if (MEANINGS[code].test(subject)) break
+  for (code in MEANINGS) if (MEANINGS[code].test(name + ' ' + errMsg + ' #' + res.errno)) break
   return fault(code, errMsg, { errno: res.errno, cause: res })
-}
-
-function loggedOut() {
-  return fault('LOGGED_OUT', 'logged out')
-}
-
-function tapAgain(err) {
-  return fault('TAP_AGAIN', 'tap again', { cause: err })
 }
 
 function markOf(res, name) {
@@ -59,76 +50,82 @@ function markOf(res, name) {
 function refusal(res) {
   var gate = markOf(res, 'error')
   var code = gate === 'InvalidToken' ? 'NOT_LOGGED_IN' : gate ? 'GATE_' + gate : 'NETWORK'
-  var errMsg = 'request:fail ' + ((res.data || {}).Message || res.statusCode)
-  return fault(code, errMsg, { gate: gate, response: res })
+  return fault(code, 'request:fail ' + ((res.data || {}).Message || res.statusCode), { gate: gate, response: res })
 }
 
-// Strange characters stay: no host in disguise equals ours.
+function put(header, name, value) {
+  for (var it in header) if (it.toLowerCase() === name.toLowerCase()) delete header[it]
+  header[name] = value
+}
+
+// No host in disguise equals ours.
 function originOf(url) {
-  var found = /^[a-z][a-z\d+.-]*:\/\/[^\/?#]+/i.exec(url)
-  return found && found[0].toLowerCase()
+  return (/^[a-z][\w+.-]*:\/\/[^\/?#]+/.exec(url.toLowerCase()) || [])[0]
 }
 
 function createClient(options) {
   options = options || {}
   var api = options.wx || (typeof wx === 'undefined' ? 0 : wx)
   var base = ('' + options.baseUrl).replace(/\/+$/, '')
-  var home = originOf(base)
-  if (!api || !home) throw fault('UNSUPPORTED', 'no baseUrl or wx')
-  var key = options.storageKey || 'wxgate:' + base
-  var limit = options.timeout || 60000
+  if (!api || !originOf(base)) throw fault('UNSUPPORTED', 'no baseUrl or wx')
   var listeners = {}
   var saved = {}
-  var stuck, flight, ensuring
-  var sheets = []
+  var flight, ensuring, unsaved, quiet
+  var flying = { over: true }
+  var opening = flying
 
-  function emit(event, payload) {
+  function emit(event, it) {
     ;(listeners[event] || []).slice().forEach(function (fn) {
       try {
-        fn(payload)
+        fn(it)
       } catch (e) {
         console.error(e)
       }
     })
   }
 
-  function add(list, item, after) {
-    list.push(item)
+  function add(list, it, after) {
+    list.push(it)
     return function () {
-      var at = list.indexOf(item)
-      if (at < 0) return
-      list.splice(at, 1)
-      if (after) after()
+      var at = list.indexOf(it)
+      if (at >= 0) list.splice(at, 1)
+      after()
     }
   }
 
   function on(event, fn) {
-    return add((listeners[event] = listeners[event] || []), fn)
+    return add((listeners[event] = listeners[event] || []), fn, give())
   }
 
   function storage(method, value) {
     try {
-      return api[method](key, value) || {}
+      return api[method](options.storageKey || 'wxgate:' + base, value) || {}
     } catch (e) {
-      if (stuck) return
-      stuck = true
+      if (quiet) return
+      quiet = true
       emit('storageError', e)
     }
   }
 
-  // The storage is the truth: clients share it. Memory stands in where it fails.
+  function write() {
+    quiet = unsaved = !storage('setStorageSync', saved) && saved
+  }
+
+  // Clients share the storage. Memory stands in while it fails.
   function session() {
     var found = storage('getStorageSync')
-    var ours = found && (typeof found.token === 'string' || found.exit)
-    if (ours || (found && !stuck)) saved = ours ? found : {}
+    if (!found) return saved
+    if (typeof found.token === 'string' || found.exit) saved = found
+    else if (unsaved === saved) write()
+    else saved = {}
     return saved
   }
 
   // {token, expiresAt, pending, exit: the last logout's number}
-  function save(old, more) {
-    saved = copy(copy({}, old), more)
-    stuck = !storage('setStorageSync', saved)
-    if (stuck) storage('removeStorageSync')
+  function save(more, from) {
+    saved = copy(copy({}, from), more)
+    write()
+    if (unsaved) storage('removeStorageSync')
   }
 
   function usable() {
@@ -136,14 +133,19 @@ function createClient(options) {
   }
 
   function state() {
-    return { loggedIn: !!usable(), loggedOut: !saved.token && !!saved.exit, expiresAt: saved.expiresAt }
+    return { loggedIn: !!usable(), loggedOut: !!(saved.exit && !saved.token), expiresAt: saved.expiresAt }
   }
 
-  function leftSince(exit) {
-    return session().exit && saved.exit !== exit
+  // ended, or before the last logout
+  function gone(life) {
+    return life.over || (session().exit && saved.exit !== life.exit)
   }
 
-  // WeChat for PC hands refusals to fail.
+  function stay(life) {
+    if (gone(life)) throw fault('LOGGED_OUT', 'logged out')
+  }
+
+  // WeChat for PC fails refusals.
   function call(name, o, life) {
     var args = copy(copy({}, { timeout: options.timeout }), o)
     delete args.complete
@@ -163,22 +165,25 @@ function createClient(options) {
     })
   }
 
-  // life.over: nobody waits any more
   function limited(name, work, ms) {
-    var life = {}
+    var life = { exit: session().exit }
     var promise = new Promise(function (resolve, reject) {
-      function settle(how, it) {
+      function settle(how, event, it) {
+        if (life.over) return
         life.over = true
         clearTimeout(timer)
+        if (name === 'login') emit(event, it)
         how(it)
       }
+      var fail = settle.bind(0, reject, 'loginError')
       life.end = function (reason) {
-        var task = !life.over && life.task
-        settle(reject, failure(name, { errMsg: name + ':fail ' + reason }))
+        var task = life.task
+        if (life.over) return
+        fail(failure(name, { errMsg: name + ':fail ' + reason }))
         if (task && task.abort) task.abort()
       }
-      var timer = setTimeout(life.end.bind(0, 'timeout'), +(ms || limit) + GRACE)
-      work(life).then(settle.bind(0, resolve), settle.bind(0, reject))
+      var timer = setTimeout(life.end.bind(0, 'timeout'), +(ms || options.timeout || 60000) + GRACE)
+      work(life).then(settle.bind(0, resolve, name), fail)
     })
     return copy(promise, { abort: life.end.bind(0, 'abort') })
   }
@@ -191,94 +196,73 @@ function createClient(options) {
     return { url: base + path, method: data && 'POST', data: data && copy({}, data), header: header }
   }
 
-  function attemptLogin(life, last) {
+  function tryLogin(life, last) {
     var code
-    // checkSession judges by the last code, which the gate may never see.
-    save(session(), { pending: true })
+    stay(life)
+    flying = life
+    // checkSession judges by the last code, sent or not.
+    save({ pending: true }, session())
     return call('login', {}, life)
       .then(function (res) {
-        if (life.over) throw 0
         code = res.code
+        stay(life)
         if (!code) throw failure('login', res)
         return call('request', argsOf('/login', { code: code, appid: options.appid, replaces: session().token }), life)
       })
       .then(function (res) {
-        if (res.data && res.data.token) return res.data
-        throw copy(refusal(res), { code: 'LOGIN_REFUSED' })
+        var data = res.data || {}
+        if (!data.token) throw copy(refusal(res), { code: 'LOGIN_REFUSED' })
+        if (gone(life)) {
+          return call('request', argsOf('/logout', {}, { Authorization: 'Bearer ' + data.token }), life).then(stay.bind(0, life), stay.bind(0, life))
+        }
+        save({ exit: life.exit, token: data.token, expiresAt: Date.now() + (data.expires_in || NaN) * 1000 || undefined })
+        return saved
       })
       .then(null, function (err) {
-        var again = code ? /InvalidCode|WeChat(Busy|Unavail)/.test(err.gate) : !REFUSED.test(err.errMsg + '#' + err.errno)
-        if (last || life.over || !again) throw err
-        return attemptLogin(life, true)
+        var end = code ? !/InvalidCode|WeChat(Busy|Unavail)/.test(err.gate) : REFUSED.test(err.code + err.errMsg + '#' + err.errno)
+        if (last || end) throw err
+        return tryLogin(life, true)
       })
   }
 
   function login() {
-    if (flight) return flight
-    var exit = session().exit
-
-    function work(life) {
-      return attemptLogin(life).then(function (data) {
-        if (!life.over && !leftSince(exit)) {
-          save({ exit: exit }, { token: data.token, expiresAt: Date.now() + (data.expires_in || NaN) * 1000 || undefined })
-          return saved
-        }
-        function leave() {
-          throw loggedOut()
-        }
-        return call('request', argsOf('/logout', {}, { Authorization: 'Bearer ' + data.token }), life).then(leave, leave)
-      })
-    }
-    function end(event, it) {
-      if (flight === mine) flight = 0
-      emit(event, it)
-      return it
-    }
-    var mine = (flight = limited('login', work).then(end.bind(0, 'login'), function (err) {
-      throw end('loginError', err)
-    }))
-    return mine
+    if (gone(flying)) flight = limited('login', tryLogin)
+    return flight
   }
 
   function ensureLogin(stale) {
-    if (flight) return flight
-    if (usable() && saved.token !== stale) return Promise.resolve(saved)
-    return state().loggedOut ? Promise.reject(loggedOut()) : login()
+    if (gone(flying)) {
+      if (usable() && saved.token !== stale) return Promise.resolve(saved)
+      if (state().loggedOut) return Promise.reject(fault('LOGGED_OUT', 'logged out'))
+    }
+    return login()
   }
 
-  function exchange(name, o) {
+  function send(name, o) {
     var url = '' + o.url
     if (!originOf(url)) url = base + '/' + url.replace(/^\//, '')
-    var ours = originOf(url) === home
+    var ours = originOf(url) === originOf(base)
     var mayLogin = ours && o.login !== false
     var method = (o.method || 'GET').toUpperCase()
-    var exit = session().exit
 
     function attempt(life, again) {
-      if (life.over) throw 0
-      if (mayLogin && leftSince(exit)) throw loggedOut()
+      if (mayLogin || life.over) stay(life)
+      if (again) emit('replay', { url: url })
       var token = ours && session().token
       var header = copy({}, o.header)
       var args = copy(copy({}, o), { url: url, header: header })
-      var seen
-      if (token) {
-        for (var it in header) if (/^authorization$/i.test(it)) delete header[it]
-        header.Authorization = 'Bearer ' + token
-      }
+      var seen = {}
+      if (token) put(header, 'Authorization', 'Bearer ' + token)
       if (method === 'PATCH') {
-        header['X-HTTP-Method-Override'] = method
+        put(header, 'X-HTTP-Method-Override', method)
         args.method = 'POST'
       }
       var job = call(name, args, life)
       var task = life.task
-      if (task && task.onHeadersReceived) {
-        task.onHeadersReceived(function (res) {
-          seen = res.header
-        })
-      }
+      if (task && task.onHeadersReceived) task.onHeadersReceived(copy.bind(0, seen))
       if (task && o.onTask) o.onTask(task)
       return job.then(function (res) {
-        res = copy({ header: seen || res.headers }, res)
+        res = copy(copy({ header: res.headers }, seen), res)
         var gate = ours && markOf(res, 'error')
         var refused = gate === 'InvalidToken'
         var dead = token && markOf(res, 'token') === 'dead'
@@ -289,11 +273,10 @@ function createClient(options) {
           return res
         }
         if (!refused && !dead) return answer()
-        if (token && session().token === token) save(saved, { expiresAt: 1 })
+        if (token && session().token === token) save({ expiresAt: 1 }, saved)
         if (!mayLogin || again || life.over) return answer()
         return ensureLogin(token).then(function () {
-          if (life.over || o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
-          emit('replay', { url: url })
+          if (o.replay === false || !(refused || (method === 'GET' && name !== 'uploadFile'))) return answer()
           return attempt(life, true)
         }, answer)
       })
@@ -311,11 +294,11 @@ function createClient(options) {
   }
 
   function verb(method, url, data, o) {
-    return exchange('request', copy({ url: url, data: data, method: method }, o))
+    return send('request', copy({ url: url, data: data, method: method }, o))
   }
 
   function gate(path, data, login) {
-    return exchange('request', copy(argsOf(path, data), { login: login })).then(function (res) {
+    return send('request', copy(argsOf(path, data), { login: login })).then(function (res) {
       if (res.statusCode >= 300) throw refusal(res)
       return res.data
     })
@@ -324,9 +307,8 @@ function createClient(options) {
   function logout(o) {
     var all = !!(o && o.everywhere)
     var rest = Promise.resolve(flight).then(give(), give())
-    var sent = all || session().token ? gate('/logout', all ? { everywhere: true } : {}, false) : rest
-    flight = 0
-    save({}, { exit: Math.random() })
+    var sent = all || session().token ? gate('/logout', { everywhere: all || undefined }, false) : rest
+    save({ exit: Math.random() })
     emit('logout', { everywhere: all })
     return sent.then(give(rest), function (err) {
       if (all || err.code !== 'NOT_LOGGED_IN') throw err
@@ -334,28 +316,28 @@ function createClient(options) {
     })
   }
 
-  function freshen(ask) {
+  function renew(sent) {
+    return ensureLogin(sent).then(give({ renewed: true }))
+  }
+
+  function freshen(life) {
+    if (life) opening = life
     var sent = session().token
-    var good = usable() && !flight && !saved.pending
+    var good = usable() && gone(flying) && !saved.pending
 
     function check(res) {
-      good = good && res.valid !== false && res.code !== 'NOT_LOGGED_IN'
-      return good && quick('checkSession').then(give(true), give(false))
+      if (!good || res.valid === false || res.code === 'NOT_LOGGED_IN') throw 0
+      return quick('checkSession')
     }
-    return Promise.resolve(good && ask && gate('/session', undefined, false))
+    return Promise.resolve(good && life && gate('/session', undefined, false))
       .then(check, check)
-      .then(function (res) {
-        return res ? { renewed: false } : ensureLogin(sent).then(give({ renewed: true }))
-      })
+      .then(give({ renewed: false }), renew.bind(0, sent))
   }
 
   function ensureSession() {
-    function end() {
-      ensuring = 0
-    }
-    if (!ensuring) {
-      ensuring = limited('checkSession', freshen.bind(0, true))
-      ensuring.then(end, end)
+    if (gone(opening)) {
+      ensuring = limited('checkSession', freshen)
+      ensuring.then(null, give())
     }
     return ensuring
   }
@@ -363,7 +345,7 @@ function createClient(options) {
   function decrypt(detail, o) {
     if (!detail || !detail.encryptedData) return Promise.reject(failure('button', detail))
     var body = {
-      kind: (o || {}).kind,
+      kind: o && o.kind,
       encryptedData: detail.encryptedData,
       iv: detail.iv,
       rawData: detail.rawData,
@@ -374,24 +356,26 @@ function createClient(options) {
       var sent = session().token
       return gate('/decrypt', body, false).then(null, function (err) {
         if (!/DecryptFailed|NOT_LOGGED_IN/.test(err.code)) throw err
-        if (res.renewed) throw tapAgain(err)
-        return ensureLogin(sent).then(give({ renewed: true })).then(open)
+        if (res.renewed) throw fault('TAP_AGAIN', 'tap again', { cause: err })
+        return renew(sent).then(open)
       })
     }
     return limited('decrypt', function () {
-      return (ensuring || Promise.reject()).then(null, freshen.bind(0, false)).then(open)
+      return (gone(opening) ? Promise.reject() : ensuring).then(null, freshen.bind(0, false)).then(open)
     })
   }
 
   function phone(detail) {
     if (!detail || !detail.code) return decrypt(detail, { kind: 'phone' })
     return gate('/phone', { code: detail.code }).then(null, function (err) {
-      throw err.code === 'GATE_InvalidCode' ? tapAgain(err) : err
+      throw err.code === 'GATE_InvalidCode' ? fault('TAP_AGAIN', 'tap again', { cause: err }) : err
     })
   }
 
   function sign(data) {
-    var ask = gate.bind(0, '/sign', { data: data }, undefined)
+    function ask() {
+      return gate('/sign', { data: data })
+    }
     return Promise.resolve(ensuring)
       .then(ask, ask)
       .then(function (res) {
@@ -399,8 +383,8 @@ function createClient(options) {
       })
   }
 
-  function settingResult(detail, scope) {
-    if (detail && detail.authSetting && detail.authSetting[scope]) return Promise.resolve(true)
+  function settingResult(res, scope) {
+    if (((res || {}).authSetting || {})[scope]) return Promise.resolve(true)
     return Promise.reject(fault('NEEDS_SETTING', 'authorize:fail auth deny'))
   }
 
@@ -424,15 +408,19 @@ function createClient(options) {
     }
     var disagree = answer.bind(0, 'disagree', undefined)
 
-    function show(resolve, info) {
+    function show(resolve, res) {
       waiting.push(resolve)
-      fn({ referrer: info && info.referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
+      fn({ referrer: res && res.referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
     }
+    // wx has one listener, all clients share it.
+    var sheets = (api.wxgateSheets = api.wxgateSheets || [
+      function (resolve) {
+        resolve({ event: 'disagree' })
+      }
+    ])
     if (api.onNeedPrivacyAuthorization) {
-      api.onNeedPrivacyAuthorization(function (resolve, info) {
-        var top = sheets[sheets.length - 1]
-        if (top) top(resolve, info)
-        else resolve({ event: 'disagree' })
+      api.onNeedPrivacyAuthorization(function (resolve, res) {
+        sheets[sheets.length - 1](resolve, res)
       })
     }
     return add(sheets, show, disagree)
@@ -443,14 +431,14 @@ function createClient(options) {
     ensureLogin: ensureLogin,
     ensureSession: ensureSession,
     state: state,
-    request: exchange.bind(0, 'request'),
+    request: send.bind(0, 'request'),
     get: verb.bind(0, 'GET'),
     post: verb.bind(0, 'POST'),
     put: verb.bind(0, 'PUT'),
     patch: verb.bind(0, 'PATCH'),
     del: verb.bind(0, 'DELETE'),
-    upload: exchange.bind(0, 'uploadFile'),
-    download: exchange.bind(0, 'downloadFile'),
+    upload: send.bind(0, 'uploadFile'),
+    download: send.bind(0, 'downloadFile'),
     decrypt: decrypt,
     phone: phone,
     sign: sign,
@@ -466,4 +454,4 @@ function createClient(options) {
   }
 }
 
-module.exports = { createClient: createClient }
+module.exports.createClient = createClient

@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const { APPID, GATE, WECHAT, takePhone, openProgram, revoke, fault, post } = require('./desk')
-const { rejection } = require('./fakes')
+const { rejection, pause } = require('./fakes')
 
 /** A phone whose user is known by name to the test, and the mini-program on it. */
 function begin(options) {
@@ -353,9 +353,10 @@ test('leaving: nobody is logged in again, also after a restart; a visitor may st
 
 test('leaving during a login: the token that it brings is dead at the gate', async () => {
   const { phone, client } = begin()
-  const login = client.login()
+  const login = rejection(client.login())
+  while (!phone.count('request')) await pause(1)
   await client.logout()
-  assert.equal((await rejection(login)).code, 'LOGGED_OUT')
+  assert.equal((await login).code, 'LOGGED_OUT')
   const sent = phone.log.filter((entry) => entry.api === 'request').map((entry) => [entry.url.replace(GATE, ''), entry.status])
   assert.deepEqual(sent, [['/login', 200], ['/logout', 204]])
 })

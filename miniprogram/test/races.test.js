@@ -97,6 +97,43 @@ test('a login that the other client’s logout overtook is not stored, and its t
   assert.deepEqual(bearers(wx, '/logout'), ['Bearer old', 'Bearer new'])
 })
 
+/** A login of `a` is under way, with wx.login or at the gate, when `b` logs out and `a` logs in anew. */
+for (const [name, reached] of [['wx.login', 0], ['/login', 1]]) {
+  test(`a login after the other client’s logout is a new one, though an older login waits for ${name}`, async () => {
+    const answer = later()
+    const { wx, a, b } = await twoClients({
+      '/login': inTurn(ok({ token: 'old', expires_in: 7200 }), ...(reached ? [answer.promise] : []), ok({ token: 'new', expires_in: 7200 }))
+    })
+    const real = wx.login
+    let code
+    wx.login = reached ? real : (o) => (code = () => real(o))
+    const older = rejection(a.login())
+    await pause()
+    wx.login = real
+    await b.logout()
+    assert.equal((await a.login()).token, 'new')
+    if (reached) answer.give(ok({ token: 'doomed', expires_in: 7200 }))
+    else code()
+    assert.equal((await older).code, 'LOGGED_OUT')
+    await a.get('/api/x')
+    assert.deepEqual(bearers(wx, '/api/x'), ['Bearer new'])
+    assert.deepEqual(bearers(wx, '/logout'), reached ? ['Bearer old', 'Bearer doomed'] : ['Bearer old'])
+    assert.ok(wx.sent('/login').every((request) => request.data.replaces !== 'new'))
+  })
+}
+
+test('ensureSession after a logout and a login does not share the one of before', async () => {
+  const session = later()
+  const { wx, a, b } = await twoClients({ '/session': inTurn(session.promise, ok({ valid: true })) })
+  const older = a.ensureSession()
+  await b.logout()
+  await b.login()
+  assert.deepEqual(await a.ensureSession(), { renewed: false })
+  session.give(ok({ valid: true }))
+  await older
+  assert.equal(wx.sent('/session').length, 2)
+})
+
 test('two clients that log in at the same moment both go on with one session', async () => {
   const wx = fakeWx(gateOf({}))
   const clients = [clientOf(wx), clientOf(wx)]
@@ -104,6 +141,20 @@ test('two clients that log in at the same moment both go on with one session', a
   await Promise.all(clients.map((client) => client.get('/api/y')))
   const [first, second] = bearers(wx, '/api/y')
   assert.equal(first, second)
+})
+
+test('after a failed write, what the other client stored since is not written again when the storage is cleared', async () => {
+  const { wx, a, b } = await twoClients()
+  const real = wx.setStorageSync
+  wx.setStorageSync = () => {
+    throw new Error('busy')
+  }
+  await a.logout()
+  wx.setStorageSync = real
+  await b.login()
+  assert.equal(a.state().loggedIn, true)
+  wx.storage.clear()
+  assert.deepEqual(a.state(), { loggedIn: false, loggedOut: false, expiresAt: undefined })
 })
 
 test('a storage that fails for one moment does not undo a logout of the other client', async () => {
@@ -122,12 +173,26 @@ test('a storage that fails for one moment does not undo a logout of the other cl
 // --- login and logout ---
 
 test('logout waits for a login under way, and ends what that brought', async () => {
+  const answer = later()
+  const wx = fakeWx(gateOf({ '/login': answer.promise }))
+  const client = clientOf(wx)
+  const login = rejection(client.login())
+  await pause()
+  const leaving = client.logout()
+  answer.give(ok({ token: 'new', expires_in: 7200 }))
+  await leaving
+  assert.equal((await login).code, 'LOGGED_OUT')
+  assert.deepEqual(bearers(wx, '/logout'), ['Bearer new'])
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: true, expiresAt: undefined })
+})
+
+test('a login that a logout overtook before wx.login answered sends nothing to the gate', async () => {
   const wx = fakeWx(gateOf({}))
   const client = clientOf(wx)
-  client.login()
+  const login = rejection(client.login())
   await client.logout()
-  assert.deepEqual(bearers(wx, '/logout'), ['Bearer token-1'])
-  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: true, expiresAt: undefined })
+  assert.equal((await login).code, 'LOGGED_OUT')
+  assert.deepEqual([wx.codes, wx.requests.length], [1, 0])
 })
 
 test('from the moment of the logout nothing more is sent as the user, also while a login is under way', async () => {
@@ -146,6 +211,7 @@ test('a login after the logout is a new one, though an older login is still unde
   const wx = fakeWx(gateOf({ '/login': inTurn(first.promise, ok({ token: 'second', expires_in: 7200 })) }))
   const client = clientOf(wx)
   const older = rejection(client.login())
+  await pause()
   const leaving = client.logout()
   assert.equal((await client.login()).token, 'second')
   first.give(ok({ token: 'first', expires_in: 7200 }))

@@ -178,6 +178,7 @@ function failingLogin(wx, ...failures) {
 
 for (const [name, failure] of [
   ['fails for the network', { errMsg: 'login:fail 网络错误' }],
+  ['is refused a connection', { errMsg: 'login:fail 连接被拒绝' }],
   ['fails for no known reason', { errMsg: 'login:fail system error' }],
   ['says nothing', {}],
   ['takes too long', { errMsg: 'login:fail timeout', errno: 5 }],
@@ -194,7 +195,15 @@ for (const [name, failure] of [
 for (const failure of [
   { errMsg: 'login:fail wxa login is blocked', errno: 1402101 },
   { errMsg: 'login:fail', errno: 1402101 },
-  { errMsg: 'login:fail auth deny' }
+  { errMsg: 'login:fail auth deny' },
+  { errMsg: 'login:fail', errno: 103 },
+  { errMsg: 'login:fail user cancel' },
+  { errMsg: 'login:fail user rejected' },
+  { errMsg: 'login:fail 用户拒绝' },
+  { errMsg: 'login:fail 用戶拒絕' },
+  { errMsg: 'login:fail 用户取消' },
+  { errMsg: 'login:fail:appid is banned' },
+  { errMsg: 'login:fail 账号已被封禁' }
 ]) {
   test(`a wx.login that refuses is not tried again: ${JSON.stringify(failure)}`, async () => {
     const wx = fakeWx(gateOf({}))
@@ -613,6 +622,13 @@ for (const [name, send] of [
   })
 }
 
+test('PATCH sends one override header, whatever the caller spelled', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  await client.patch('/api/x', {}, { header: { 'x-http-method-override': 'DELETE', 'X-HTTP-METHOD-OVERRIDE': 'PATCH' } })
+  assert.deepEqual(wx.sent('/api/x')[0].header, { Authorization: 'Bearer token-1', 'X-HTTP-Method-Override': 'PATCH' })
+})
+
 test('a timeout is the request’s own, else the client’s, else WeChat’s', async () => {
   const wx = fakeWx(gateOf({}))
   await clientOf(wx, { timeout: 7 }).get('/api/x', undefined, { timeout: 5 })
@@ -626,10 +642,8 @@ test('callbacks are told as wx tells them: success or fail, then complete', asyn
   const heard = []
   const hear = (name) => (it) => heard.push([name, it.statusCode || it.code])
   const callbacks = { success: hear('success'), fail: hear('fail'), complete: hear('complete') }
-  clientOf(wx).request({ url: '/api/good', ...callbacks })
-  await pause()
-  clientOf(wx).request({ url: '/api/bad', ...callbacks })
-  await pause()
+  await clientOf(wx).request({ url: '/api/good', ...callbacks })
+  await rejection(clientOf(wx).request({ url: '/api/bad', ...callbacks }))
   assert.deepEqual(heard, [['success', 200], ['complete', 200], ['fail', 'TIMEOUT'], ['complete', 'TIMEOUT']])
 })
 
@@ -768,6 +782,34 @@ test('a listener of storageError may look at the state', async () => {
   })
   await client.login()
   assert.equal(heard, 1)
+})
+
+test('memory stands in for the storage only while that throws', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = await loggedIn(wx)
+  const real = wx.getStorageSync
+  wx.getStorageSync = () => {
+    throw new Error('busy')
+  }
+  assert.equal(client.state().loggedIn, true)
+  wx.getStorageSync = real
+  wx.storage.clear()
+  assert.deepEqual(client.state(), { loggedIn: false, loggedOut: false, expiresAt: undefined })
+})
+
+test('what could not be stored is stored once the storage can be written again', async () => {
+  const wx = fakeWx(gateOf({}))
+  const client = clientOf(wx)
+  const real = wx.setStorageSync
+  wx.setStorageSync = () => {
+    throw new Error('full')
+  }
+  await client.login()
+  wx.setStorageSync = real
+  assert.equal(client.state().loggedIn, true)
+  assert.equal(clientOf(wx).state().loggedIn, true)
+  wx.storage.clear()
+  assert.equal(client.state().loggedIn, false)
 })
 
 test('what others left in the storage is not taken for a session', async () => {
@@ -1239,4 +1281,19 @@ test('a page’s sheet answers all that it was shown for, and nothing of another
   assert.deepEqual(answers, [['of b', agreed], ['of b too', agreed]])
   heard[0][1].disagree()
   assert.deepEqual(answers.slice(2), [['of a', { event: 'disagree' }]])
+})
+
+test('a handler of one client that is taken off leaves the other client’s in charge', () => {
+  const wx = { onNeedPrivacyAuthorization: (listener) => (wx.listener = listener) }
+  const heard = []
+  const answers = []
+  const show = (name) => clientOf(wx).privacy.onNeed((sheet) => heard.push([name, sheet]))
+  const [offMain, offSub] = [show('main package'), show('subpackage')]
+  const ask = () => wx.listener((answer) => answers.push(answer), { referrer: 'getLocation' })
+  offSub()
+  ask()
+  assert.deepEqual([heard.map(([name]) => name), answers], [['main package'], []])
+  offMain()
+  ask()
+  assert.deepEqual(answers, [{ event: 'disagree' }, { event: 'disagree' }])
 })

@@ -184,7 +184,7 @@ def test_chalice_deploy_is_refused_in_one_line() -> None:
 def manager(moto_url: str) -> Iterator[Any]:
     with closing(aws.client("secretsmanager", moto_url)) as client:
         yield client
-        for name in ("app/wx1", "signing"):
+        for name in ("app/wx1", "push/wx1", "signing"):
             client.delete_secret(SecretId=f"wxgate-test/{name}", ForceDeleteWithoutRecovery=True)
 
 

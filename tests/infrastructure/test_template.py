@@ -170,7 +170,9 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
     needed = {n for n, variable in settings.VARIABLES.items() if low in variable.functions}
     assert needed <= set(function["Environment"]["Variables"])
-    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is (name != "Login")
+    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is (
+        name not in ("Login", "Events")
+    )
 
 
 def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) -> None:
@@ -228,7 +230,7 @@ def test_there_is_one_stage_v1_which_throttles_and_logs_no_path_query_or_body(
 
 def test_each_path_leads_to_its_function_whatever_the_method(sam: Template) -> None:
     assert routes(sam) == {path: name for name, paths in ROUTES.items() for path in paths}
-    for methods in at(sam, "RestAPI/DefinitionBody/paths").values():
+    for methods in at(made(sam), "RestAPI/DefinitionBody/paths").values():
         any_method = methods["x-amazon-apigateway-any-method"]
         assert any_method["x-amazon-apigateway-integration"]["type"] == "aws_proxy"
     # Nothing is left of the function that Chalice makes for all routes.

@@ -460,7 +460,7 @@ def test_an_answer_that_tls_does_not_end_is_not_complete(
 
 def test_a_body_in_drips_over_tls_ends_at_the_deadline(trusted: ssl.SSLContext) -> None:
     with Loopback(drips(whole(b"a" * 50)), tls=trusted) as server, pytest.raises(errors.TimedOut):
-        send(server, deadline=Deadline.after(SHORT))
+        send(server, deadline=Deadline.after(1))
 
 
 @pytest.mark.parametrize("flaw", ["self-signed", "another name", "expired"])

@@ -29,8 +29,8 @@ def is_free(port: int) -> bool:
 
 
 def free_ports() -> int:
-    """Find the first of five free ports in a row."""
-    for first in range(20_000 + os.getpid() % 10_000, 60_000, 5):
+    """Find the first of five free ports in a row; each process looks elsewhere first."""
+    for first in range(20_000 + os.getpid() * 50 % 10_000, 60_000, 5):
         if all(is_free(first + offset) for offset in range(len(PORTS))):
             return first
     raise AssertionError("no five free ports")
