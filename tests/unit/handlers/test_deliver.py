@@ -151,7 +151,7 @@ def test_a_2xx_ends_it(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [*(Reply(n, [], b"") for n in (301, 400, 401, 404, 410, 500, 503)), DOWN, TimedOut()]
+    "outcome", [*(Reply(n, [], b"") for n in (300, 400, 401, 404, 410, 500, 503)), DOWN, TimedOut()]
 )
 def test_anything_else_is_tried_again(outcome: Reply | TransportError) -> None:
     delivery = Delivery(outcome)
@@ -261,11 +261,15 @@ def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_paus
 
 
 @pytest.mark.parametrize("missing", ["appid", "id"])
-def test_a_poison_message_is_a_dead_letter_at_once_and_holds_nothing_up(missing: str) -> None:
+def test_a_poison_message_is_a_dead_letter_at_once_and_holds_nothing_up(
+    missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     delivery = Delivery(OK)
+    logs.configure("INFO")
     delivery.queued(1, **{missing: ""})
     delivery.queued(2)
     delivery.run()
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["reason"] == "message is malformed"
     assert delivery.headers()["X-WX-EVENT-ID"] == "event-2"
     assert len(delivery.wire.exchanged) == len(delivery.sqs.dead) == 1
     assert delivery.clock() == NOW

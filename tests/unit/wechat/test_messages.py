@@ -97,6 +97,10 @@ def test_to_take_consent_back_is_no_cancellation() -> None:
     assert not read(APPID, json.dumps(REVOKED).encode()).is_cancellation
 
 
+def test_a_message_may_begin_with_blanks() -> None:
+    assert parse(b' \n{"A":1}') == {"A": 1}
+
+
 def test_chinese_text_is_delivered_as_it_is() -> None:
     assert read(APPID, '{"Content":"\\u5f88好"}'.encode()).body == '{"Content":"很好"}'
 

@@ -378,7 +378,8 @@ def check(**changes: str) -> list[tuple[str, str]]:
 
 
 def test_an_echostr_comes_back_as_it_came(gate: Gate) -> None:
-    assert gate.push.echo(APPID, check(echostr='<b>"7"+ %20')) == '<b>"7"+ %20'
+    for echostr in ('<b>"7"+ %20', "1" * 1024):
+        assert gate.push.echo(APPID, check(echostr=echostr)) == echostr
 
 
 @pytest.mark.parametrize(
@@ -474,6 +475,7 @@ def test_a_malformed_secret_is_the_operators_fault_and_is_not_quoted(secret: obj
         Gate(secret).take(made())
     told = told_by(caught.value)
     assert f"wxgate/push/{APPID}" in told
+    assert re.search(r"is missing or malformed|token or aes_key is malformed|JSON", told)
     assert SECRET["token"] not in told
     assert SECRET["aes_key"] not in told
 
