@@ -139,4 +139,5 @@ class Secrets:
             fields = strict_json.load_object(answer["SecretString"].encode(errors="surrogatepass"))
         except (strict_json.NotStrictJson, KeyError):
             raise Misconfigured(reason="secret is not a JSON object", secret=name) from None
-        return parse(Version(name, fields, answer["CreatedDate"].timestamp()))
+        created = answer.get("CreatedDate")
+        return parse(Version(name, fields, created.timestamp() if created else 0.0))

@@ -165,7 +165,7 @@ class World:
         values = [
             v for item in self.items() for attribute in item.values() for v in attribute.values()
         ]
-        assert self.sessions() > 2
+        assert self.sessions() >= 2
         dump = "\n".join(
             f"{value!r} {value.hex()} {base64.b64encode(value).decode()}"
             if isinstance(value, bytes)

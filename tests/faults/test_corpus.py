@@ -25,7 +25,9 @@ def test_every_budget_is_kept_and_ends_before_the_platform_does() -> None:
     assert [name for name in BUDGETS if f'"{name}"' not in texts] == []
     config = json.loads((ROOT / ".chalice/config.json").read_text())
     functions = config["stages"]["package"]["lambda_functions"]
-    timeouts = {name: function["lambda_timeout"] for name, function in functions.items()}
+    # deliver waits for no phone: it works off a queue.
+    served = {name: each for name, each in functions.items() if name != "deliver"}
+    timeouts = {name: each["lambda_timeout"] for name, each in served.items()}
     assert max(timeouts.values()) == seconds("lambda_timeout")
     assert seconds("lambda_timeout") < seconds("api_gateway_integration")
     assert seconds("login_total") < timeouts["login"]
@@ -36,10 +38,10 @@ def test_every_budget_is_kept_and_ends_before_the_platform_does() -> None:
 ADVICE = {
     "call wx.login again": r"new code|wx\.login|log in",
     "wait": r"wait|later",
-    "retry": r"again|repeat",
+    "retry": r"again|repeat|retry",
     "log in": r"log in",
-    "report": r"report|nothing that it does helps",
-    "stop": r"do not try again",
+    "report": r"report|nothing helps",
+    "stop": r"do not retry",
     "paging": r"paging",
 }
 """Words of an entry's client_should, and those with which docs/errors.md says the same."""
