@@ -143,7 +143,7 @@ def test_on_the_desk_an_event_reaches_the_echo_which_shows_it(running_desk: desk
 
     def shown() -> list[dict[str, Any]]:
         echo = requests.get(f"{urls['upstream']}/wxgate/events", timeout=5).json()
-        return [e for e in echo.get("events", []) if e["headers"]["X-WX-OPENID"] == openid]
+        return [e for e in echo.get("events", []) if e["headers"].get("X-WX-OPENID") == openid]
 
     end = time.monotonic() + 30
     while not (found := shown()):
