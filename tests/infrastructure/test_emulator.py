@@ -38,7 +38,7 @@ MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115
 pytestmark = [
     pytest.mark.emulator,
     pytest.mark.skipif(
-        "true" not in (os.environ.get("CI"), os.environ.get("EMULATOR")),
+        os.environ.get("EMULATOR") != "true",
         reason="deploys into an AWS emulator, minutes long: EMULATOR=true",
     ),
 ]
