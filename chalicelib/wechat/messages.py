@@ -14,7 +14,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 from chalicelib import strict_json
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
 
 PLAIN = frozenset(("FromUserName", "CreateTime", "MsgType", "Event"))
 """Members of a message that was not encrypted."""
