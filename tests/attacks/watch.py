@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from traceback import format_exception
 from typing import Any
 from urllib.parse import quote
 
@@ -32,7 +31,7 @@ class Seen:
     addresses: list[Address] = field(default_factory=list)
     lookups: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    exceptions: list[BaseException] = field(default_factory=list)
+    exceptions: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     stalled: float = 0.0
 
@@ -43,9 +42,8 @@ class Seen:
 
     @property
     def said(self) -> str:
-        """Everything that a log could hold, and every exception as a traceback prints it."""
-        tracebacks = (text for error in self.exceptions for text in format_exception(error))
-        return "\n".join([*self.lines, *self.foreign, *tracebacks])
+        """Everything that a log could hold, and what a traceback prints of every exception."""
+        return "\n".join([*self.lines, *self.foreign, *self.exceptions])
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -114,14 +112,22 @@ def watching() -> Iterator[Seen]:
         seen.foreign += errors.getvalue().splitlines()
 
 
-def exceptions_to(noted: list[BaseException]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+def _chain(error: BaseException | None) -> str:
+    """What a traceback prints of an exception and of those behind it, but for our own source."""
+    if error is None:
+        return ""
+    context = None if error.__suppress_context__ else error.__context__
+    return f"{_chain(error.__cause__ or context)}{error!r} {error}\n"
+
+
+def exceptions_to(noted: list[str]) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """Chalice middleware that notes each exception of a view, its causes with it."""
 
     def middleware(event: Any, get_response: Callable[[Any], Any]) -> Any:
         try:
             return get_response(event)
         except BaseException as error:
-            noted.append(error)
+            noted.append(_chain(error))
             raise
 
     return middleware

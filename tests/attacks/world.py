@@ -177,10 +177,10 @@ class World:
 
     def forget_failures(self) -> None:
         """Delete every failure counter, as the end of its window would."""
-        counted = [op for op in self.aws.operations[self._forgotten :] if op.name == "UpdateItem"]
-        for operation in counted:
-            key = operation.parameters["Key"].items()
-            binary = {name: {"B": base64.b64decode(value["B"])} for name, value in key}
+        done = self.aws.operations[self._forgotten :]
+        keys = [op.parameters["Key"].items() for op in done if op.name == "UpdateItem"]
+        for key in {tuple((name, value["B"]) for name, value in key) for key in keys}:
+            binary = {name: {"B": base64.b64decode(value)} for name, value in key}
             self.dynamodb.delete_item(TableName=self.table, Key=binary)
         self._forgotten = len(self.aws.operations)
 
@@ -211,7 +211,7 @@ class Door:
         # Nothing else of the app is touched: all else that differs is its environment.
         self.module.services.clock = world.clock
         self.app: Any = self.module.app
-        self._notes: list[BaseException] = []
+        self._notes: list[str] = []
         self.app.register_middleware(watch.exceptions_to(self._notes), "http")
 
     @contextlib.contextmanager
