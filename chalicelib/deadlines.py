@@ -15,8 +15,8 @@ Clock = Callable[[], float]  # seconds
 
 LOGIN_TOTAL = 8.0
 LOGIN_WECHAT = 4.8
-LOGIN_MINIMUM = 2.0
-"""A login that has less than this left is not begun: its code would be spent for nothing."""
+CODE_MINIMUM = 2.0
+"""With less than this left no one-time code goes to WeChat: it would be spent for nothing."""
 
 WECHAT_TOTAL = 4.0
 """One call to WeChat, a second connection attempt included."""

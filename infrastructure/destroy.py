@@ -1,14 +1,13 @@
 """`python -m infrastructure.destroy … -- sam delete …`: delete a stack, then what it leaves."""
 
-import argparse
 import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infrastructure import commands
 from infrastructure.parameters import Refused, described
 
 
@@ -55,15 +54,11 @@ def _run(stack: str, region: str, command: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that deletes the stack; delete the data only if the stack is gone then."""
-    parser = argparse.ArgumentParser(prog="infrastructure.destroy", description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--region", required=True)
+    parser = commands.parser("destroy", __doc__)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
-    try:
+    with commands.one_line(Refused, BotoCoreError, ClientError):
         _run(options.stack, options.region, options.command)
-    except (Refused, BotoCoreError, ClientError) as error:
-        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ stack's present ones, over the template's defaults. What is given is written for
 values too: a parameter that is not sent would keep its present value.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import settings
+from infrastructure import commands
 from infrastructure.intrinsics import Values, environment
 from infrastructure.parts import Template, parts
 from infrastructure.wiring import FUNCTIONS
@@ -122,22 +121,18 @@ def _assert(rule: Template, values: Values) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Check, and write what SAM CLI is to send; end with status 1 and one line if it is refused."""
-    parser = argparse.ArgumentParser(prog="infrastructure.parameters", description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--region", required=True)
+    parser = commands.parser("parameters", __doc__)
     parser.add_argument("--dry-run", action="store_true", help="ask nothing of AWS")
     parser.add_argument(
         "--out", type=Path, required=True, help="for sam deploy --parameter-overrides"
     )
     parser.add_argument("words", nargs="*", metavar="Name=value")
     options = parser.parse_args(arguments)
-    try:
+    with commands.one_line(Refused):
         partition = partition_of(options.region)
         given = parsed(options.words)
         base = _UNSEEN if options.dry_run else present(options.stack, options.region)
         check(parts(), {"AWS::StackName": options.stack, "AWS::Partition": partition}, given, base)
-    except Refused as error:
-        sys.exit(" ".join(str(error).split()))
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(given, indent=2) + "\n")  # JSON is YAML
 

@@ -3,8 +3,6 @@
 Without --send nothing is changed. The contents are not shown: they are personal data.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infrastructure import commands
 from infrastructure.parameters import Refused, described
 
 SHOWN = 10
@@ -54,16 +53,12 @@ def _queue_of(stack: str, region: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Show or send; end with status 1 and one line if that cannot be."""
-    parser = argparse.ArgumentParser(prog="infrastructure.redrive", description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--region", required=True)
+    parser = commands.parser("redrive", __doc__)
     parser.add_argument("--send", action="store_true", help="move them back into the queue")
     options = parser.parse_args(arguments)
-    try:
+    with commands.one_line(Refused, BotoCoreError, ClientError):
         url = _queue_of(options.stack, options.region)
         (send if options.send else show)(boto3.client("sqs", region_name=options.region), url)
-    except (Refused, BotoCoreError, ClientError) as error:
-        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """`python -m infrastructure.rollback`: let every function's alias point at the version before."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infrastructure import commands
 from infrastructure.parameters import Refused
 from infrastructure.wiring import CONDITIONS, FUNCTIONS
 
@@ -56,19 +55,15 @@ def roll_back(client: Any, stack: str) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Roll back; end with status 1 and one line if that cannot be."""
-    parser = argparse.ArgumentParser(prog="infrastructure.rollback", description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--region", required=True)
+    parser = commands.parser("rollback", __doc__)
     parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args(arguments)
     if options.dry_run:
         for name in FUNCTIONS:
             print(f"update-alias {options.stack}-{name.lower()} {ALIAS}: the version before")
         return
-    try:
+    with commands.one_line(Refused, BotoCoreError, ClientError):
         versions = roll_back(boto3.client("lambda", region_name=options.region), options.stack)
-    except (Refused, BotoCoreError, ClientError) as error:
-        sys.exit(" ".join(str(error).split()))
     for function, version in versions.items():
         print(f"{function} serves version {version}.")
 

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from infrastructure import commands
 from infrastructure.parameters import Refused, described
 
 _APPSECRET = re.compile(r"[!-~]{8,128}")
@@ -154,17 +155,13 @@ def _run(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Set the secrets of a stack; end with status 1 and one line if that cannot be."""
-    parser = argparse.ArgumentParser(prog="infrastructure.secrets", description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--region", required=True)
+    parser = commands.parser("secrets", __doc__)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--appid", action="append", default=[], help="of these alone")
     parser.add_argument("--rotate-signing-key", action="store_true")
     parser.add_argument("--rotate-push-secrets", action="store_true")
-    try:
+    with commands.one_line(Refused):
         _run(parser.parse_args(arguments))
-    except Refused as error:
-        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE, Clock
+from chalicelib.deadlines import CODE_MINIMUM, WECHAT_RESERVE, Clock
 from chalicelib.errors import DeadlineExceeded, DecryptFailed, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
@@ -70,7 +70,7 @@ def phone(
     token, code = request.token(), code_of(request.json())
     session = sessions.find(token)
     assertions.ensure_key()
-    if request.deadline.remaining() < LOGIN_MINIMUM:
+    if request.deadline.remaining() < CODE_MINIMUM:
         raise DeadlineExceeded
     data = wechat.phone_number(session, code, request.deadline.less(WECHAT_RESERVE))
     return _answer(session, "phone", data, assertions)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, WECHAT_RESERVE
+from chalicelib.deadlines import CODE_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, WECHAT_RESERVE
 from chalicelib.errors import DeadlineExceeded, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, empty_answer, json_answer
@@ -29,7 +29,7 @@ def login(request: Request, *, wechat: "WeChat", sessions: "Sessions") -> Answer
     code = code_of(body)
     appid = wechat.app(body.get("appid"))
     deadline = request.deadline.sooner(LOGIN_TOTAL)
-    if deadline.remaining() < LOGIN_MINIMUM:
+    if deadline.remaining() < CODE_MINIMUM:
         raise DeadlineExceeded
     in_time = deadline.less(WECHAT_RESERVE).sooner(LOGIN_WECHAT)
     who = wechat.code2session(appid, code, in_time)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.deadlines import LOGIN_MINIMUM, WECHAT_RESERVE, Deadline
+from chalicelib.deadlines import CODE_MINIMUM, WECHAT_RESERVE, Deadline
 from chalicelib.errors import (
     DeadlineExceeded,
     DecryptFailed,
@@ -251,7 +251,7 @@ def test_without_a_signing_key_no_phone_code_is_spent() -> None:
 def test_without_time_for_an_answer_no_phone_code_is_spent() -> None:
     fakes: Any = {"sessions": Sessions(), "wechat": WeChat(), "assertions": Assertions()}
     with pytest.raises(DeadlineExceeded):
-        decrypt.phone(sent({"code": "phonecode"}, left=LOGIN_MINIMUM - 0.1), **fakes)
+        decrypt.phone(sent({"code": "phonecode"}, left=CODE_MINIMUM - 0.1), **fakes)
     assert fakes["wechat"].calls == []
 
 

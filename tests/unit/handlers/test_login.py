@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chalicelib.deadlines import LOGIN_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, Deadline
+from chalicelib.deadlines import CODE_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, Deadline
 from chalicelib.errors import (
     DeadlineExceeded,
     GateError,
@@ -159,7 +159,7 @@ def test_a_refused_code_stores_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "wechat_has", "store_has"),
-    [(20.0, LOGIN_WECHAT, LOGIN_TOTAL - 1.5), (3.0, 2.0, 1.5), (LOGIN_MINIMUM, 1.0, 0.5)],
+    [(20.0, LOGIN_WECHAT, LOGIN_TOTAL - 1.5), (3.0, 2.0, 1.5), (CODE_MINIMUM, 1.0, 0.5)],
 )
 def test_wechat_gets_its_part_of_a_login_and_the_store_what_it_leaves(
     seconds: float, wechat_has: float, store_has: float
@@ -170,7 +170,7 @@ def test_wechat_gets_its_part_of_a_login_and_the_store_what_it_leaves(
     assert [*wechat.left, *sessions.left] == pytest.approx([wechat_has, store_has])
 
 
-@pytest.mark.parametrize("seconds", [LOGIN_MINIMUM - 0.001, 0.0, -1.0])
+@pytest.mark.parametrize("seconds", [CODE_MINIMUM - 0.001, 0.0, -1.0])
 def test_a_login_that_cannot_finish_spends_no_code(seconds: float) -> None:
     wechat = WeChat()
     with pytest.raises(DeadlineExceeded):
