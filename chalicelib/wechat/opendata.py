@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128, AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
@@ -50,8 +50,13 @@ def ciphertext(encrypted_data: object, iv: object) -> tuple[bytes, bytes]:
 
 def decrypt(key: bytes, data: bytes, iv: bytes) -> bytes:
     """Open AES-128-CBC, or raise ValueError: every byte of the padding counts (RFC 5652 6.3)."""
-    decryptor = Cipher(AES128(key), CBC(iv)).decryptor()
-    unpadder = PKCS7(8 * BLOCK).unpadder()
+    return open_cbc(AES128(key), iv, data, BLOCK)
+
+
+def open_cbc(algorithm: AES128 | AES256, iv: bytes, data: bytes, block: int) -> bytes:
+    """Decrypt and take the PKCS#7 padding to `block` bytes away, or raise ValueError."""
+    decryptor = Cipher(algorithm, CBC(iv)).decryptor()
+    unpadder = PKCS7(8 * block).unpadder()
     padded = decryptor.update(data) + decryptor.finalize()
     return unpadder.update(padded) + unpadder.finalize()
 

@@ -12,15 +12,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
 
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured, PushRefused, RequestTooLarge, UnknownApp
 from chalicelib.network.secrets import CACHE_SECONDS, REFRESH_INTERVAL, Secrets, Version
-from chalicelib.wechat import messages
+from chalicelib.wechat import messages, opendata
 from chalicelib.wechat.messages import Message
 
 MAX_BODY = 1_048_576
@@ -77,10 +74,7 @@ class PushKey:
             ValueError: unless all of it is right.
         """
         data = binascii.a2b_base64(encrypted, strict_mode=True)
-        decryptor = Cipher(AES256(self.aes), CBC(self.aes[:16])).decryptor()
-        unpadder = PKCS7(8 * BLOCK).unpadder()
-        padded = decryptor.update(data) + decryptor.finalize()
-        plain = unpadder.update(padded) + unpadder.finalize()
+        plain = opendata.open_cbc(AES256(self.aes), self.aes[:16], data, BLOCK)
         end = 20 + int.from_bytes(plain[16:20])
         if plain[end:] != appid.encode():
             raise ValueError

@@ -22,6 +22,7 @@ from infrastructure.parts import Template
 from infrastructure.secrets import Vault
 from infrastructure.template import ROOT
 from simulator import aws
+from tests.support.desk import ENVIRONMENT
 from tests.support.fakes import client_error
 
 PLACE = ("STAGE=prod", "REGION=cn-north-1")
@@ -29,7 +30,10 @@ PLACE = ("STAGE=prod", "REGION=cn-north-1")
 
 def make(target: str, *words: str) -> subprocess.CompletedProcess[str]:
     line = ["make", "-s", "-o", ".venv/tests.installed", target, "DRY_RUN=1", *words]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    # Not the environment of now: a desk of other tests in this process may have set its variables.
+    return subprocess.run(
+        line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
 
 
 # --- what would be done --------------------------------------------------------------------------
