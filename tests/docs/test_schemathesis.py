@@ -20,7 +20,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "checks": {"positive_data_acceptance": {"expected-statuses": REFUSED}},
         "operations": [
             {
-                "include-path": ["/login", "/api/{proxy+}"],
+                "include-path": ["/login", "/api/{proxy+}", "/events/{appid}"],
                 "checks": {"positive_data_acceptance": {"expected-statuses": [*REFUSED, "400"]}},
             }
         ],

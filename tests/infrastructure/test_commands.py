@@ -233,7 +233,7 @@ def test_a_malformed_appsecret_is_refused(manager: Any) -> None:
 
 def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
     update(manager, "an-appsecret")
-    destroy.delete_secrets(manager, "wxgate")  # another stack
+    destroy.delete_secrets(manager, "wxgate-te")  # another stack; "wxgate" is the desk's
     assert value(manager, "app/wx1") == {"appsecret": "an-appsecret"}
     destroy.delete_secrets(manager, "wxgate-test")
     with pytest.raises(manager.exceptions.InvalidRequestException):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.desk import ENVIRONMENT
+
 PACKAGE = Path(__file__).parents[2] / "miniprogram"
 OLDEST_NODE = 20
 INSTALL_SECONDS = 120
@@ -28,7 +30,7 @@ def missing() -> str | None:
 
 def run(command: list[str], seconds: int) -> None:
     """Run a command of the package; fail with its words, and leave none of its children behind."""
-    environment = {**os.environ, "WXGATE_PYTHON": sys.executable}
+    environment = {**ENVIRONMENT, "WXGATE_PYTHON": sys.executable}
     with subprocess.Popen(
         command,
         cwd=PACKAGE,
