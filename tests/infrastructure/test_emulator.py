@@ -6,8 +6,10 @@ session_key, and methods without a route, are left to the rehearsal: ministack's
 no ConsumedCapacity, which the gate takes for half an answer; its API Gateway has no ANY.
 """
 
+import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -19,8 +21,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
+from urllib.parse import urlencode
 
 import boto3
+import jwt
 import pytest
 import requests
 
@@ -30,6 +35,7 @@ from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
 from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
+from simulator.wechat.push import sealed, signature_of
 from tests.infrastructure.conftest import visit
 from tests.support.front_door import Phone
 
@@ -92,13 +98,14 @@ class Cloud:
     def send(
         self, stage: str, method: str, path: str, token: str = "", body: object = None
     ) -> tuple[int, Any]:
-        """Send a request through the emulated API Gateway; give status and JSON."""
+        """Send a request through the emulated API Gateway; give status and JSON, or text."""
         api = self.outputs(stage)["EndpointURL"].removeprefix("https://").partition(".")[0]
         headers = {"Host": f"{api}.execute-api.localhost:{self.port}"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         url = f"http://127.0.0.1:{self.port}/v1{path}"
         answer = requests.request(method, url, headers=headers, json=body, timeout=60)
-        return answer.status_code, answer.json() if answer.content else None
+        is_json = answer.content and "json" in answer.headers["Content-Type"]
+        return answer.status_code, answer.json() if is_json else answer.text or None
 
 
 @pytest.fixture(scope="module")
@@ -125,28 +132,29 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         os.killpg(process.pid, signal.SIGTERM)
 
 
-def answer_at_the_prompt(cloud: Cloud, stage: str, answer: str) -> None:
-    """Run `make secrets` on a terminal, as a person would."""
+def answer_at_the_prompts(cloud: Cloud, stage: str, *answers: str) -> str:
+    """Run `make secrets` on a terminal, as a person would; give what it shows."""
     mine, theirs = pty.openpty()
     options: dict[str, Any] = {"cwd": ROOT, "env": cloud.environ, "start_new_session": True}
     options |= {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     with subprocess.Popen(command("secrets", stage), **options) as process:
         os.close(theirs)
         shown = b""
-        while b"leave it): " not in shown:
-            shown += os.read(mine, 1024)
-        os.write(mine, f"{answer}\n".encode())
+        for n, answer in enumerate(answers, 1):
+            while shown.count(b"leave it): ") < n:
+                shown += os.read(mine, 1024)
+            os.write(mine, f"{answer}\n".encode())
         with suppress(OSError):  # a terminal that closed
             while more := os.read(mine, 1024):
                 shown += more
     os.close(mine)
     assert process.returncode == 0, shown
-    assert answer.encode() not in shown
+    return shown.decode()
 
 
 @pytest.fixture(scope="module")
 def first(cloud: Cloud, around: Surroundings, built: Path) -> str:
-    """A stage, deployed and with its secrets; `built` has fetched the libraries."""
+    """A stage with message push, deployed; `built` has fetched the libraries."""
     cloud.deploy(
         "one",
         "Alarms=false",
@@ -154,17 +162,62 @@ def first(cloud: Cloud, around: Surroundings, built: Path) -> str:
         "ProxySubnets=subnet-1",
         "ProxySecurityGroup=sg-1",
         f"WeChatApiUrl={around.wechat_url}",
+        "EventsPath=/wxgate/events",
         APPIDS=DEFAULT_APP,
         UPSTREAM_URL=around.upstream_url,
     )
-    answer_at_the_prompt(cloud, "one", appsecret_of(DEFAULT_APP))
     return "one"
 
 
+@pytest.fixture(scope="module")
+def push(cloud: Cloud, first: str) -> dict[str, str]:
+    """The stage's secrets, of which `make secrets` generates those of the message push."""
+    appsecret = appsecret_of(DEFAULT_APP)
+    shown = answer_at_the_prompts(cloud, first, appsecret, "")
+    assert appsecret not in shown
+    (token,), (aes_key,) = (re.findall(rf"{n}  +(\w+)", shown) for n in ("Token", "EncodingAESKey"))
+    return {"token": token, "aes_key": aes_key}
+
+
+@pytest.mark.usefixtures("push")
 def test_all_functions_work_through_the_emulated_api_gateway(
     cloud: Cloud, first: str, around: Surroundings
 ) -> None:
     visit(partial(cloud.send, first), Phone(around.wechat_url))
+
+
+def test_wechat_s_check_of_the_url_is_answered(
+    cloud: Cloud, first: str, push: dict[str, str]
+) -> None:
+    query = {"timestamp": str(int(time.time())), "nonce": "1514711492", "echostr": "4375120948"}
+    for token, answer in ((push["token"], (200, "4375120948")), ("another", (403, ANY))):
+        signature = signature_of(token, query["timestamp"], query["nonce"])
+        target = f"/events/{DEFAULT_APP}?{urlencode({**query, 'signature': signature})}"
+        assert cloud.send(first, "GET", target) == answer
+
+
+def test_a_push_ends_its_user_s_session_and_reaches_the_upstream_with_its_assertion(
+    cloud: Cloud, first: str, around: Surroundings, push: dict[str, str]
+) -> None:
+    send = partial(cloud.send, first)
+    token = send("POST", "/login", "", {"code": Phone(around.wechat_url).code()})[1]["token"]
+    openid = send("GET", "/api/x", token)[1]["headers"]["X-WX-OPENID"]
+    event = "user_authorization_cancellation"
+    message = {"MsgType": "event", "Event": event, "OpenID": openid}
+    pushed = sealed(DEFAULT_APP, json.dumps(message).encode(), push, time.time())
+    target = f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}"
+    assert send("POST", target, "", json.loads(pushed.body)) == (200, "success")
+    assert send("GET", "/api/x", token)[0] == 401
+    echo, end = dict[str, Any](), time.monotonic() + 60
+    while "events" not in echo and time.monotonic() < end:
+        time.sleep(0.25)
+        echo = requests.get(f"{around.upstream_url}/wxgate/events", timeout=5).json()
+    (arrived,) = echo["events"]
+    assert json.loads(arrived["body"]) == message
+    (key,) = jwt.PyJWKSet.from_dict(send("GET", "/.well-known/jwks.json")[1]).keys
+    assertion = arrived["headers"]["X-WX-ASSERTION"]
+    claims = jwt.decode(assertion, key, ["ES256"], audience=around.upstream_url)
+    assert (claims["kind"], claims["sub"]) == ("event", openid)
 
 
 def test_an_upgrade_sends_empty_values_too_and_can_be_rolled_back(cloud: Cloud, first: str) -> None:
