@@ -6,6 +6,7 @@ values too: a parameter that is not sent would keep its present value.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,21 @@ def check(
             settings.read(environment(template, function, known), function.lower())
         except settings.BadEnvironment as error:
             raise Refused(str(error)) from None
+    for name, value in given.items():
+        if not _allows(declared[name], value):
+            raise Refused(f"{name}={value} is malformed. {declared[name]['Description']}")
+
+
+def _allows(parameter: Mapping[str, Any], value: str) -> bool:
+    """Tell whether CloudFormation would take a value; that tells only once all is uploaded."""
+    if parameter["Type"] == "Number":
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+            return False
+        low, high = (parameter.get(name, float(value)) for name in ("MinValue", "MaxValue"))
+        if not low <= float(value) <= high:
+            return False
+    allowed = map(str, parameter.get("AllowedValues", [value]))
+    return value in allowed and bool(re.fullmatch(parameter.get("AllowedPattern", ".*"), value))
 
 
 def _assert(rule: Template, values: Values) -> None:
