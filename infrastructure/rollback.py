@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.dry_run:
         for name in FUNCTIONS:
-            print(f"update-alias {options.stack}-{name.lower()} {ALIAS}: the version before")
+            note = " (with EventsPath)" if name in CONDITIONS else ""
+            print(f"update-alias {options.stack}-{name.lower()} {ALIAS}: the version before{note}")
         return
     with commands.one_line(Refused, BotoCoreError, ClientError):
         versions = roll_back(boto3.client("lambda", region_name=options.region), options.stack)
