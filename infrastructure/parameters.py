@@ -113,7 +113,9 @@ def check(
             raise Refused(str(error)) from None
     for name, value in given.items():
         if not _allows(declared[name], value):
-            raise Refused(f"{name}={value} is malformed. {declared[name]['Description']}")
+            told = {k: v for k, v in declared[name].items() if k not in ("Default", "Description")}
+            limits = ", ".join(f"{limit} {value}" for limit, value in told.items())
+            raise Refused(f"{name}={value} is malformed: {limits}.")
 
 
 def _allows(parameter: Mapping[str, Any], value: str) -> bool:

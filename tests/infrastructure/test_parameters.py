@@ -48,10 +48,10 @@ def check(
         ({"DisableExecuteApiEndpoint": "true"}, "need DomainName"),
         ({"BasePath": "gate"}, "need DomainName"),
         ({"SnapStart": "true", "ProxyProvisioned": "1"}, "does not do both"),
-        ({"SnapStart": "maybe"}, "SnapStart=maybe is malformed. Whether"),
-        ({"AlarmTopic": "x"}, "AlarmTopic=x is malformed. ARN of an SNS topic"),
-        ({"UpstreamTimeout": "23"}, "UpstreamTimeout=23 is malformed. Seconds"),
-        ({"LogRetention": "a month"}, "LogRetention=a month is malformed. Days"),
+        ({"SnapStart": "maybe"}, "SnapStart=maybe is malformed: Type String, AllowedVal"),
+        ({"AlarmTopic": "x"}, "AlarmTopic=x is malformed: .*, AllowedPattern"),
+        ({"UpstreamTimeout": "23"}, "malformed: Type Number, MinValue 1, MaxValue 22"),
+        ({"LogRetention": "a month"}, "LogRetention=a month is malformed: Type Number"),
     ],
 )
 def test_what_the_gate_would_not_start_with_is_refused(
