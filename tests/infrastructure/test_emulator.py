@@ -113,6 +113,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     home, port = tmp_path_factory.mktemp("ministack"), free_port()
     # uv and SAM CLI need what the machine sets: certificates, caches.
     environ = {**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    environ |= {"SAM_CLI_POLL_DELAY": "0.5"}
     server = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "TMPDIR": str(home)}
     with subprocess.Popen(
         [uvx(), "--python", sys.executable, *MINISTACK],
