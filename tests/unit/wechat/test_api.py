@@ -5,6 +5,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,15 +22,7 @@ from chalicelib.network.exchange_errors import UNSENT, TransportError
 from chalicelib.network.secrets import Secrets
 from chalicelib.wechat.api import Login, WeChat
 from chalicelib.wechat.client import MAX_ANSWER, Client
-from tests.support.fakes import (
-    Alerts,
-    Clock,
-    Exchanged,
-    SecretsManager,
-    Wire,
-    client_error,
-    told_by,
-)
+from tests.support.fakes import Alerts, Clock, Exchanged, SecretsManager, Wire, told_by
 
 APPID, OTHER = "wx4f4bc4dec97d474b", "wx0000000000000001"
 APPSECRET, ANOTHER = "5ecce75ecce75ecce75ecce75ecce75e", "another-canary-appsecret"
@@ -108,31 +101,19 @@ def query_of(exchanged: Exchanged) -> dict[str, str]:
     return {name: value for name, (value,) in query.items()}
 
 
-def path_of(exchanged: Exchanged) -> str:
-    return urlsplit(exchanged.target).path
-
-
-# --- what is sent --------------------------------------------------------------------------------
-
-
-def test_a_code_is_traded_as_wechat_documents_it() -> None:
-    gate, sent = over(GOOD)
-    assert gate.login() == Login(APPID, OPENID, "u-ann", SESSION_KEY)
-    assert (sent[0].origin, sent[0].method) == (Origin("https", "api.test", 443), "GET")
-    assert (path_of(sent[0]), sent[0].body) == ("/sns/jscode2session", b"")
-    assert query_of(sent[0]) == {
-        "appid": APPID,
-        "secret": APPSECRET,
-        "js_code": CODE,
-        "grant_type": "authorization_code",
-    }
-
-
-def test_only_what_wechat_reads_is_sent_and_no_cookie_of_its_comes_back() -> None:
+def test_a_code_is_traded_as_wechat_documents_it_whatever_the_secrets_characters() -> None:
     cookie = Reply(200, [("Set-Cookie", "a=b")], json.dumps(GOOD).encode())
     gate, sent = over(cookie)
+    strange = "!a+b%26&c=d#e?/~'\"!%7E".ljust(127, "x") + "~"
+    gate.rotate(strange, appid=APPID)  # it may say whose it is
     for _ in range(2):
-        gate.login()
+        login = gate.login()
+        assert login == Login(APPID, OPENID, "u-ann", SESSION_KEY)
+        assert SESSION_KEY not in f"{login} {login!r}"
+    assert (sent[0].origin, sent[0].method) == (Origin("https", "api.test", 443), "GET")
+    assert (sent[0].target.partition("?")[0], sent[0].body) == ("/sns/jscode2session", b"")
+    grant = {"js_code": CODE, "grant_type": "authorization_code"}
+    assert query_of(sent[0]) == {"appid": APPID, "secret": strange, **grant}
     headers = [("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "wxgate")]
     assert [sorted(each.headers) for each in sent] == [headers] * 2
     assert (sent[0].max_bytes, sent[0].retry_on) == (MAX_ANSWER, UNSENT)
@@ -161,7 +142,7 @@ def test_a_phone_code_goes_with_its_users_openid() -> None:
 def test_a_session_key_is_proven_by_the_published_signature_and_not_sent() -> None:
     gate, sent = over(TOKEN, OK)
     assert gate.wechat.session_key_is_valid(ANN, "o0q0otL8aEzpcZL/FT9WsQ==", plenty())
-    assert (sent[1].method, path_of(sent[1])) == ("GET", "/wxa/checksession")
+    assert (sent[1].method, sent[1].target.partition("?")[0]) == ("GET", "/wxa/checksession")
     assert query_of(sent[1]) == {
         "access_token": "canary-access-token",
         "openid": OPENID,
@@ -169,14 +150,6 @@ def test_a_session_key_is_proven_by_the_published_signature_and_not_sent() -> No
         "signature": "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128",
         "sig_method": "hmac_sha256",
     }
-
-
-def test_a_secret_with_any_characters_arrives_as_it_is() -> None:
-    gate, sent = over(GOOD)
-    strange = "!a+b%26&c=d#e?/~'\"!%7E".ljust(127, "x") + "~"
-    gate.rotate(strange, appid=APPID)  # it may say whose it is
-    gate.login()
-    assert query_of(sent[0])["secret"] == strange
 
 
 @pytest.mark.parametrize(
@@ -194,9 +167,6 @@ def test_every_call_goes_to_the_base_url(url: str, origin: Origin, path: str) ->
     assert wire.exchanged[0].target.startswith(path)
 
 
-# --- the apps ------------------------------------------------------------------------------------
-
-
 def test_the_apps_served_are_known() -> None:
     one, two = over()[0].wechat, Gate(Wire(), appids=(APPID, OTHER)).wechat
     assert one.app(None) == one.app(APPID) == two.app(APPID) == APPID
@@ -207,14 +177,10 @@ def test_the_apps_served_are_known() -> None:
         two.app(None)
 
 
-@pytest.mark.parametrize("appid", ["", "wx/../x", "wx\n", "a" * 65, 7, True, [APPID], {}])
-def test_a_malformed_appid_is_an_invalid_request(appid: object) -> None:
-    with pytest.raises(errors.InvalidRequest) as caught:
-        over()[0].wechat.app(appid)
-    assert caught.value.message == "appid is missing or malformed."
-
-
-# --- ahead of the first request ------------------------------------------------------------------
+def test_a_malformed_appid_is_an_invalid_request() -> None:
+    for appid in ("", "wx/../x", "wx\n", "a" * 65, 7, True, [APPID], {}):
+        with pytest.raises(errors.InvalidRequest, match=r"^appid is missing or malformed\.$"):
+            over()[0].wechat.app(appid)
 
 
 class Opening(Wire):
@@ -226,23 +192,14 @@ class Opening(Wire):
         self.opened = [origin]
 
 
-def test_a_warm_gate_has_its_secrets_and_a_connection() -> None:
-    wire = Opening(said(GOOD))
-    gate = Gate(wire, appids=(OTHER, APPID))  # OTHER has no secret
-    gate.wechat.warm(plenty())
-    assert wire.opened == [Origin("https", "api.test", 443)]
-    reads = len(gate.vault.calls)
-    gate.login()
-    assert len(gate.vault.calls) == reads == 2
-
-
-def test_warming_fetches_nothing_after_its_deadline() -> None:
-    gate = Gate(Opening())
-    gate.wechat.warm(Deadline(0.0, lambda: 0.0))
-    assert gate.vault.calls == []
-
-
-# --- what an answer means ------------------------------------------------------------------------
+def test_a_warm_gate_has_a_connection_and_the_secrets_that_it_had_time_for() -> None:
+    for seconds, reads in ((25.0, 2), (0.0, 0)):
+        wire = Opening(said(GOOD))
+        gate = Gate(wire, appids=(OTHER, APPID))  # OTHER has no secret
+        gate.wechat.warm(Deadline(seconds, lambda: 0.0))
+        assert (wire.opened, len(gate.vault.calls)) == ([Origin("https", "api.test", 443)], reads)
+        gate.login()
+        assert len(gate.vault.calls) == max(reads, 1)
 
 
 @pytest.mark.parametrize(
@@ -266,42 +223,67 @@ def test_an_errcode_is_an_error_with_its_name_and_rid_for_the_log(
         assert len(sent) == len(outcomes) + 1
 
 
-@pytest.mark.parametrize("errcode", [40029, 40163, 40226])
-def test_without_a_code_none_is_refused(errcode: int) -> None:
-    for outcomes in ([refused(errcode)], [TOKEN, refused(errcode)]):
+def test_without_a_code_none_is_refused() -> None:
+    for outcomes in ([refused(40029)], [TOKEN, refused(40029)]):
         assert type(failure(over(*outcomes)[0].valid)) is WeChatBadResponse
 
 
-@pytest.mark.parametrize("errcode", [87009, 87007, 40003])
-def test_a_session_key_that_wechat_does_not_know_is_not_valid(errcode: int) -> None:
-    assert over(TOKEN, refused(errcode))[0].valid() is False
+def test_a_session_key_that_wechat_does_not_know_is_not_valid() -> None:
+    for errcode in (87009, 87007, 40003):
+        assert over(TOKEN, refused(errcode))[0].valid() is False
 
 
-@pytest.mark.parametrize("errcode", [0, "0", "-0", "00"])
-def test_the_errcode_zero_is_success(errcode: object) -> None:
-    assert over({**refused(errcode), **GOOD})[0].login().openid == OPENID
+def test_the_errcode_zero_is_success() -> None:
+    for errcode in (0, "0", "-0", "00"):
+        assert over({**refused(errcode), **GOOD})[0].login().openid == OPENID
 
 
-@pytest.mark.parametrize(
-    "errcode", [True, None, 0.0, "", "x", "0x0", "+0", " 0", "0\n", "٠", [], {}, "1" * 99], ids=repr
-)
-def test_an_errcode_of_another_type_is_no_answer(errcode: object) -> None:
-    raised = failure(over({"errcode": errcode, **GOOD})[0].login)
-    assert type(raised) is WeChatBadResponse
-    assert raised.evidence == {"reason": "errcode"}
+NO_ANSWERS: dict[str, list[Outcome]] = {
+    "errcode": [
+        {"errcode": value, **GOOD}
+        for value in (True, None, 0.0, "", "x", "0x0", "+0", " 0", "0\n", "٠", [], {}, "1" * 99)
+    ],
+    "not JSON": [
+        Reply(200, [], body)
+        for body in (b"", b"<html>", b"[]", b'{"openid":"a","openid":"b"}', b"\xff{}")
+    ],
+    "openid or unionid": [
+        *({**GOOD, "openid": value} for value in ("", None, 7, "o\n", "欧", "o" * 129)),
+        *({**GOOD, "unionid": value} for value in (0, False, ["u"], "u\r\nX: y", "u" * 129)),
+    ],
+    "session_key": [
+        {**GOOD, "session_key": value}
+        for value in ("", None, "AAAA", "ключ", SESSION_KEY + "\n", SESSION_KEY + "AAAA")
+    ],
+    "phone_info": [
+        {**PHONE, "phone_info": info}
+        for info in (
+            *(None, [], "x", {}, *({**PHONE_INFO, "watermark": mark} for mark in (None, APPID))),
+            {**PHONE_INFO, "watermark": {"timestamp": 1, "appid": OTHER}},
+            *({**PHONE_INFO, "countryCode": True}, {**PHONE_INFO, "phoneNumber": "+8613900139000"}),
+        )
+    ],
+    "access_token": [
+        *({**TOKEN, "access_token": value} for value in ("", None, 7)),
+        *({**TOKEN, "expires_in": value} for value in ("7200", True, 7200.0, None)),
+    ],
+}
 
 
-@pytest.mark.parametrize("errmsg", [None, 7, [], "no id", "rid: ", "rid: é", {"rid": "x"}])
-def test_an_errmsg_may_be_anything(errmsg: object) -> None:
-    raised = failure(over({"errcode": 40029, "errmsg": errmsg})[0].login)
-    assert raised.evidence["rid"] is None
+@pytest.mark.parametrize("reason", NO_ANSWERS)
+def test_what_is_not_as_wechat_documents_it_is_no_answer_and_not_kept(reason: str) -> None:
+    call = {"phone_info": "phone", "access_token": "valid"}.get(reason, "login")
+    for outcome in NO_ANSWERS[reason]:
+        gate, _ = over(*([TOKEN] if call == "phone" else []), outcome, TOKEN, OK)
+        raised = failure(getattr(gate, call))
+        assert (type(raised), raised.evidence) == (WeChatBadResponse, {"reason": reason})
+        assert gate.valid()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"openid":"a","openid":"b"}', b"\xff{}"])
-def test_what_is_no_json_object_is_no_answer(body: bytes) -> None:
-    raised = failure(over(Reply(200, [], body))[0].login)
-    assert type(raised) is WeChatBadResponse
-    assert raised.evidence == {"reason": "not JSON"}
+def test_an_errmsg_may_be_anything() -> None:
+    for errmsg in (None, 7, [], "no id", "rid: ", "rid: é", {"rid": "x"}):
+        raised = failure(over({"errcode": 40029, "errmsg": errmsg})[0].login)
+        assert raised.evidence["rid"] is None
 
 
 @pytest.mark.parametrize(
@@ -322,58 +304,19 @@ def test_a_status_other_than_200_has_its_meaning_and_no_redirect_is_looked_at(
         assert len(sent) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        *((" 5\t", 5), ("007", 7), ("60", 60), ("61", 60), ("9" * 5000, 60)),
-        *((text, 3) for text in ("", "0", "-1", "soon", "7 8", "7s", "٧", "1e1")),
-    ],
-    ids=range(13),
-)
-def test_a_busy_wechat_tells_how_long_within_bounds(text: str, seconds: int) -> None:
-    raised = failure(over(Reply(429, [("Retry-After", text)], b""))[0].login)
-    assert raised.headers == {"Retry-After": str(seconds)}
+def test_a_busy_wechat_tells_how_long_within_bounds() -> None:
+    numbers = {" 5\t": 5, "007": 7, "60": 60, "61": 60, "9" * 5000: 60}
+    others = dict.fromkeys(("", "0", "-1", "soon", "7 8", "7s", "٧", "1e1"), 3)
+    for text, seconds in (numbers | others).items():
+        raised = failure(over(Reply(429, [("Retry-After", text)], b""))[0].login)
+        assert raised.headers == {"Retry-After": str(seconds)}
 
 
-MALFORMED: dict[str, list[object]] = {
-    "openid": ["", None, 7, "o\n", "欧", "o" * 129],
-    "unionid": [0, False, ["u"], "u\r\nX: y", "u" * 129],
-    "session_key": ["", None, "AAAA", "ключ", SESSION_KEY + "\n", SESSION_KEY + "AAAA"],
-}
-
-
-@pytest.mark.parametrize(
-    ("member", "value"), [(name, value) for name, values in MALFORMED.items() for value in values]
-)
-def test_a_malformed_session_is_no_answer(member: str, value: object) -> None:
-    raised = failure(over({**GOOD, member: value})[0].login)
-    assert type(raised) is WeChatBadResponse
-    assert raised.evidence["reason"] in ("openid or unionid", member)
-
-
-@pytest.mark.parametrize("more", [{}, {"unionid": None}, {"unionid": ""}, {"expires_in": 7200}])
-def test_a_user_may_have_no_unionid_and_an_answer_more_members(more: dict[str, object]) -> None:
+def test_a_user_may_have_no_unionid_and_an_answer_more_members() -> None:
     bare = {"session_key": SESSION_KEY, "openid": OPENID}
-    assert over({**bare, **more})[0].login() == Login(APPID, OPENID, None, SESSION_KEY)
+    for more in ({}, {"unionid": None}, {"unionid": ""}, {"expires_in": 7200}):
+        assert over({**bare, **more})[0].login() == Login(APPID, OPENID, None, SESSION_KEY)
 
-
-@pytest.mark.parametrize(
-    "info",
-    [
-        *(None, [], "x", {}, {**PHONE_INFO, "watermark": None}, {**PHONE_INFO, "watermark": APPID}),
-        {**PHONE_INFO, "watermark": {"timestamp": 1, "appid": OTHER}},
-        {**PHONE_INFO, "countryCode": True},
-        {**PHONE_INFO, "phoneNumber": "+8613900139000"},
-    ],
-    ids=range(9),
-)
-def test_a_phone_number_that_is_incomplete_or_another_apps_is_no_answer(info: object) -> None:
-    raised = failure(over(TOKEN, {**PHONE, "phone_info": info})[0].phone)
-    assert type(raised) is WeChatBadResponse
-    assert raised.evidence == {"reason": "phone_info"}
-
-
-# --- one code, once ------------------------------------------------------------------------------
 
 FAILURES: dict[TransportError, type[GateError]] = {
     **dict.fromkeys((network.TimedOut(), network.ConnectTimeout()), errors.WeChatTimeout),
@@ -419,51 +362,34 @@ def test_a_secret_that_is_refused_and_has_no_alternative_is_not_sent_again() -> 
     assert len(sent) == 3
 
 
-def test_without_a_secret_no_code_is_spent() -> None:
-    gate, sent = over()
-    gate.vault.failure = client_error("InternalServiceError")
-    assert type(failure(gate.login)) is errors.SecretsUnavailable
-    assert sent == []
+MALFORMED_SECRETS = [
+    *({"appsecret": f"{APPSECRET}{end}"} for end in ("é", "\n", "x" * 97)),
+    *({"appsecret": text} for text in (f" {APPSECRET}", "\x7f")),
+    *({"appsecret": ""}, {"appsecret": APPSECRET, "appid": OTHER}),
+]
 
 
-@pytest.mark.parametrize(
-    ("appsecret", "more", "reason"),
-    [
-        *(
-            (text, {}, "appsecret is malformed")
-            for text in (f"{APPSECRET}é", f"{APPSECRET}\n", f" {APPSECRET}", "\x7f", "x" * 129)
-        ),
-        ("", {}, "appsecret is missing or malformed"),
-        (APPSECRET, {"appid": OTHER}, "appid differs"),
-    ],
-    ids=range(7),
-)
-def test_a_malformed_appsecret_is_the_operators_fault(
-    appsecret: str, more: dict[str, str], reason: str
-) -> None:
+@pytest.mark.parametrize("secret", MALFORMED_SECRETS, ids=range(7))
+def test_a_malformed_appsecret_is_the_operators_fault(secret: dict[str, str]) -> None:
     gate, sent = over()
-    gate.rotate(appsecret, **more)
+    gate.rotate(**secret)
     raised = failure(gate.login)
+    reason = "appid differs" if "appid" in secret else "appsecret is malformed"
+    reason = reason if secret["appsecret"] else "appsecret is missing or malformed"
     assert type(raised) is Misconfigured
     assert raised.evidence == {"reason": reason, "secret": f"wxgate/app/{APPID}"}
     assert sent == []
 
 
 @pytest.mark.parametrize(("left", "seconds"), [(25.0, 4.0), (4.5, 4.0), (3.0, 3.0), (0.1, 0.1)])
-def test_a_call_has_four_seconds_or_what_the_deadline_leaves(left: float, seconds: float) -> None:
+def test_a_call_has_four_seconds_or_what_is_left_and_is_not_made_without(
+    left: float, seconds: float
+) -> None:
     gate, sent = over(GOOD)
     gate.login(Deadline(left, lambda: 0.0))
     assert sent[0].seconds == pytest.approx(seconds)
-
-
-def test_without_time_nothing_is_sent() -> None:
-    gate, sent = over(GOOD)
     raised = failure(lambda: gate.login(Deadline(0.0, lambda: 0.0)))
-    assert type(raised) is errors.DeadlineExceeded
-    assert sent == []
-
-
-# --- access_token --------------------------------------------------------------------------------
+    assert (type(raised), len(sent)) == (errors.DeadlineExceeded, 1)
 
 
 @pytest.mark.parametrize(
@@ -478,22 +404,6 @@ def test_a_token_is_cached_until_wechat_has_a_new_one(expires_in: int, cached: i
         gate.clock.advance(advance)
         assert gate.valid()
         assert len(sent) == calls
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        *({"access_token": value} for value in ("", None, 7)),
-        *({"expires_in": value} for value in ("7200", True, 7200.0, None)),
-    ],
-    ids=repr,
-)
-def test_a_malformed_token_is_no_answer_and_not_cached(wrong: dict[str, object]) -> None:
-    gate, _ = over({**TOKEN, **wrong}, TOKEN, OK)
-    raised = failure(gate.valid)
-    assert type(raised) is WeChatBadResponse
-    assert raised.evidence == {"reason": "access_token"}
-    assert gate.valid()
 
 
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
@@ -539,16 +449,11 @@ class Turnstile(Wire):
 
 def test_a_token_that_another_thread_replaced_is_not_replaced_again() -> None:
     turnstile = Turnstile(threads=8)
-    gate, answered = Gate(turnstile), list[bool]()
-    threads = [threading.Thread(target=lambda: answered.append(gate.valid())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    gate = Gate(turnstile)
+    with ThreadPoolExecutor(8) as threads:
+        answered = list(threads.map(lambda _: gate.valid(), range(8)))
     assert (answered, turnstile.issued) == ([True] * 8, 2)
 
-
-# --- secrets -------------------------------------------------------------------------------------
 
 CANARIES = [APPSECRET, ANOTHER, CODE, SESSION_KEY, "canary-access-token"]
 ECHO = f"{APPSECRET} {CODE} {SESSION_KEY} canary-access-token"
@@ -573,8 +478,3 @@ def test_no_failure_tells_a_secret(
     logged = "".join(repr(vars(record)) + record.getMessage() for record in caplog.records)
     printed = told_by(raised) + "".join(traceback.format_exception(raised)) + logged
     assert [canary for canary in CANARIES if canary in printed] == []
-
-
-def test_a_login_prints_nothing_of_itself() -> None:
-    login = over(GOOD)[0].login()
-    assert SESSION_KEY not in f"{login} {login!r}"
