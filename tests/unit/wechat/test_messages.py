@@ -16,10 +16,6 @@ CANCELLED = b"user_authorization_cancellation"
 REVOKED = {**EVENT, "Event": "user_authorization_revoke", "OpenID": "o-ann", "RevokeInfo": "1"}
 
 
-def openid(**fields: Any) -> str | None:
-    return read(APPID, json.dumps(fields).encode()).openid
-
-
 def of_xml(inside: str) -> Any:
     return parse(f"<xml>{inside}</xml>".encode())
 
@@ -27,40 +23,28 @@ def of_xml(inside: str) -> Any:
 # --- XML becomes JSON ---
 
 
-def test_elements_become_members_and_all_text_stays_text() -> None:
-    assert of_xml("<A><![CDATA[很好 <b>]]></A><B>17</B><C/><D> x </D>") == {
-        "A": "很好 <b>",
-        "B": "17",
-        "C": "",
-        "D": " x ",
-    }
-
-
-def test_elements_of_one_name_become_a_list_and_nested_ones_objects() -> None:
+def test_elements_become_members_a_list_or_objects_and_all_text_stays_text() -> None:
+    text = "<A><![CDATA[很好 <b>]]></A><B>17</B><C/><D> x </D>"
+    assert of_xml(text) == {"A": "很好 <b>", "B": "17", "C": "", "D": " x "}
     inside = "<List><Id>1</Id></List><List><Id>2</Id><Id>3</Id></List><One>\n<Id>4</Id>\n</One>"
     assert of_xml(inside) == {"List": [{"Id": "1"}, {"Id": ["2", "3"]}], "One": {"Id": "4"}}
-
-
-def test_a_declaration_comments_and_the_five_references_are_xml() -> None:
     data = b'<?xml version="1.0" encoding="utf-8"?><xml><!-- x --><A>&lt;&#x5f88;&amp;</A></xml>'
     assert parse(data) == {"A": "<很&"}
 
 
 @pytest.mark.parametrize(
-    "inside", ["text", "<A>", "<A></B>", "<A>&e;</A>", "<A>&#xD800;</A>", "\x00", "<A>\x01</A>"]
+    "inside",
+    [
+        *("text", "<A>", "<A></B>", "<A>&e;</A>", "<A>&#xD800;</A>", "\x00", "<A>\x01</A>"),
+        *("<A>" * 32 + "</A>" * 32, "<A/>" * (MAX_TAGS - 1)),
+    ],
+    ids=range(9),
 )
-def test_what_is_not_well_formed_is_refused(inside: str) -> None:
-    with pytest.raises(ValueError, match=r"^$|invalid|not well"):
-        of_xml(inside)
-
-
-def test_elements_are_nested_as_deep_as_json_may_be_and_counted() -> None:
+def test_what_is_not_well_formed_too_deep_or_too_long_is_refused(inside: str) -> None:
     of_xml("<A>" * 31 + "</A>" * 31)
-    with pytest.raises(ValueError, match=r"^$|invalid|not well"):
-        of_xml("<A>" * 32 + "</A>" * 32)
     of_xml("<A/>" * (MAX_TAGS - 2))
     with pytest.raises(ValueError, match=r"^$|invalid|not well"):
-        of_xml("<A/>" * (MAX_TAGS - 1))
+        of_xml(inside)
 
 
 @given(
@@ -89,20 +73,12 @@ def test_blanks_around_names_and_the_openid_are_trimmed() -> None:
 
 
 def test_two_names_that_differ_by_blanks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^$|invalid|not well"):
+    with pytest.raises(ValueError, match=r"^$"):
         read(APPID, b'{"OpenID":"o-ann"," OpenID":"o-ben"}')
 
 
-def test_to_take_consent_back_is_no_cancellation() -> None:
-    assert not read(APPID, json.dumps(REVOKED).encode()).is_cancellation
-
-
-def test_a_message_may_begin_with_blanks() -> None:
-    assert parse(b' \n{"A":1}') == {"A": 1}
-
-
-def test_chinese_text_is_delivered_as_it_is() -> None:
-    assert read(APPID, '{"Content":"\\u5f88好"}'.encode()).body == '{"Content":"很好"}'
+def test_a_message_may_begin_with_blanks_and_its_chinese_is_delivered_as_it_is() -> None:
+    assert read(APPID, ' \n{"Content":"\\u5f88好"}'.encode()).body == '{"Content":"很好"}'
 
 
 def test_a_repeat_has_the_same_id_and_anything_else_another() -> None:
@@ -118,38 +94,29 @@ def test_a_repeat_has_the_same_id_and_anything_else_another() -> None:
 
 # --- whom it concerns ---
 
-
-def test_the_user_of_an_event_of_consent_is_its_openid() -> None:
-    assert openid(**REVOKED) == "o-ann"
-
-
-def test_without_an_openid_an_event_of_consent_concerns_nobody() -> None:
-    """Its FromUserName is WeChat's push service, and looks like a user's."""
-    assert openid(**{**REVOKED, "OpenID": ""}) is None
-    assert openid(**EVENT, Event="user_info_modified") is None
-
-
-def test_the_user_of_an_event_of_payment_is_its_openid_of_another_spelling() -> None:
-    assert openid(**EVENT, Event="xpay_goods_deliver_notify", OpenId="o-ann") == "o-ann"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"MsgType": "text", "Content": "hello"},
-        {"MsgType": "event", "Event": "user_enter_tempsession"},
-        {"MsgType": "event", "Event": "subscribe_msg_popup_event"},
-    ],
-)
-def test_a_message_that_a_user_sent_concerns_its_sender(fields: dict[str, str]) -> None:
-    assert openid(FromUserName="o-ann", **fields) == "o-ann"
-    assert openid(FromUserName="o-ann", OpenID="o-ben", **fields) == "o-ben"
+# The FromUserName of an event of consent or payment is WeChat's own account, and looks like a user.
+SENT_BY_USER = [{"MsgType": "text"}] + [
+    {"MsgType": "event", "Event": event}
+    for event in ("user_enter_tempsession", "subscribe_msg_popup_event")
+]
+CONCERNS: list[tuple[dict[str, Any], str | None]] = [
+    (REVOKED, "o-ann"),
+    ({**REVOKED, "OpenID": ""}, None),
+    ({**EVENT, "Event": "user_info_modified"}, None),
+    ({**EVENT, "Event": "xpay_goods_deliver_notify", "OpenId": "o-ann"}, "o-ann"),
+    *(({"FromUserName": "o-ann", **fields}, "o-ann") for fields in SENT_BY_USER),
+    *(({"FromUserName": "o-ann", "OpenID": "o-ben", **fields}, "o-ben") for fields in SENT_BY_USER),
+    *(
+        ({"MsgType": "text", "OpenID": value}, None)
+        for value in ("o\r\nX-WX-OPENID: o-ben", "很", "a b", "x" * 129, 7, ["o-ann"])
+    ),
+    ({"FromUserName": "o-ann"}, None),
+]
 
 
-@pytest.mark.parametrize("value", ["o\r\nX-WX-OPENID: o-ben", "很", "a b", "x" * 129, 7, ["o-ann"]])
-def test_what_is_no_openid_names_nobody(value: object) -> None:
-    assert openid(MsgType="text", OpenID=value) is None
-
-
-def test_a_message_without_a_type_names_no_sender() -> None:
-    assert openid(FromUserName="o-ann") is None
+@pytest.mark.parametrize(("fields", "openid"), CONCERNS)
+def test_a_message_concerns_its_openid_or_the_user_who_sent_it(
+    fields: dict[str, Any], openid: str | None
+) -> None:
+    message = read(APPID, json.dumps(fields).encode())
+    assert (message.openid, message.is_cancellation) == (openid, False)
