@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib import errors
 from chalicelib.deadlines import CODE_MINIMUM, WECHAT_RESERVE, Deadline
-from chalicelib.errors import (
-    DeadlineExceeded,
-    DecryptFailed,
-    GateError,
-    InvalidCode,
-    InvalidRequest,
-    InvalidToken,
-    SecretsUnavailable,
-    StoreUnavailable,
-    TooManyRequests,
-)
+from chalicelib.errors import DecryptFailed, GateError, InvalidRequest, TooManyRequests
 from chalicelib.front.request import Request
 from chalicelib.handlers import decrypt
 from chalicelib.identity import Identity
@@ -35,7 +26,7 @@ ALICE = Session(APPID, "o-alice", "o-union", (KEY, OLDER))
 TOKEN = Token.new(b"u" * 16)
 IV = bytes(range(16))
 LEFT = 7.0
-WATERMARK = {"appid": APPID, "timestamp": NOW}
+WATERMARK = {"appid": APPID, "timestamp": NOW - 300}  # as old as the operator says
 PHONE = {"phoneNumber": "13812345678", "purePhoneNumber": "13812345678", "countryCode": "86"}
 USER = {"nickName": "微信用户", "avatarUrl": ""}
 
@@ -77,7 +68,7 @@ class Assertions:
 
     def ensure_key(self) -> None:
         if not self._key:
-            raise SecretsUnavailable
+            raise errors.SecretsUnavailable
 
     def for_data(self, who: Identity, kind: str, data: dict[str, Any]) -> str:
         return json.dumps([who.openid, who.appid, kind, data])
@@ -92,7 +83,7 @@ class WeChat:
     def phone_number(self, who: Identity, code: str, deadline: Deadline) -> dict[str, str]:
         self.calls.append((who.appid, who.openid, code, deadline.remaining()))
         if code != "phonecode":
-            raise InvalidCode
+            raise errors.InvalidCode
         return PHONE
 
     def session_key_is_valid(self, who: Identity, session_key: str, deadline: Deadline) -> bool:
@@ -114,15 +105,8 @@ def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) ->
 
 
 def opened(body: object, sessions: Any = None, token: str | None = TOKEN.text) -> Any:
-    assertions: Any = Assertions()
-    store: Any = sessions or Sessions()
-    answer = decrypt.decrypt(
-        sent(body, token),
-        sessions=store,
-        assertions=assertions,
-        clock=Clock(),
-        max_age=300,
-    )
+    services: Any = {"sessions": sessions or Sessions(), "assertions": Assertions()}
+    answer = decrypt.decrypt(sent(body, token), **services, clock=Clock(), max_age=300)
     return json.loads(answer.body)
 
 
@@ -132,10 +116,6 @@ def test_data_opens_to_the_fields_of_its_kind_alone_signed_for_the_upstream() ->
     assert answer["data"] == PHONE
     assert json.loads(answer["assertion"]) == ["o-alice", APPID, "phone", PHONE]
     assert (sessions.counted, sessions.reads) == (0, 1)
-
-
-def test_data_of_just_before_a_new_login_opens_with_the_previous_key() -> None:
-    assert opened(sealed("phone", PHONE, OLDER))["data"] == PHONE
 
 
 SIGNED = json.dumps(USER, ensure_ascii=False)
@@ -170,18 +150,13 @@ def test_every_failure_is_counted_and_looks_the_same(cause: str) -> None:
     assert refused.value.evidence == {}
 
 
-@pytest.mark.parametrize("refusal", [StoreUnavailable(), TooManyRequests(retry_after=77)])
-def test_a_failure_that_cannot_be_counted_is_not_revealed(refusal: GateError) -> None:
-    sessions = Sessions()
-    sessions.refusal = refusal
-    with pytest.raises(type(refusal)) as refused:
-        opened(sealed("phone", PHONE, OTHER), sessions)
-    assert refused.value is refusal
-
-
-def test_a_watermark_may_be_as_old_as_the_operator_says() -> None:
-    body = sealed("phone", {**PHONE, "watermark": {**WATERMARK, "timestamp": NOW - 300}})
-    assert opened(body)["data"] == PHONE
+def test_a_failure_that_cannot_be_counted_is_not_revealed() -> None:
+    for refusal in (errors.StoreUnavailable(), TooManyRequests(retry_after=77)):
+        sessions = Sessions()
+        sessions.refusal = refusal
+        with pytest.raises(type(refusal)) as refused:
+            opened(sealed("phone", PHONE, OTHER), sessions)
+        assert refused.value is refusal
 
 
 WHOLE = sealed("phone", PHONE)
@@ -208,66 +183,63 @@ def test_a_malformed_field_touches_no_key_and_is_named(fault: str) -> None:
     assert (sessions.reads, sessions.counted) == (0, 0)
 
 
-@pytest.mark.parametrize("key", [KEY, OLDER])
-def test_signed_user_info_opens_with_the_key_that_signed_it(key: str) -> None:
-    signature = raw_data_signature(SIGNED, key)
-    body = sealed("user", {**USER, "openId": "o-alice"}, key, rawData=SIGNED, signature=signature)
-    assert opened(body)["data"] == {**USER, "openId": "o-alice"}
+def test_signed_user_info_opens_with_the_key_that_signed_it() -> None:
+    profile = {**USER, "openId": "o-alice"}
+    for key in (KEY, OLDER):
+        signature = raw_data_signature(SIGNED, key)
+        body = sealed("user", profile, key, rawData=SIGNED, signature=signature)
+        assert opened(body)["data"] == profile
 
 
 def test_a_signature_beside_another_kind_is_ignored() -> None:
     assert opened(sealed("phone", PHONE, rawData=5, signature=None))["data"] == PHONE
 
 
-def test_after_too_many_failures_nothing_opens_until_the_window_ends() -> None:
+def test_after_too_many_failures_nothing_opens_until_the_window_ends_and_nothing_is_signed() -> (
+    None
+):
     sessions = Sessions(full=123)
-    with pytest.raises(TooManyRequests):
-        opened(sealed("phone", PHONE), sessions)
+    for request in (lambda: opened(WHOLE, sessions), lambda: signed({"data": "x"}, sessions)):
+        with pytest.raises(TooManyRequests):
+            request()
     assert sessions.counted == 0
 
 
 def test_the_token_is_checked_before_the_body() -> None:
-    for token in (None, "junk"):
-        with pytest.raises(InvalidToken):
-            opened({}, token=token)
+    for request in (opened, signed):
+        for token in (None, "junk"):
+            with pytest.raises(errors.InvalidToken):
+                request({}, token=token)
 
 
-def phoned(body: object, wechat: Any, sessions: Any) -> Any:
-    assertions: Any = Assertions()
-    answer = decrypt.phone(sent(body), sessions=sessions, wechat=wechat, assertions=assertions)
-    return json.loads(answer.body)
+# --- phone codes and the session ---
 
 
-def test_without_a_signing_key_no_phone_code_is_spent() -> None:
-    assertions: Any = Assertions(key=False)
-    sessions: Any = Sessions()
-    wechat: Any = WeChat()
-    request = sent({"code": "phonecode"})
-    with pytest.raises(SecretsUnavailable):
-        decrypt.phone(request, sessions=sessions, wechat=wechat, assertions=assertions)
-    assert wechat.calls == []
+def phoned(services: Any, code: str = "phonecode", left: float = LEFT) -> Any:
+    return json.loads(decrypt.phone(sent({"code": code}, left=left), **services).body)
 
 
-def test_without_time_for_an_answer_no_phone_code_is_spent() -> None:
-    fakes: Any = {"sessions": Sessions(), "wechat": WeChat(), "assertions": Assertions()}
-    with pytest.raises(DeadlineExceeded):
-        decrypt.phone(sent({"code": "phonecode"}, left=CODE_MINIMUM - 0.1), **fakes)
-    assert fakes["wechat"].calls == []
+@pytest.fixture
+def services() -> dict[str, Any]:
+    return {"sessions": Sessions(), "wechat": WeChat(), "assertions": Assertions()}
 
 
-def test_a_phone_code_becomes_the_number_and_its_assertion() -> None:
-    wechat = WeChat()
-    answer = phoned({"code": "phonecode"}, wechat, Sessions())
+def test_no_phone_code_is_spent_without_a_signing_key_time_or_a_code(services: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        phoned(services, "a b")
+    assert services["sessions"].reads == 0
+    with pytest.raises(errors.DeadlineExceeded):
+        phoned(services, left=CODE_MINIMUM - 0.1)
+    with pytest.raises(errors.SecretsUnavailable):
+        phoned({**services, "assertions": Assertions(key=False)})
+    assert services["wechat"].calls == []
+
+
+def test_a_phone_code_becomes_the_number_and_its_assertion(services: Any) -> None:
+    answer = phoned(services)
     assert answer["data"] == PHONE
     assert json.loads(answer["assertion"]) == ["o-alice", APPID, "phone", PHONE]
-    assert wechat.calls == [(APPID, "o-alice", "phonecode", LEFT - WECHAT_RESERVE)]
-
-
-def test_a_malformed_phone_code_costs_nothing() -> None:
-    wechat, sessions = WeChat(), Sessions()
-    with pytest.raises(InvalidRequest):
-        phoned({"code": "a b"}, wechat, sessions)
-    assert (wechat.calls, sessions.reads) == ([], 0)
+    assert services["wechat"].calls == [(APPID, "o-alice", "phonecode", LEFT - WECHAT_RESERVE)]
 
 
 @pytest.mark.parametrize(("keys", "valid"), [((KEY, OLDER), True), ((OTHER, KEY), False)])
@@ -299,27 +271,16 @@ def test_data_is_signed_with_the_text_of_the_current_key() -> None:
     assert signed({"data": SIGN_DATA}) == {"signature": KNOWN_SIGNATURE}
 
 
-@pytest.mark.parametrize("data", ["x", "付" * 1365, " ", "\0", "x" * 4096])
-def test_any_text_up_to_the_limit_is_signed(data: str) -> None:
-    key = SIGN_KEY.encode()
-    assert signed({"data": data})["signature"] == hmac.new(key, data.encode(), "sha256").hexdigest()
+def test_any_text_up_to_the_limit_is_signed() -> None:
+    for data in ("x", "付" * 1365, " ", "\0", "x" * 4096):
+        signature = hmac.new(SIGN_KEY.encode(), data.encode(), "sha256").hexdigest()
+        assert signed({"data": data})["signature"] == signature
 
 
-@pytest.mark.parametrize(
-    "data",
-    ["", None, 5, ["x"], {"foo": "bar"}, True, "x" * 4097, "付" * 1366],
-    ids=lambda d: str(d)[:9],
-)
-def test_nothing_else_is_signed_and_no_key_is_read(data: object) -> None:
+def test_nothing_else_is_signed_and_no_key_is_read() -> None:
     sessions = Sessions()
-    for body in ({"data": data}, {}):
+    values = ("", None, 5, ["x"], {"foo": "bar"}, True, "x" * 4097, "付" * 1366)
+    for body in ({}, *({"data": value} for value in values)):
         with pytest.raises(InvalidRequest, match=r"^data is a text of 1 to 4096 bytes\.$"):
             signed(body, sessions)
     assert sessions.reads == 0
-
-
-def test_who_may_not_decrypt_may_not_sign() -> None:
-    with pytest.raises(TooManyRequests):
-        signed({"data": "x"}, Sessions(full=123))
-    with pytest.raises(InvalidToken):
-        signed({"data": "x"}, token="junk")
