@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -31,27 +31,27 @@ PHONE = {"phoneNumber": "13812345678", "purePhoneNumber": "13812345678", "countr
 USER = {"nickName": "微信用户", "avatarUrl": ""}
 
 
+@dataclass
 class Sessions:
     """One live session; counts failures and reads. `full` is the Retry-After of a full window."""
 
-    def __init__(self, session: Session = ALICE, *, full: int = 0) -> None:
-        self._session = session
-        self._full = full
-        self.counted = 0
-        self.reads = 0
-        self.refusal: GateError | None = None
+    session: Session = ALICE
+    full: int = 0
+    counted: int = 0
+    reads: int = 0
+    refusal: GateError | None = None
 
     def find(self, token: Token) -> Session:
         assert token == TOKEN
         self.reads += 1
-        return replace(self._session, session_keys=())
+        return replace(self.session, session_keys=())
 
     def find_with_keys(self, token: Token, *, limited: bool = True) -> Session:
         assert token == TOKEN
         self.reads += 1
-        if limited and self._full:
-            raise TooManyRequests(retry_after=self._full)
-        return self._session
+        if limited and self.full:
+            raise TooManyRequests(retry_after=self.full)
+        return self.session
 
     def count_failure(self, token: Token) -> None:
         assert token == TOKEN
@@ -60,14 +60,14 @@ class Sessions:
         self.counted += 1
 
 
+@dataclass
 class Assertions:
     """Signs by repeating the claims; without a key it cannot."""
 
-    def __init__(self, *, key: bool = True) -> None:
-        self._key = key
+    key: bool = True
 
     def ensure_key(self) -> None:
-        if not self._key:
+        if not self.key:
             raise errors.SecretsUnavailable
 
     def for_data(self, who: Identity, kind: str, data: dict[str, Any]) -> str:
@@ -75,15 +75,13 @@ class Assertions:
 
 
 class WeChat:
-    """Knows one phone code and one session_key; `calls` end with the seconds that are left."""
+    """Knows one session_key; `calls` end with the seconds that are left."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
     def phone_number(self, who: Identity, code: str, deadline: Deadline) -> dict[str, str]:
         self.calls.append((who.appid, who.openid, code, deadline.remaining()))
-        if code != "phonecode":
-            raise errors.InvalidCode
         return PHONE
 
     def session_key_is_valid(self, who: Identity, session_key: str, deadline: Deadline) -> bool:
