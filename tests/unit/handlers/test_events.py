@@ -83,6 +83,8 @@ def test_success_is_answered_once_the_message_is_queued(gate: Gate) -> None:
     assert identity == {"appid": APPID, "openid": "o-ann", "id": identity["id"]}
     assert gate.request.log_fields == {"event_id": identity["id"]}
     assert gate.sessions.ended == []
+    gate.receive(REVOKED, nonce="2", timestamp=str(NOW + 5))  # WeChat's repeat
+    assert (len(gate.sqs.messages), attributes(gate)) == (2, identity)
 
 
 def test_the_openid_of_the_url_counts_for_nothing(gate: Gate) -> None:
@@ -133,7 +135,7 @@ def test_what_is_refused_is_neither_queued_nor_acted_on(gate: Gate) -> None:
     with pytest.raises(PushRefused):
         gate.receive(b'{"Event":')
     with pytest.raises(PushRefused) as caught:
-        gate.receive_as({}, b"", body="%")  # garbled by the event
+        gate.receive_as({}, "%", isBase64Encoded=True)
     assert caught.value.evidence == {"reason": "body"}
     assert (gate.sqs.messages, gate.sessions.ended) == ([], [])
 
