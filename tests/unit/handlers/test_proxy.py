@@ -31,7 +31,6 @@ class KnownSessions:
     reads: list[str] = field(default_factory=list)
 
     def find(self, token: Token) -> Session:
-        """Give the session of a token, or fail as scripted."""
         self.reads.append(token.text)
         if self.failure:
             raise self.failure
@@ -48,14 +47,12 @@ class Signer:
     signed: list[tuple[dict[str, str], int]] = field(default_factory=list)
 
     def sign(self, claims: dict[str, str], life: int) -> str:
-        """Give the same text for anything, or fail as scripted."""
         if self.failure:
             raise self.failure
         self.signed.append((claims, life))
         return "as.ser.tion"
 
     def key_set(self) -> dict[str, Any]:
-        """Give an empty set."""
         return {"keys": []}
 
 
@@ -88,17 +85,12 @@ class House:
         return answer
 
     def send_as(
-        self,
-        session: Session,
-        method: str = "GET",
-        target: str = "/api/orders/7",
-        headers: Pairs | None = None,
-        **given: Any,
+        self, session: Session, method: str = "GET", headers: Pairs | None = None, **given: Any
     ) -> Answer:
         """The same with a token of this session."""
         token = Token.new(user_reference(session.appid, session.openid)).text
         self.sessions.known[token] = session
-        return self.send(method, target, [*bearing(token), *(headers or [])], **given)
+        return self.send(method, headers=[*bearing(token), *(headers or [])], **given)
 
     def sent(self) -> dict[str, str]:
         """The headers of the one request that went upstream."""
@@ -122,25 +114,20 @@ NO_TOKEN: list[Pairs] = [
     [("Cookie", f"token={UNKNOWN}")],
 ]
 MALFORMED: list[Pairs] = [
-    *(bearing(text) for text in ("junk", "wxg_" + "A" * 72, UNKNOWN[:-1] + "!", UNKNOWN + "A")),
-    *([("Authorization", text)] for text in (UNKNOWN, f"Basic {UNKNOWN}")),
-    bearing(UNKNOWN) * 2,
+    *(bearing(text) for text in ("junk", UNKNOWN[:-1] + "!", UNKNOWN + "A")),
+    *([("Authorization", f"Basic {UNKNOWN}")], bearing(UNKNOWN) * 2),
 ]
 
 
 # --- whose request it is -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("headers", "reads"), [*((each, 0) for each in NO_TOKEN + MALFORMED), (bearing(UNKNOWN), 1)]
-)
-def test_a_request_without_a_live_token_goes_nowhere_and_only_a_well_formed_one_costs_a_read(
-    headers: Pairs, reads: int
-) -> None:
-    house = House()
-    with pytest.raises(errors.InvalidToken):
-        house.send(headers=headers)
-    assert (len(house.sessions.reads), house.wire.exchanged) == (reads, [])
+def test_without_a_live_token_a_request_goes_nowhere_and_only_a_possible_one_is_read() -> None:
+    for headers, reads in [*((each, 0) for each in NO_TOKEN + MALFORMED), (bearing(UNKNOWN), 1)]:
+        house = House()
+        with pytest.raises(errors.InvalidToken):
+            house.send(headers=headers)
+        assert (len(house.sessions.reads), house.wire.exchanged) == (reads, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
@@ -167,7 +154,7 @@ def test_the_upstream_learns_who_it_is_and_never_the_token() -> None:
 
 def test_the_assertion_says_who_asks_what_of_whom_for_a_minute() -> None:
     house = House()
-    house.send_as(ANN, "DELETE", "/api/%E8%AE%A2/7?secret=1")
+    house.send_as(ANN, "DELETE", target="/api/%E8%AE%A2/7?secret=1")
     house.send_as(BOB)
     ann = {"sub": "o-ann", "appid": APPID, "unionid": "u-ann"}
     bob = {"sub": "o-bob", "appid": APPID}
@@ -180,24 +167,21 @@ def test_the_assertion_says_who_asks_what_of_whom_for_a_minute() -> None:
 # --- public paths --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["/api/news", "/api/products/7?x=1"])
-@pytest.mark.parametrize("headers", NO_TOKEN)
-def test_a_visitor_of_a_public_path_has_no_identity(headers: Pairs, target: str) -> None:
-    house = House()
-    answer = house.send(target=target, headers=headers)
-    assert not [name for name in house.sent() if name.upper().startswith("X-WX")]
-    assert (house.sessions.reads, house.signer.signed) == ([], [])
-    assert "X-Wxgate-Token" not in answer.headers
+def test_a_visitor_of_a_public_path_has_no_identity() -> None:
+    for headers in NO_TOKEN:
+        house = House()
+        answer = house.send(target="/api/news", headers=headers)
+        assert not [name for name in house.sent() if name.upper().startswith("X-WX")]
+        assert (house.sessions.reads, house.signer.signed) == ([], [])
+        assert "X-Wxgate-Token" not in answer.headers
 
 
-@pytest.mark.parametrize("headers", [*MALFORMED, bearing(UNKNOWN)])
-def test_a_dead_token_makes_a_visitor_of_a_public_path_and_the_answer_says_so(
-    headers: Pairs,
-) -> None:
-    house = House(wire=Wire(Reply(404, [("X-Wxgate-Token", "alive")], b"")))
-    answer = house.send(target="/api/news", headers=headers)
-    assert "X-WX-OPENID" not in house.sent()
-    assert (answer.status_code, answer.headers["X-Wxgate-Token"]) == (404, "dead")
+def test_a_dead_token_makes_a_visitor_of_a_public_path_and_the_answer_says_so() -> None:
+    for headers in [*MALFORMED, bearing(UNKNOWN)]:
+        house = House(wire=Wire(Reply(404, [("X-Wxgate-Token", "alive")], b"")))
+        answer = house.send(target="/api/news", headers=headers)
+        assert "X-WX-OPENID" not in house.sent()
+        assert (answer.status_code, answer.headers["X-Wxgate-Token"]) == (404, "dead")
 
 
 def test_on_a_public_path_a_live_token_has_its_identity() -> None:
@@ -208,10 +192,10 @@ def test_on_a_public_path_a_live_token_has_its_identity() -> None:
     assert "X-Wxgate-Token" not in answer.headers
 
 
-@pytest.mark.parametrize("target", ["/api/News", "/api/news/", "/api/products%3F/7"])
-def test_a_path_beside_a_public_one_needs_a_token(target: str) -> None:
-    with pytest.raises(errors.InvalidToken):
-        House().send(target=target)
+def test_a_path_beside_a_public_one_needs_a_token() -> None:
+    for target in ("/api/News", "/api/news/", "/api/products%3F/7"):
+        with pytest.raises(errors.InvalidToken):
+            House().send(target=target)
 
 
 # --- what goes upstream --------------------------------------------------------------------------
@@ -246,20 +230,12 @@ def test_the_subpath_is_what_api_gateway_matched() -> None:
     assert house.claims()["htu"] == f"{URL}/orders/7"
 
 
-@pytest.mark.parametrize(
-    ("context", "location"),
-    [
-        ({"path": "/v1/api/orders/7"}, "/v1/api/x"),
-        ({"path": "/api/v1/xxx/api/orders/7"}, "/api/v1/xxx/api/x"),
-        ({}, "/api/x"),
-    ],
-)
-def test_a_redirect_leads_to_the_url_that_the_client_knows(
-    context: dict[str, str], location: str
-) -> None:
-    house = House(wire=Wire(Reply(302, [("Location", "/base/x")], b"")))
-    answer = house.send_as(ANN, requestContext={"httpMethod": "GET", **context})
-    assert answer.headers["Location"] == location
+def test_a_redirect_leads_to_the_url_that_the_client_knows() -> None:
+    stages = {"/v1/api/orders/7": "/v1/api/x", "/api/v1/xxx/api/orders/7": "/api/v1/xxx/api/x"}
+    for path, location in (*stages.items(), (None, "/api/x")):
+        house = House(wire=Wire(Reply(302, [("Location", "/base/x")], b"")))
+        context = {"httpMethod": "GET"} | ({"path": path} if path else {})
+        assert house.send_as(ANN, requestContext=context).headers["Location"] == location
 
 
 def test_the_phones_address_and_the_trace_of_the_invocation_go_upstream() -> None:
@@ -274,24 +250,21 @@ def test_the_phones_address_and_the_trace_of_the_invocation_go_upstream() -> Non
 # --- how it fails --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["/api/a//b", "/api/products/../orders/7"])
-def test_a_bad_path_is_refused_before_anything_else(target: str) -> None:
-    house = House()
-    with pytest.raises(errors.InvalidPath):
-        house.send_as(ANN, target=target)
-    assert (house.sessions.reads, house.signer.signed, house.wire.exchanged) == ([], [], [])
+def test_a_bad_path_is_refused_before_anything_else() -> None:
+    for target in ("/api/a//b", "/api/products/../orders/7"):
+        house = House()
+        with pytest.raises(errors.InvalidPath):
+            house.send_as(ANN, target=target)
+        assert (house.sessions.reads, house.signer.signed, house.wire.exchanged) == ([], [], [])
 
 
-@pytest.mark.parametrize("failure", [errors.StoreUnavailable(), errors.Misconfigured()])
 @pytest.mark.parametrize("target", ["/api/orders/7", "/api/news"])
-def test_a_fault_of_the_store_is_never_taken_for_a_bad_token(
-    failure: errors.GateError, target: str
-) -> None:
-    house = House(sessions=KnownSessions(failure=failure))
-    with pytest.raises(type(failure)) as caught:
-        house.send(target=target, headers=bearing(UNKNOWN))
-    assert caught.value is failure
-    assert house.wire.exchanged == []
+def test_a_fault_of_the_store_is_never_taken_for_a_bad_token(target: str) -> None:
+    for failure in (errors.StoreUnavailable(), errors.Misconfigured()):
+        house = House(sessions=KnownSessions(failure=failure))
+        with pytest.raises(type(failure)):
+            house.send(target=target, headers=bearing(UNKNOWN))
+        assert house.wire.exchanged == []
 
 
 def test_without_a_signature_or_time_nothing_goes_upstream() -> None:
@@ -313,11 +286,8 @@ def test_an_answer_that_does_not_fit_once_it_is_encoded_is_too_large() -> None:
 # --- beside the proxy ----------------------------------------------------------------------------
 
 
-def test_the_key_set_is_public_and_cacheable() -> None:
+def test_the_key_set_is_public_and_cacheable_and_health_tells_the_version() -> None:
     answer = key_set(assertions=cast(Assertions, Signer()))
     assert (answer.body, answer.status_code) == ('{"keys":[]}', 200)
     assert answer.headers["Cache-Control"] == "public, max-age=300"
-
-
-def test_health_tells_the_version() -> None:
     assert health().body == f'{{"status":"ok","version":"{__version__}"}}'
