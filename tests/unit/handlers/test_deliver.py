@@ -45,6 +45,7 @@ class Delivery:
 
     def __init__(self, *outcomes: Reply | TransportError) -> None:
         self.clock = Clock()
+        self.deadline = NO_DEADLINE
         self.wire = Wire(*outcomes)
         self.sqs = Sqs(self.clock)
         self.queue = Queue(self.sqs, URL)
@@ -60,14 +61,9 @@ class Delivery:
         self.queue.send(BODY, {name: value for name, value in known.items() if value})
 
     def function(self, event: dict[str, Any], _context: Any = None) -> dict[str, Any]:
-        return deliver(
-            event,
-            NO_DEADLINE,
-            upstream=self.upstream,
-            assertions=self.assertions,
-            queue=self.queue,
-            path="/wxgate/events",
-        )
+        services: Any = {"upstream": self.upstream, "assertions": self.assertions}
+        services |= {"queue": self.queue, "path": "/wxgate/events"}
+        return deliver(event, self.deadline, **services)
 
     def poll(self) -> None:
         """Let Lambda take one batch from the queue."""
@@ -84,57 +80,39 @@ class Delivery:
         return dict(self.wire.exchanged[-1].headers)
 
 
+def delivered(*outcomes: Reply | TransportError, **attributes: str) -> Delivery:
+    """One event was queued, and Lambda has taken it once."""
+    delivery = Delivery(*outcomes)
+    delivery.queued(**attributes)
+    delivery.poll()
+    return delivery
+
+
 # --- what is sent ---
 
 
 def test_an_event_is_posted_with_proof() -> None:
-    delivery = Delivery(OK)
-    delivery.queued()
-    delivery.poll()
+    delivery = delivered(OK)
     (sent,) = delivery.wire.exchanged
-    assert (sent.origin.authority, sent.method, sent.target) == (
-        "api.test",
-        "POST",
-        "/base/wxgate/events",
-    )
-    assert sent.body == BODY.encode()
+    assert (sent.origin.authority, sent.method) == ("api.test", "POST")
+    assert (sent.target, sent.body) == ("/base/wxgate/events", BODY.encode())
     headers = delivery.headers()
     assertion = headers.pop("X-WX-ASSERTION")
-    assert headers == {
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "X-Request-Id": "message-1",
-        "X-WX-APPID": APPID,
-        "X-WX-OPENID": "o-ann",
-        "X-WX-EVENT-ID": "event-1",
-    }
-    (key,) = delivery.assertions.key_set()["keys"]
-    options: Any = {"verify_exp": False, "verify_iat": False}
-    audience = ENVIRONMENT["UPSTREAM_URL"]
-    public = jwt.PyJWK(key).key
-    claims = jwt.decode(assertion, public, ["ES256"], audience=audience, options=options)
+    who = {"X-WX-APPID": APPID, "X-WX-OPENID": "o-ann", "X-WX-EVENT-ID": "event-1"}
+    about = {"Content-Type": "application/json", "X-Request-Id": "message-1"}
+    assert headers == {"Accept-Encoding": "identity", **about, **who}
+    life = {"iss": "wxgate", "aud": ENVIRONMENT["UPSTREAM_URL"], "iat": NOW, "exp": NOW + 60}
+    event = {"sub": "o-ann", "appid": APPID, "kind": "event", "event_id": "event-1"}
     digest = base64.urlsafe_b64encode(hashlib.sha256(BODY.encode()).digest()).decode()
-    assert claims == {
-        "iss": "wxgate",
-        "aud": audience,
-        "sub": "o-ann",
-        "appid": APPID,
-        "kind": "event",
-        "event_id": "event-1",
-        "body_sha256": digest.rstrip("="),
-        "htm": "POST",
-        "htu": "https://api.test/base/wxgate/events",
-        "iat": NOW,
-        "exp": NOW + 60,
-    }
+    event |= {"body_sha256": digest.rstrip("=")}
+    request = {"htm": "POST", "htu": "https://api.test/base/wxgate/events"}
+    claims = jwt.decode(assertion, options={"verify_signature": False})
+    assert claims == {**life, **event, **request}
     assert delivery.sqs.messages == []
 
 
 def test_an_event_that_concerns_nobody_names_nobody() -> None:
-    delivery = Delivery(OK)
-    delivery.queued(openid="")
-    delivery.poll()
-    headers = delivery.headers()
+    headers = delivered(OK, openid="").headers()
     assert "X-WX-OPENID" not in headers
     assert "sub" not in jwt.decode(headers["X-WX-ASSERTION"], options={"verify_signature": False})
 
@@ -142,23 +120,14 @@ def test_an_event_that_concerns_nobody_names_nobody() -> None:
 # --- what ends it, and what does not ---
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_a_2xx_ends_it(status: int) -> None:
-    delivery = Delivery(Reply(status, [], b"whatever"))
-    delivery.queued()
-    delivery.poll()
-    assert (delivery.sqs.messages, delivery.sqs.postponed) == ([], [])
-
-
-@pytest.mark.parametrize(
-    "outcome", [*(Reply(n, [], b"") for n in (300, 400, 401, 404, 410, 500, 503)), DOWN, TimedOut()]
-)
-def test_anything_else_is_tried_again(outcome: Reply | TransportError) -> None:
-    delivery = Delivery(outcome)
-    delivery.queued()
-    delivery.poll()
-    assert len(delivery.sqs.messages) == 1
-    assert delivery.sqs.postponed == [5]
+def test_a_2xx_ends_it_and_anything_else_is_tried_again() -> None:
+    for status in (200, 201, 202, 204, 299):
+        delivery = delivered(Reply(status, [], b"whatever"))
+        assert (delivery.sqs.messages, delivery.sqs.postponed) == ([], [])
+    failures = [Reply(status, [], b"") for status in (300, 400, 401, 404, 410, 500, 503)]
+    for outcome in (*failures, DOWN, TimedOut()):
+        delivery = delivered(outcome)
+        assert (len(delivery.sqs.messages), delivery.sqs.postponed) == (1, [5])
 
 
 def test_without_a_signing_key_nothing_is_sent_and_all_is_tried_again() -> None:
@@ -183,27 +152,10 @@ def test_one_failure_of_a_batch_is_no_others() -> None:
 
 def test_what_lambda_has_no_time_for_is_tried_again() -> None:
     delivery = Delivery(OK)
+    delivery.deadline = Deadline.after(0)
     delivery.queued()
-    (message,) = delivery.sqs.receive_message(QueueUrl=URL)["Messages"]
-    batch = {
-        "Records": [
-            {
-                "messageId": "message-1",
-                "receiptHandle": "message-1",
-                "body": BODY,
-                "attributes": message["Attributes"],
-                "messageAttributes": {"appid": {"stringValue": APPID}, "id": {"stringValue": "e"}},
-            }
-        ]
-    }
-    services: Any = {
-        "upstream": delivery.upstream,
-        "assertions": delivery.assertions,
-        "queue": delivery.queue,
-    }
-    result = deliver(batch, Deadline.after(0), **services, path="/events")
-    assert result == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
-    assert delivery.wire.exchanged == []
+    delivery.poll()
+    assert (len(delivery.sqs.messages), delivery.wire.exchanged) == (1, [])
 
 
 # --- when it is tried again ---
@@ -241,19 +193,14 @@ def test_an_upstream_that_is_down_for_an_hour_gets_every_event_after_it() -> Non
 def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_pause() -> None:
     delivery = Delivery(DOWN, DOWN, OK)
     delivery.queued()
-    event = delivery.sqs.receive_message(QueueUrl=URL)["Messages"]
-    delivery.sqs.failure = EndpointConnectionError(endpoint_url="https://sqs.test")
-    records = [
-        {
-            "messageId": "message-1",
-            "receiptHandle": "message-1",
-            "body": BODY,
-            "attributes": event[0]["Attributes"],
-            "messageAttributes": {"appid": {"stringValue": APPID}, "id": {"stringValue": "e"}},
-        }
-    ]
-    assert delivery.function({"Records": records})["batchItemFailures"]
-    delivery.sqs.failure = None
+
+    def function(event: dict[str, Any], _context: object) -> dict[str, Any]:
+        delivery.sqs.failure = EndpointConnectionError(endpoint_url="https://sqs.test")
+        failed = delivery.function(event)
+        delivery.sqs.failure = None
+        return failed
+
+    poll(delivery.sqs, URL, function)
     delivery.run(HIDDEN - 1)
     assert len(delivery.wire.exchanged) == 1
     delivery.run(HIDDEN)
