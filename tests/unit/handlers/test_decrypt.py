@@ -117,24 +117,26 @@ def test_data_opens_to_the_fields_of_its_kind_alone_signed_for_the_upstream() ->
 
 
 SIGNED = json.dumps(USER, ensure_ascii=False)
-SIGNATURE = raw_data_signature(SIGNED, KEY)
+
+
+def profile(text: str = SIGNED, key: str = KEY, **fields: object) -> dict[str, Any]:
+    """A user's open data beside a signed text."""
+    signature = raw_data_signature(text, key)
+    return sealed("user", {**USER, **fields}, rawData=text, signature=signature)
+
+
+WHOLE = sealed("phone", PHONE)
 FAILURES = {
     "a key that is not ours": sealed("phone", PHONE, OTHER),
     "another kind": sealed("user", PHONE),
-    "no kind": {k: v for k, v in sealed("phone", PHONE).items() if k != "kind"},
+    "no kind": {name: value for name, value in WHOLE.items() if name != "kind"},
     "another app": sealed("phone", {**PHONE, "watermark": {**WATERMARK, "appid": "wxother"}}),
-    "another user": sealed("user", {**USER, "openId": "o-bob"}),
-    "a block of noise": {**sealed("phone", PHONE), "encryptedData": base64.b64encode(IV).decode()},
-    "a wrong signature": sealed("user", USER, rawData=SIGNED, signature="0" * 40),
-    "signed text that differs": sealed(
-        "user", {**USER, "nickName": "Eve"}, rawData=SIGNED, signature=SIGNATURE
-    ),
-    "signed text that is no JSON": sealed(
-        "user", USER, rawData="{", signature=raw_data_signature("{", KEY)
-    ),
-    "signed under another key than sealed": sealed(
-        "user", USER, rawData=SIGNED, signature=raw_data_signature(SIGNED, OLDER)
-    ),
+    "another user": profile(openId="o-bob"),
+    "a block of noise": {**WHOLE, "encryptedData": WHOLE["iv"]},
+    "a wrong signature": {**profile(), "signature": "0" * 40},
+    "signed text that differs": profile(nickName="Eve"),
+    "signed text that is no JSON": profile("{"),
+    "signed under another key than sealed": profile(key=OLDER),
 }
 
 
@@ -157,7 +159,6 @@ def test_a_failure_that_cannot_be_counted_is_not_revealed() -> None:
         assert refused.value is refusal
 
 
-WHOLE = sealed("phone", PHONE)
 KIND = "kind is one of user, phone, werun, share, group."
 PAIR = "rawData and signature are texts that come together."
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
@@ -167,7 +168,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "a kind that is no text": ({**WHOLE, "kind": ["phone"]}, KIND),
     "no data": ({**WHOLE, "encryptedData": None}, InvalidRequest.message),
     "a short iv": ({**WHOLE, "iv": "AAAA"}, InvalidRequest.message),
-    "a signature alone": ({**WHOLE, "kind": "user", "signature": SIGNATURE}, PAIR),
+    "a signature alone": ({**WHOLE, "kind": "user", "signature": "x"}, PAIR),
     "an object": ({**WHOLE, "kind": "user", "rawData": {}, "signature": "x"}, PAIR),
 }
 
@@ -182,20 +183,16 @@ def test_a_malformed_field_touches_no_key_and_is_named(fault: str) -> None:
 
 
 def test_signed_user_info_opens_with_the_key_that_signed_it() -> None:
-    profile = {**USER, "openId": "o-alice"}
+    whose = {**USER, "openId": "o-alice"}
     for key in (KEY, OLDER):
         signature = raw_data_signature(SIGNED, key)
-        body = sealed("user", profile, key, rawData=SIGNED, signature=signature)
-        assert opened(body)["data"] == profile
+        body = sealed("user", whose, key, rawData=SIGNED, signature=signature)
+        assert opened(body)["data"] == whose
+    # A signature beside another kind is ignored.
+    assert opened({**WHOLE, "rawData": 5, "signature": None})["data"] == PHONE
 
 
-def test_a_signature_beside_another_kind_is_ignored() -> None:
-    assert opened(sealed("phone", PHONE, rawData=5, signature=None))["data"] == PHONE
-
-
-def test_after_too_many_failures_nothing_opens_until_the_window_ends_and_nothing_is_signed() -> (
-    None
-):
+def test_after_too_many_failures_nothing_is_opened_nor_signed_until_the_window_ends() -> None:
     sessions = Sessions(full=123)
     for request in (lambda: opened(WHOLE, sessions), lambda: signed({"data": "x"}, sessions)):
         with pytest.raises(TooManyRequests):
@@ -251,10 +248,9 @@ def test_wechat_checks_the_current_key(keys: tuple[str, ...], valid: bool) -> No
 
 # --- signatures ---
 
-SIGN_DATA = '{"foo":"bar"}'
 SIGN_KEY = "o0q0otL8aEzpcZL/FT9WsQ=="
 # WeChat, «用户登录态签名», the example of a POST body.
-KNOWN_SIGNATURE = "654571f79995b2ce1e149e53c0a33dc39c0a74090db514261454e8dbe432aa0b"
+KNOWN = {'{"foo":"bar"}': "654571f79995b2ce1e149e53c0a33dc39c0a74090db514261454e8dbe432aa0b"}
 
 
 def signed(body: object, sessions: Any = None, token: str | None = TOKEN.text) -> Any:
@@ -265,14 +261,11 @@ def signed(body: object, sessions: Any = None, token: str | None = TOKEN.text) -
     return json.loads(answer.body)
 
 
-def test_data_is_signed_with_the_text_of_the_current_key() -> None:
-    assert signed({"data": SIGN_DATA}) == {"signature": KNOWN_SIGNATURE}
-
-
-def test_any_text_up_to_the_limit_is_signed() -> None:
-    for data in ("x", "付" * 1365, " ", "\0", "x" * 4096):
-        signature = hmac.new(SIGN_KEY.encode(), data.encode(), "sha256").hexdigest()
-        assert signed({"data": data})["signature"] == signature
+def test_any_text_up_to_the_limit_is_signed_with_the_text_of_the_current_key() -> None:
+    texts = ("x", "付" * 1365, " ", "\0", "x" * 4096)
+    others = {x: hmac.new(SIGN_KEY.encode(), x.encode(), "sha256").hexdigest() for x in texts}
+    for data, signature in (KNOWN | others).items():
+        assert signed({"data": data}) == {"signature": signature}
 
 
 def test_nothing_else_is_signed_and_no_key_is_read() -> None:

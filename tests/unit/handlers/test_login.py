@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from chalicelib import errors
 from chalicelib.deadlines import CODE_MINIMUM, LOGIN_TOTAL, LOGIN_WECHAT, Deadline
@@ -151,35 +149,6 @@ def test_a_login_that_cannot_finish_spends_no_code() -> None:
         with pytest.raises(errors.DeadlineExceeded):
             logged_in(sent({"code": CODE}, seconds=seconds), wechat)
     assert wechat.calls == []
-
-
-# --- any body: it is refused before WeChat is called, or all readers agree on it ---
-
-NAMES = st.sampled_from(["code", "appid", "replaces", "c\\u006fde"]) | st.text(max_size=4)
-VALUES = st.sampled_from(['"code-A"', '"code-B"', f'"{APPID}"', "null", '"wx"', "[1]", "{}"])
-MEMBERS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
-BODIES = MEMBERS.map(lambda pairs: ",".join(f'"{name}":{value}' for name, value in pairs))
-
-
-def members(data: bytes, *, first_wins: bool) -> dict[str, Any]:
-    """The members at the top, as a reader sees them that takes the first or last duplicate."""
-    order = reversed if first_wins else list
-    seen: dict[str, Any] = json.loads(data, object_pairs_hook=lambda pairs: dict(order(pairs)))
-    return seen
-
-
-@given(BODIES.map(lambda members: f"{{{members}}}".encode()) | st.binary())
-@example(b'{"code":"code-A","code":"code-B"}')
-def test_every_reader_of_a_login_body_finds_the_code_that_wechat_is_given(data: bytes) -> None:
-    wechat = WeChat()
-    event = event_of("POST", "/login", [("Content-Type", "application/json")], data, ["/login"])
-    try:
-        assert logged_in(Request(event), wechat)["token"] == TOKEN.text
-    except (InvalidRequest, UnknownApp):
-        assert wechat.calls == []
-        return
-    assert members(data, first_wins=True) == members(data, first_wins=False)
-    assert wechat.calls == [(APPID, members(data, first_wins=True)["code"])]
 
 
 # --- logout ---

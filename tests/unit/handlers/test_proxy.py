@@ -208,19 +208,15 @@ def test_a_post_that_stands_for_a_patch_is_one_everywhere() -> None:
     assert house.wire.exchanged[0].retry_on == ()
 
 
-@pytest.mark.parametrize(
-    ("method", "overrides"),
-    [
-        *[(method, ["PATCH"]) for method in ("GET", "HEAD", "PUT", "DELETE")],
-        *[("POST", [value]) for value in ("DELETE", "GET", "patch", "PATCH, DELETE", " PATCH", "")],
-        *[("POST", ["PATCH", value]) for value in ("DELETE", "PATCH")],
-    ],
-)
-def test_any_other_override_is_ignored(method: str, overrides: list[str]) -> None:
-    house = House()
-    house.send(method, "/api/news", [("x-http-method-override", value) for value in overrides])
-    assert house.wire.exchanged[0].method == method
-    assert "x-http-method-override" not in {name.lower() for name in house.sent()}
+def test_any_other_override_is_ignored() -> None:
+    ignored = {method: [["PATCH"]] for method in ("GET", "HEAD", "PUT", "DELETE")}
+    values = ("DELETE", "GET", "patch", "PATCH, DELETE", " PATCH", "")
+    ignored["POST"] = [*([value] for value in values), ["PATCH", "DELETE"], ["PATCH", "PATCH"]]
+    for method, overrides in ((m, each) for m, every in ignored.items() for each in every):
+        house = House()
+        house.send(method, "/api/news", [("x-http-method-override", value) for value in overrides])
+        assert house.wire.exchanged[0].method == method
+        assert "x-http-method-override" not in {name.lower() for name in house.sent()}
 
 
 def test_the_subpath_is_what_api_gateway_matched() -> None:
