@@ -23,9 +23,6 @@ SECRET = push_secret_of(APPID)
 MESSAGE = json.dumps({"MsgType": "event", "Event": "e", "OpenID": "o-ann"}).encode()
 
 
-# --- what works ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["json", "xml"])
 def test_an_event_reaches_the_business_api_with_proof(events: Events, kind: str) -> None:
     fields = {"RevokeInfo": "1", "Note": "很好 <&>"}
@@ -56,9 +53,6 @@ def test_wechats_check_of_the_url_is_answered(events: Events) -> None:
     answer = events.door.send("GET", f"/events/{APPID}?{urlencode(query)}")
     assert (answer.status, answer.body) == (200, b"4375120948")
     assert answer.headers["Content-Type"].startswith("text/plain")
-
-
-# --- a user who is gone --------------------------------------------------------------------------
 
 
 def test_a_cancelled_users_tokens_are_dead_when_wechat_is_answered(events: Events) -> None:
@@ -94,9 +88,6 @@ def test_of_racing_requests_none_passes_once_wechat_is_answered(events: Events) 
     assert set(late) == {401}
 
 
-# --- attacks -------------------------------------------------------------------------------------
-
-
 MINE = {**SECRET, "token": "attacker"}
 BOMB = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 BOMB = f'<!DOCTYPE x [<!ENTITY a0 "bomb">{BOMB}]><xml><Encrypt>&a9;</Encrypt></xml>'
@@ -120,9 +111,6 @@ def test_an_attack_is_answered_like_any_other_and_leaves_nothing(
     line = json.loads(capsys.readouterr().out)
     assert (line["code"], line["route"]) == ("PushRefused", "/events/{appid}")
     assert "o-ann" not in json.dumps(line)
-
-
-# --- faults --------------------------------------------------------------------------------------
 
 
 def test_without_the_queue_wechat_is_told_to_repeat_and_its_user_is_out(

@@ -208,9 +208,6 @@ def test_the_token_is_checked_before_the_body() -> None:
             signed({}, token=token)
 
 
-# --- phone codes and the session ---
-
-
 def phoned(services: Any, code: str = "phonecode", left: float = LEFT) -> Any:
     return json.loads(decrypt.phone(sent({"code": code}, left=left), **services).body)
 
@@ -246,8 +243,6 @@ def test_wechat_checks_the_current_key(keys: tuple[str, ...], valid: bool) -> No
     assert json.loads(answer.body) == {"valid": valid}
     assert wechat.calls == [(APPID, "o-alice", keys[0], LEFT - WECHAT_RESERVE)]
 
-
-# --- signatures ---
 
 SIGN_KEY = "o0q0otL8aEzpcZL/FT9WsQ=="
 # WeChat, «用户登录态签名», the example of a POST body.

@@ -88,9 +88,6 @@ def delivered(*outcomes: Reply | TransportError, **attributes: str) -> Delivery:
     return delivery
 
 
-# --- what is sent ---
-
-
 def test_an_event_is_posted_with_proof() -> None:
     delivery = delivered(OK)
     (sent,) = delivery.wire.exchanged
@@ -115,9 +112,6 @@ def test_an_event_that_concerns_nobody_names_nobody() -> None:
     headers = delivered(OK, openid="").headers()
     assert "X-WX-OPENID" not in headers
     assert "sub" not in jwt.decode(headers["X-WX-ASSERTION"], options={"verify_signature": False})
-
-
-# --- what ends it, and what does not ---
 
 
 def test_a_2xx_ends_it_and_anything_else_is_tried_again() -> None:
@@ -148,9 +142,6 @@ def test_what_lambda_has_no_time_for_is_tried_again() -> None:
     delivery.queued()
     delivery.poll()
     assert (len(delivery.sqs.messages), delivery.wire.exchanged) == (1, [])
-
-
-# --- when it is tried again ---
 
 
 def test_the_pauses_grow_to_an_hour_and_last_a_day() -> None:
@@ -264,9 +255,6 @@ def test_of_a_thousand_events_none_is_lost_though_everything_fails_at_random(see
     assert answered <= set(wire.taken)
     assert len(answered) > 980
     assert (delivery.sqs.messages, delivery.sqs.dead) == ([], [])
-
-
-# --- the log ---
 
 
 def test_an_attempt_is_one_line_and_one_count_without_content_and_no_others_failure(

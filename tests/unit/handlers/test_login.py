@@ -151,9 +151,6 @@ def test_a_login_that_cannot_finish_spends_no_code() -> None:
     assert wechat.calls == []
 
 
-# --- logout ---
-
-
 def ended(request: Request) -> list[tuple[object, ...]]:
     sessions: Any = Sessions()
     answer = logout(request, sessions=sessions)

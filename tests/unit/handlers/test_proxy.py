@@ -119,9 +119,6 @@ MALFORMED: list[Pairs] = [
 ]
 
 
-# --- whose request it is -------------------------------------------------------------------------
-
-
 def test_without_a_live_token_a_request_goes_nowhere_and_only_a_possible_one_is_read() -> None:
     for headers, reads in [*((each, 0) for each in NO_TOKEN + MALFORMED), (bearing(UNKNOWN), 1)]:
         house = House()
@@ -188,9 +185,6 @@ def test_a_path_beside_a_public_one_needs_a_token() -> None:
             House().send(target=target)
 
 
-# --- what goes upstream --------------------------------------------------------------------------
-
-
 def test_a_post_that_stands_for_a_patch_is_one_everywhere() -> None:
     house = House()
     house.send_as(ANN, "POST", headers=[("X-HTTP-Method-Override", "PATCH")])
@@ -233,9 +227,6 @@ def test_the_phones_address_and_the_trace_of_the_invocation_go_upstream() -> Non
     assert house.sent()["X-Amzn-Trace-Id"] == trace
 
 
-# --- how it fails --------------------------------------------------------------------------------
-
-
 def test_a_bad_path_is_refused_before_anything_else() -> None:
     for target in ("/api/a//b", "/api/products/../orders/7"):
         house = House()
@@ -267,9 +258,6 @@ def test_an_answer_that_does_not_fit_once_it_is_encoded_is_too_large() -> None:
     with pytest.raises(errors.UpstreamTooLarge) as caught:
         House(wire=Wire(Reply(200, [], b"\xff" * 4_800_000))).send_as(ANN)
     assert caught.value.evidence == {"reason": "encoded"}
-
-
-# --- beside the proxy ----------------------------------------------------------------------------
 
 
 def test_the_key_set_is_public_and_cacheable_and_health_tells_the_version() -> None:

@@ -251,18 +251,14 @@ NO_ANSWERS: dict[str, list[Outcome]] = {
         for value in ("", None, "AAAA", "ключ", SESSION_KEY + "\n", SESSION_KEY + "AAAA")
     ],
     "phone_info": [
-        {**PHONE, "phone_info": info}
-        for info in (
-            *(
-                None,
-                "x",
-                [1],
-                {"x": 1},
-                *({**PHONE_INFO, "watermark": mark} for mark in (None, APPID)),
-            ),
-            {**PHONE_INFO, "watermark": {"timestamp": 1, "appid": OTHER}},
-            *({**PHONE_INFO, "countryCode": True}, {**PHONE_INFO, "phoneNumber": "+8613900139000"}),
-        )
+        *({**PHONE, "phone_info": info} for info in (None, "x", [1], {"x": 1})),
+        *(
+            {**PHONE, "phone_info": {**PHONE_INFO, **changed}}
+            for changed in (
+                *({"watermark": mark} for mark in (None, APPID, {"timestamp": 1, "appid": OTHER})),
+                *({"countryCode": True}, {"phoneNumber": "+8613900139000"}),
+            )
+        ),
     ],
     "access_token": [
         *({**TOKEN, "access_token": value} for value in ("", None, 7)),

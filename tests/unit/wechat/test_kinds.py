@@ -72,9 +72,6 @@ def refused_with(kind: str, **members: Any) -> bool:
     return refused(sample(kind, **members), kind)
 
 
-# --- every kind ----------------------------------------------------------------------------------
-
-
 def test_there_are_five_kinds() -> None:
     assert list(KINDS) == ["user", "phone", "werun", "share", "group"] == list(SAMPLES)
 
@@ -240,8 +237,6 @@ def test_every_kind_needs_a_watermark_of_the_sessions_app(kind: str) -> None:
     assert refused(written(SAMPLES[kind]), kind)
     assert refused(sample(kind), kind, whose=replace(ANN, appid="wx0000000000000001"))
 
-
-# --- the text ------------------------------------------------------------------------------------
 
 GOOD = sample("phone")
 

@@ -20,9 +20,6 @@ def of_xml(inside: str) -> Any:
     return parse(f"<xml>{inside}</xml>".encode())
 
 
-# --- XML becomes JSON ---
-
-
 def test_elements_become_members_a_list_or_objects_and_all_text_stays_text() -> None:
     text = "<A><![CDATA[很好 <b>]]></A><B>17</B><C/><D> x </D>"
     assert of_xml(text) == {"A": "很好 <b>", "B": "17", "C": "", "D": " x "}
@@ -59,9 +56,6 @@ def test_a_message_says_the_same_in_xml_and_in_json(fields: dict[str, str]) -> N
     assert (in_xml.body, in_xml.id, in_xml.openid) == (in_json.body, in_json.id, in_json.openid)
 
 
-# --- the message ---
-
-
 def test_blanks_around_names_and_the_openid_are_trimmed() -> None:
     message = read(APPID, b'{"MsgType":"event"," OpenID":" o-ann "," Event ":"%s "}' % CANCELLED)
     assert (message.openid, message.is_cancellation) == ("o-ann", True)
@@ -91,8 +85,6 @@ def test_a_repeat_has_the_same_id_and_anything_else_another() -> None:
     assert len(ids - {first}) == len(REVOKED) + 1
     assert len(first) == 64
 
-
-# --- whom it concerns ---
 
 # The FromUserName of an event of consent or payment is WeChat's own account, and looks like a user.
 SENT_BY_USER = [{"MsgType": "text"}] + [

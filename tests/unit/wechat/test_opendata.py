@@ -25,8 +25,6 @@ def encrypted(padded: bytes) -> bytes:
     return encryptor.update(padded) + encryptor.finalize()
 
 
-# --- the published vectors -----------------------------------------------------------------------
-
 GROUPS = json.loads((Path(__file__).parents[2] / "corpus" / "vectors.json").read_text())
 VECTORS = {v["id"]: v for name in ("vectors", "negative", "synthetic") for v in GROUPS[name]}
 
@@ -90,9 +88,6 @@ def test_a_user_signature_is_the_published_one_and_the_simulators(name: str) -> 
     assert signature == vector["signature"] != vector.get("wrong_if_key_is_base64_decoded")
 
 
-# --- padding -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("count", range(1, 17))
 def test_a_good_padding_is_removed_and_one_with_another_byte_is_refused(count: int) -> None:
     plaintext = b"x" * (32 - count)
@@ -110,9 +105,6 @@ def test_no_other_count_is_a_padding() -> None:
         for padded in (b"x" * 31 + bytes([count]), bytes([count]) * 256):
             with pytest.raises(ValueError, match="padding"):
                 opendata.decrypt(KEY, encrypted(padded), IV)
-
-
-# --- the request's fields ------------------------------------------------------------------------
 
 
 def b64(data: bytes) -> str:
@@ -161,8 +153,6 @@ def test_a_session_key_is_sixteen_bytes_of_base64_and_never_quoted() -> None:
         with pytest.raises(ValueError, match=r"^(?!.*AAEC)"):
             opendata.key_bytes(wrong)
 
-
-# --- rawData and its signature -------------------------------------------------------------------
 
 RAW = '{"nickName":"苏震巍","gender":1}'
 FIELDS = {"nickName": "苏震巍", "gender": 1, "openId": "o-ann"}

@@ -122,9 +122,6 @@ def test_an_envelope_of_the_public_vectors_opens() -> None:
         assert PushKey("token", key, 0).decrypt(text, appid) == message.encode()
 
 
-# --- what is taken ---
-
-
 def test_a_clock_may_be_off_by_five_minutes(gate: Gate) -> None:
     for off in (-MAX_AGE, MAX_AGE):
         gate.take(made(timestamp=str(NOW + off)))
@@ -280,9 +277,6 @@ def test_nothing_but_what_is_signed_is_taken(
         gate.push.echo(APPID, [pair for pair in sent if pair[0] != "echostr"])
 
 
-# --- the check of the URL ---
-
-
 def check(**changes: str) -> list[tuple[str, str]]:
     query = {"timestamp": str(NOW), "nonce": "7", "echostr": "4375", **changes}
     query.setdefault("signature", signature_of(SECRET["token"], query["timestamp"], query["nonce"]))
@@ -296,9 +290,6 @@ def test_an_echostr_comes_back_as_it_came_or_the_check_is_refused(gate: Gate) ->
     for changes in (*wrong, *({"echostr": text} for text in ("", "a\r\nb", "1" * 1025))):
         with pytest.raises(PushRefused):
             gate.push.echo(APPID, check(**changes))
-
-
-# --- the secret ---
 
 
 def now(gate: Gate, secret: dict[str, str] = SECRET) -> Pushed:
