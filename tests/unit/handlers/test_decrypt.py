@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib import errors
 from chalicelib.deadlines import CODE_MINIMUM, WECHAT_RESERVE, Deadline
-from chalicelib.errors import DecryptFailed, GateError, InvalidRequest, TooManyRequests
+from chalicelib.errors import DecryptFailed, InvalidRequest, TooManyRequests
 from chalicelib.front.request import Request
 from chalicelib.handlers import decrypt
 from chalicelib.identity import Identity
@@ -39,7 +39,6 @@ class Sessions:
     full: int = 0
     counted: int = 0
     reads: int = 0
-    refusal: GateError | None = None
 
     def find(self, token: Token) -> Session:
         assert token == TOKEN
@@ -55,8 +54,6 @@ class Sessions:
 
     def count_failure(self, token: Token) -> None:
         assert token == TOKEN
-        if self.refusal:
-            raise self.refusal
         self.counted += 1
 
 
@@ -147,15 +144,6 @@ def test_every_failure_is_counted_and_looks_the_same(cause: str) -> None:
         opened(FAILURES[cause], sessions)
     seen = sessions.counted, refused.value.message, refused.value.evidence
     assert seen == (1, DecryptFailed.message, {})
-
-
-def test_a_failure_that_cannot_be_counted_is_not_revealed() -> None:
-    for refusal in (errors.StoreUnavailable(), TooManyRequests(retry_after=77)):
-        sessions = Sessions()
-        sessions.refusal = refusal
-        with pytest.raises(type(refusal)) as refused:
-            opened(sealed("phone", PHONE, OTHER), sessions)
-        assert refused.value is refusal
 
 
 KIND = "kind is one of user, phone, werun, share, group."

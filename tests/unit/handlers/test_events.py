@@ -140,12 +140,6 @@ def test_what_is_refused_is_neither_queued_nor_acted_on(gate: Gate) -> None:
     assert (gate.sqs.messages, gate.sessions.ended) == ([], [])
 
 
-def test_a_binary_body_is_the_same_body(gate: Gate) -> None:
-    pushed = sealed(APPID, json.dumps(REVOKED).encode(), SECRET, float(NOW), is_xml=True)
-    for body in (pushed.body, pushed.body.decode()):
-        assert gate.receive_as(pushed.query, body).body == "success"
-
-
 def test_wechats_check_is_answered_by_the_raw_echostr(gate: Gate) -> None:
     query = {"timestamp": str(NOW), "nonce": "7", "echostr": "4375"}
     query["signature"] = signature_of(SECRET["token"], str(NOW), "7")

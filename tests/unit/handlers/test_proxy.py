@@ -179,12 +179,6 @@ def test_on_a_public_path_a_live_token_has_its_identity() -> None:
     assert "X-Wxgate-Token" not in answer.headers
 
 
-def test_a_path_beside_a_public_one_needs_a_token() -> None:
-    for target in ("/api/News", "/api/news/", "/api/products%3F/7"):
-        with pytest.raises(errors.InvalidToken):
-            House().send(target=target)
-
-
 def test_a_post_that_stands_for_a_patch_is_one_everywhere() -> None:
     house = House()
     house.send_as(ANN, "POST", headers=[("X-HTTP-Method-Override", "PATCH")])
@@ -227,19 +221,10 @@ def test_the_phones_address_and_the_trace_of_the_invocation_go_upstream() -> Non
     assert house.sent()["X-Amzn-Trace-Id"] == trace
 
 
-def test_a_bad_path_is_refused_before_anything_else() -> None:
-    for target in ("/api/a//b", "/api/products/../orders/7"):
-        house = House()
-        with pytest.raises(errors.InvalidPath):
-            house.send_as(ANN, target=target)
-        assert (house.sessions.reads, house.signer.signed, house.wire.exchanged) == ([], [], [])
-
-
-@pytest.mark.parametrize("target", ["/api/orders/7", "/api/news"])
-def test_a_fault_of_the_store_is_never_taken_for_a_bad_token(target: str) -> None:
-    for failure in (errors.StoreUnavailable(), errors.Misconfigured()):
-        house = House(sessions=KnownSessions(failure=failure))
-        with pytest.raises(type(failure)):
+def test_a_fault_of_the_store_is_never_taken_for_a_bad_token() -> None:
+    for target in ("/api/orders/7", "/api/news"):
+        house = House(sessions=KnownSessions(failure=errors.StoreUnavailable()))
+        with pytest.raises(errors.StoreUnavailable):
             house.send(target=target, headers=bearing(UNKNOWN))
         assert house.wire.exchanged == []
 
