@@ -25,7 +25,6 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the fixtures that this folder needs."""
     load_fixtures(config, "engines", "front_door")
 
 

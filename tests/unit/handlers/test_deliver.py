@@ -121,23 +121,18 @@ def test_a_2xx_ends_it_and_anything_else_is_tried_again() -> None:
         assert (len(delivery.sqs.messages), delivery.sqs.postponed) == (1, [5])
 
 
-def test_without_a_signing_key_nothing_is_sent_and_all_is_tried_again() -> None:
+def test_without_a_signing_key_or_time_nothing_is_sent_and_all_is_tried_again() -> None:
     delivery = Delivery(OK)
+    delivery.queued()
     delivery.manager.failure = client_error("InternalServiceError")
-    delivery.queued()
     delivery.poll()
-    assert delivery.wire.exchanged == []
-    delivery.manager.failure = None
+    delivery.manager.failure, delivery.deadline = None, Deadline.after(0)
+    delivery.clock.advance(5)
+    delivery.poll()
+    assert (delivery.sqs.postponed, delivery.wire.exchanged) == ([5, 30], [])
+    delivery.deadline = NO_DEADLINE
     delivery.run()
-    assert len(delivery.wire.exchanged) == 1
-
-
-def test_what_lambda_has_no_time_for_is_tried_again() -> None:
-    delivery = Delivery(OK)
-    delivery.deadline = Deadline.after(0)
-    delivery.queued()
-    delivery.poll()
-    assert (len(delivery.sqs.messages), delivery.wire.exchanged) == (1, [])
+    assert (delivery.sqs.messages, len(delivery.wire.exchanged)) == ([], 1)
 
 
 def test_the_pauses_grow_to_an_hour_and_after_a_day_an_event_is_a_dead_letter() -> None:

@@ -172,16 +172,10 @@ def ended(request: Request) -> list[tuple[object, ...]]:
     return did
 
 
-def test_a_logout_ends_the_bearers_session() -> None:
+def test_a_logout_ends_the_bearers_session_or_everywhere_all() -> None:
     for body in (None, {}, {"everywhere": False}, {"other": 1}):
         assert ended(sent(body, token=TOKEN.text)) == [("end", TOKEN)]
-
-
-def test_a_logout_everywhere_ends_all() -> None:
     assert ended(sent({"everywhere": True}, token=TOKEN.text)) == [("end_all", TOKEN)]
-
-
-def test_everywhere_is_a_boolean() -> None:
     for everywhere in (None, 1, "true", [True]):
         with pytest.raises(InvalidRequest, match=r"^everywhere is true or false\.$"):
             ended(sent({"everywhere": everywhere}, token=TOKEN.text))
