@@ -93,12 +93,10 @@ class House:
         return self.send(method, headers=[*bearing(token), *(headers or [])], **given)
 
     def sent(self) -> dict[str, str]:
-        """The headers of the one request that went upstream."""
         (exchanged,) = self.wire.exchanged
         return dict(exchanged.headers)
 
     def claims(self) -> dict[str, str]:
-        """What was signed for the one request."""
         ((claims, _),) = self.signer.signed
         return claims
 
