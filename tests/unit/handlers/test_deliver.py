@@ -146,7 +146,10 @@ def test_the_pauses_grow_to_an_hour_and_after_a_day_an_event_is_a_dead_letter() 
     assert (dead.body, delivery.clock()) == (BODY, NOW + DAY)
 
 
-def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_pause() -> None:
+def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_pause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO")
     delivery = Delivery(DOWN, DOWN, OK)
     delivery.queued()
 
@@ -157,6 +160,7 @@ def test_if_sqs_does_not_postpone_it_the_message_comes_after_the_queues_own_paus
         return failed
 
     poll(delivery.sqs, URL, function)
+    assert json.loads(capsys.readouterr().out)["queue"] == "EndpointConnectionError"
     delivery.run(HIDDEN - 1)
     assert len(delivery.wire.exchanged) == 1
     delivery.run(HIDDEN)
@@ -239,11 +243,11 @@ def test_an_attempt_is_one_line_and_one_count_without_content_and_no_others_fail
     output = capsys.readouterr().out
     logs.configure("INFO")
     lines = [json.loads(line) for line in output.splitlines()]
-    names = ("level", "event_id", "attempt", "status", "code", "pause")
+    names = ("event", "level", "request_id", "event_id", "attempt", "status", "code", "pause")
     assert [tuple(map(line.get, names)) for line in lines] == [
-        ("INFO", "event-0", 1, 204, None, None),
-        ("WARNING", "event-1", 1, None, "UpstreamTimeout", 5),
-        ("WARNING", "event-2", 1, 500, None, 5),
+        ("delivery", "INFO", "message-1", "event-0", 1, 204, None, None),
+        ("delivery", "WARNING", "message-2", "event-1", 1, None, "UpstreamTimeout", 5),
+        ("delivery", "WARNING", "message-3", "event-2", 1, 500, None, 5),
     ]
     counts = [("Delivered" in line, "Undelivered" in line) for line in lines]
     assert counts == [(True, False), (False, True), (False, True)]

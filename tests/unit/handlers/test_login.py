@@ -110,7 +110,11 @@ def test_what_could_change_a_url_is_no_code() -> None:
     [
         (None, InvalidRequest, "Content-Type is missing"),
         ({"code": "a b"}, InvalidRequest, "code is missing"),
-        ({"code": "the code is a mock one"}, InvalidRequest, "tourist mode"),
+        (
+            {"code": "the code is a mock one"},
+            InvalidRequest,
+            r"^DevTools .* mocks\. Open .* appid\.$",
+        ),
         ({"code": CODE, "appid": "wxother"}, UnknownApp, "not served"),
     ],
 )
