@@ -122,7 +122,8 @@ def test_a_code_is_traded_as_wechat_documents_it_whatever_the_secrets_characters
 def test_a_phone_code_goes_with_its_users_openid() -> None:
     gate, sent = over(TOKEN, PHONE)
     assert gate.phone() == NUMBER
-    assert sent[1].target == "/wxa/business/getuserphonenumber?access_token=canary-access-token"
+    path = "/wxa/business/getuserphonenumber?access_token=canary-access-token"
+    assert (sent[1].method, sent[1].target) == ("POST", path)
     assert json.loads(sent[1].body) == {"code": CODE, "openid": OPENID}
 
 
@@ -167,20 +168,21 @@ def test_the_apps_served_are_known() -> None:
 
 
 class Opening(Wire):
-    """Notes what is opened."""
+    """Notes what is opened, and the seconds for it."""
 
-    opened: list[Origin]
+    opened: tuple[Origin, float]
 
     def open(self, origin: Origin, deadline: Deadline) -> None:
-        self.opened = [origin]
+        self.opened = origin, deadline.remaining()
 
 
 def test_a_warm_gate_has_a_connection_and_the_secrets_that_it_had_time_for() -> None:
-    for seconds, reads in ((25.0, 2), (0.0, 0)):
+    for seconds, reads in ((0.5, 2), (0.0, 0)):
         wire = Opening(said(GOOD))
         gate = Gate(wire, appids=(OTHER, APPID))  # OTHER has no secret
         gate.wechat.warm(Deadline(seconds, lambda: 0.0))
-        assert (wire.opened, len(gate.vault.calls)) == ([Origin("https", "api.test", 443)], reads)
+        assert wire.opened == (Origin("https", "api.test", 443), seconds)
+        assert len(gate.vault.calls) == reads
         gate.login()
         assert len(gate.vault.calls) == max(reads, 1)
 
@@ -362,8 +364,7 @@ def test_a_token_is_cached_until_wechat_has_a_new_one() -> None:
         gate, sent = over(token, OK, OK, token, OK)
         for advance, calls in ((0, 2), (cached - 1, 3), (1, 5)):
             gate.clock.advance(advance)
-            assert gate.valid()
-            assert len(sent) == calls
+            assert (gate.valid(), len(sent)) == (True, calls)
 
 
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
@@ -375,8 +376,7 @@ def test_a_refused_token_is_replaced_once_and_the_call_made_once_more(errcode: i
     assert sent[1].body == sent[3].body
     assert json.loads(sent[2].body)["force_refresh"] is False
     gate, sent = over(TOKEN, refused(errcode), fresh, refused(errcode))
-    assert type(failure(gate.valid)) is Misconfigured
-    assert len(sent) == 4
+    assert (type(failure(gate.valid)), len(sent)) == (Misconfigured, 4)
 
 
 def test_each_app_has_its_own_token() -> None:
