@@ -71,9 +71,7 @@ class Message:
 
 
 def message(
-    fields: dict[str, Any],
-    iv: bytes = bytes(BLOCK),
-    session_key: str = USERS["A"]["session_key"],
+    fields: dict[str, Any], iv: bytes = bytes(BLOCK), session_key: str = USERS["A"]["session_key"]
 ) -> Message:
     """Encrypt one of WeChat's objects as WeChat spells it."""
     text = json.dumps({**fields, "watermark": WATERMARK}, separators=(",", ":"))

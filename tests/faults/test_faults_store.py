@@ -179,10 +179,7 @@ ROUTES: dict[str, Route] = {
 
 
 @covers(
-    {
-        "DDB-11": refusing("ResourceNotFoundException"),
-        "DDB-12": refusing("AccessDeniedException"),
-    }
+    {"DDB-11": refusing("ResourceNotFoundException"), "DDB-12": refusing("AccessDeniedException")}
 )
 @pytest.mark.parametrize("route", ROUTES)
 def test_what_the_operator_must_repair_is_reported_at_once(

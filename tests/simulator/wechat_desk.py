@@ -10,27 +10,18 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from simulator.wechat import WeChat, appsecret_of, openid_of, serve
 from simulator.wechat.cipher import user_signature
+from tests.support.fakes import Clock
 
 APPID = "wx4f4bc4dec97d474b"
 OTHER_APPID = "wx0000000000000001"
 NOW = 1_700_000_000.0
 
 
-class Clock:
-    """A clock that moves only when told."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Desk:
     """One WeChat with two apps, a phone of ann's, and a server of APPID's."""
 
     def __init__(self, key_interval: float = 0.0, session_life: float = 86400.0) -> None:
-        self.clock = Clock()
+        self.clock = Clock(NOW)
         apps = {appid: appsecret_of(appid) for appid in (APPID, OTHER_APPID)}
         self.wechat = WeChat(apps, self.clock, key_interval, session_life)
         self.server = serve(self.wechat, drip_delay=0.001, hold=5.0)
@@ -59,13 +50,19 @@ class Desk:
     def code(self, user: str = "ann") -> str:
         return str(self.phone("login", user)["code"])
 
+    def log(self) -> Any:
+        return self.call("GET", "/control/log").json()
+
+    def exchanged(self, code: str, **changes: str) -> Any:
+        return self.code2session(code, **changes).json()
+
     def code2session(self, code: str, **changes: str) -> requests.Response:
         query = {"appid": APPID, "secret": appsecret_of(APPID), "js_code": code}
         query |= {"grant_type": "authorization_code", **changes}
         return self.call("GET", "/sns/jscode2session", params=query)
 
     def session_key(self, user: str = "ann") -> str:
-        return str(self.code2session(self.code(user)).json()["session_key"])
+        return str(self.exchanged(self.code(user))["session_key"])
 
     def token(self, appid: str = APPID, **changes: str) -> Any:
         query = {"appid": appid, "secret": appsecret_of(appid), "grant_type": "client_credential"}
@@ -75,6 +72,9 @@ class Desk:
         members = {"appid": APPID, "secret": appsecret_of(APPID)}
         members |= {"grant_type": "client_credential", **changes}
         return self.post("/cgi-bin/stable_token", **members)
+
+    def checked(self, session_key: str, **changes: str) -> int:
+        return int(self.signed("checksession", session_key, **changes)["errcode"])
 
     def phone_number(self, code: str, token: str | None = None, **members: Any) -> Any:
         token = token or self.token()["access_token"]
