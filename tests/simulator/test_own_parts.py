@@ -14,26 +14,13 @@ from chalicelib import __version__
 from simulator import upstream
 from simulator.serving import Desk
 from simulator.wechat import WeChat, serve
+from tests.support import desk as desks
 from tests.support import dynamodb_local
-from tests.support.desk import (
-    ROOT,
-    START_SECONDS,
-    call_api,
-    ended,
-    free_ports,
-    is_free,
-    log_in,
-    post_login,
-    running,
-    start,
-)
+from tests.support.desk import call_api, free_ports, is_free, log_in, post_login, running
 from tests.support.loopback import closed_port
 
 OWN_APP, OWN_SECRET = "wxown0000000000001", "an-appsecret-of-my-own"
 DeskWith = Callable[..., Desk]
-
-
-# --- an own API, mini-programs, settings ---------------------------------------------------------
 
 
 def test_an_own_api_takes_the_place_of_the_echo_and_own_apps_and_settings_are_respected(
@@ -67,19 +54,12 @@ def test_message_push_can_be_turned_off() -> None:
         assert "no push URL" in requests.post(url, json=push, timeout=10).json()["errMsg"]
 
 
-# --- the real WeChat: here another simulator -----------------------------------------------------
-
-
 @pytest.fixture
 def real() -> Iterator[dict[str, str]]:
     """Variables by which codes go to a WeChat that knows an app of the user's own."""
     server = serve(WeChat({OWN_APP: OWN_SECRET}))
-    yield {
-        "WECHAT": "real",
-        "WX_APPIDS": OWN_APP,
-        "WECHAT_API_URL": server.url,
-        f"WX_APPSECRET_{OWN_APP}": OWN_SECRET,
-    }
+    own = {"WX_APPIDS": OWN_APP, f"WX_APPSECRET_{OWN_APP}": OWN_SECRET}
+    yield {**own, "WECHAT": "real", "WECHAT_API_URL": server.url}
     server.close()
 
 
@@ -112,15 +92,11 @@ def test_what_goes_wrong_again_and_again_is_one_line_that_says_what_to_do(
             for _ in range(2):
                 post_login(desk.urls, OWN_APP)
     assert [answer.headers["X-Wxgate-Error"] for answer in answers] == ["UpstreamUnreachable"] * 2
-    api, address, secret, app, code = desk.errors.splitlines()
+    api, *hints = desk.errors.splitlines()
     assert api == f"The upstream at {nowhere} does not answer: is your API running?"
-    assert "IP白名单" in address
-    assert "AppSecret" in secret
-    assert "AppID" in app
-    assert "游客模式" in code
+    for hint, word in zip(hints, ("IP白名单", "AppSecret", "AppID", "游客模式"), strict=True):
+        assert word in hint
 
-
-# --- a phone in the same network ----------------------------------------------------------------
 
 NAMESPACE = "wxgate-phone"
 HERE, THERE = "198.18.77.1", "198.18.77.2"  # of the range for tests of networks (RFC 2544)
@@ -142,8 +118,8 @@ def second_host() -> Iterator[list[str]]:
         f"-n {NAMESPACE} link set wxgate1 up",
     ]
     subprocess.run(["ip", "netns", "del", NAMESPACE], capture_output=True, check=False)
-    for words in commands:
-        subprocess.run(["ip", *words.split()], check=True)
+    for command in commands:
+        subprocess.run(["ip", *command.split()], check=True)
     yield ["ip", "netns", "exec", NAMESPACE]
     subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
 
@@ -164,9 +140,6 @@ def test_another_host_reaches_the_gate_and_nothing_else(second_host: list[str]) 
         assert words in "".join(page)
 
 
-# --- a folder of one's own -----------------------------------------------------------------------
-
-
 @pytest.mark.dynamodb_local
 def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
     dynamodb_local.skip_if_missing()
@@ -176,22 +149,19 @@ def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
         assert call_api(desk.urls, token).status_code == 200
 
 
-# --- edits ---------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the gate and the desk, to edit."""
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("chalicelib", "simulator", "infrastructure"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
-    shutil.copy(ROOT / "app.py", tmp_path)
+        shutil.copytree(desks.ROOT / name, tmp_path / name, ignore=ignore)
+    shutil.copy(desks.ROOT / "app.py", tmp_path)
     return tmp_path
 
 
 def eventually(happens: Callable[[], bool]) -> None:
     """Wait for what another process does."""
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + desks.START_SECONDS
     while not happens():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -215,6 +185,6 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line(copy: Path) -> None:
 
 def test_a_broken_app_is_one_line_at_the_start_too(copy: Path) -> None:
     (copy / "chalicelib/errors.py").write_text("1 / 0\n")
-    status, out, errors = ended(start("--port", str(free_ports()), cwd=copy))
+    status, out, errors = desks.ended(desks.start("--port", str(free_ports()), cwd=copy))
     assert (status, out, errors.count("\n")) == (1, "", 1)
     assert "ZeroDivisionError" in errors

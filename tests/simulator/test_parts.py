@@ -8,57 +8,36 @@ from simulator import parts
 from simulator.parts import Appsecret, DeskError, Parts
 
 OWN = {"WECHAT": "real", "WX_APPIDS": "wxone,wxtwo"}
-OWN_SECRETS = {"WX_APPSECRET_wxone": "secret-one", "WX_APPSECRET_wxtwo": "secret-two"}
 
 
 def test_nothing_is_the_users_own_unless_it_is_named() -> None:
     assert parts.read({}) == Parts()
 
 
-def test_every_part_can_be_the_users_own_at_once(tmp_path: Path) -> None:
-    chosen = parts.read(
-        {
-            **OWN,
-            **OWN_SECRETS,
-            "UPSTREAM_URL": "http://127.0.0.1:3000",
-            "HOST": "0.0.0.0",
-            "DATA": str(tmp_path / "data"),
-            "AWS_URL": "http://127.0.0.1:4566",
-            "RELOAD": "1",
-        }
-    )
-    assert chosen.real_wechat
+def test_every_part_can_be_the_users_own_at_once_and_a_missing_appsecret_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    prompts = {"appsecret of wxone: ": " typed "}
+    places = {"UPSTREAM_URL": "http://127.0.0.1:3000", "AWS_URL": "http://127.0.0.1:4566"}
+    own = {"HOST": "0.0.0.0", "DATA": str(tmp_path / "data"), "RELOAD": "1", **places}
+    environ = {**OWN, **own, "WX_APPSECRET_wxtwo": "secret-two"}
+    chosen = parts.read(environ, prompts.pop)
+    assert prompts == {}
     assert chosen == Parts(
         appids=("wxone", "wxtwo"),
         host="0.0.0.0",
         upstream_url="http://127.0.0.1:3000",
         appsecrets={
-            appid: Appsecret(OWN_SECRETS[f"WX_APPSECRET_{appid}"], f"from WX_APPSECRET_{appid}")
-            for appid in ("wxone", "wxtwo")
+            "wxone": Appsecret("typed", "typed at the prompt"),
+            "wxtwo": Appsecret("secret-two", "from WX_APPSECRET_wxtwo"),
         },
         aws_url="http://127.0.0.1:4566",
         data=tmp_path / "data",
         reload=True,
     )
-    assert (tmp_path / "data").is_dir()
-
-
-def test_a_missing_appsecret_is_asked_for_and_its_source_is_known_and_none_is_shown() -> None:
-    prompts: list[str] = []
-
-    def ask(prompt: str) -> str:
-        prompts.append(prompt)
-        return " typed "
-
-    chosen = parts.read({**OWN, "WX_APPSECRET_wxtwo": "secret-two"}, ask)
-    assert chosen.appsecrets is not None
-    assert prompts == ["appsecret of wxone: "]
-    assert chosen.appsecrets["wxone"].value == "typed"
+    assert chosen.real_wechat
     assert "secret-two" not in repr(chosen)
-    assert [found.source for found in chosen.appsecrets.values()] == [
-        "typed at the prompt",
-        "from WX_APPSECRET_wxtwo",
-    ]
+    assert (tmp_path / "data").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,6 @@ def test_what_a_function_raises_is_told_and_its_start_is_timed(package: Path, cl
         assert 0 < function.cpu_seconds() < 30
         with pytest.raises(FunctionError, match="ValueError"):
             function.invoke({})
-
-
-def test_a_handler_that_is_not_there_is_told_at_the_start(package: Path, client: Path) -> None:
-    with (
-        closing(Function("stack-none", "small.none", package, client, {})) as function,
-        pytest.raises(FunctionError, match="HandlerNotFound"),
-    ):
+    missing = closing(Function("stack-none", "small.none", package, client, {}))
+    with missing as function, pytest.raises(FunctionError, match="HandlerNotFound"):
         function.wait()

@@ -3,35 +3,26 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from simulator.wechat import cipher
 
-CORPUS = Path(__file__).parents[1] / "corpus" / "vectors.json"
-GROUPS = json.loads(CORPUS.read_text())
+GROUPS = json.loads((Path(__file__).parents[1] / "corpus/vectors.json").read_text())
 VECTORS = {v["id"]: v for name in ("vectors", "synthetic") for v in GROUPS[name]}
 
-SEALED = [v for v in VECTORS.values() if "expected_plaintext" in v]
-RAW = [v for v in VECTORS.values() if "rawData" in v]
+
+def test_encrypting_a_published_plaintext_gives_the_published_data() -> None:
+    sealed = [v for v in VECTORS.values() if "expected_plaintext" in v]
+    assert len(sealed) > 3
+    for v in sealed:
+        made = cipher.encrypt(v["session_key"], base64.b64decode(v["iv"]), v["expected_plaintext"])
+        assert made == v["encryptedData"], v["id"]
 
 
-def name(vector: dict[str, Any]) -> str:
-    return str(vector["id"])
-
-
-@pytest.mark.parametrize("vector", SEALED, ids=name)
-def test_encrypting_a_published_plaintext_gives_the_published_data(vector: dict[str, Any]) -> None:
-    iv = base64.b64decode(vector["iv"])
-    sealed = cipher.encrypt(vector["session_key"], iv, vector["expected_plaintext"])
-    assert sealed == vector["encryptedData"]
-
-
-@pytest.mark.parametrize("vector", RAW, ids=name)
-def test_signing_a_published_raw_data_gives_its_signature(vector: dict[str, Any]) -> None:
-    signature = cipher.raw_data_signature(vector["rawData"], vector["session_key"])
-    assert signature == vector["signature"]
+def test_signing_a_published_raw_data_gives_its_signature() -> None:
+    signed = [v for v in VECTORS.values() if "rawData" in v]
+    assert signed
+    for v in signed:
+        assert cipher.raw_data_signature(v["rawData"], v["session_key"]) == v["signature"], v["id"]
 
 
 def test_the_hmac_key_is_the_base64_text_and_a_get_signs_the_empty_message() -> None:
