@@ -103,6 +103,7 @@ def strings(value: object) -> Iterator[str]:
             yield from strings(member)
 
 
+FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 PSEUDO = {
     "AWS::StackName": "wxgate-test",
     "AWS::AccountId": "123456789012",

@@ -59,12 +59,6 @@ def test_deploy_takes_the_bucket_the_tags_and_the_role_that_are_named() -> None:
     assert done.stdout.endswith("--s3-bucket artifacts\n")
 
 
-def test_deploy_goes_no_further_than_a_refusal() -> None:
-    done = make("deploy", *PLACE, "PARAMETERS=TokenTtl=5")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("TOKEN_TTL is malformed")
-
-
 WITH_DATA = "python -m infrastructure.destroy --stack wxgate-prod --region cn-north-1 -- "
 
 
@@ -82,6 +76,20 @@ def test_a_dry_run_shows_what_would_be_done(words: list[str], shown: str) -> Non
     done = make(*words, *PLACE)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["deploy", *PLACE, "PARAMETERS=TokenTtl=5"], "TOKEN_TTL is malformed"),
+        (["logs", PLACE[1]], "STAGE is missing"),
+        (["logs", PLACE[0]], "REGION is missing"),
+    ],
+)
+def test_a_refusal_is_one_line_and_nothing_is_done(words: list[str], line: str) -> None:
+    done = make(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line in done.stderr.partition("\n")[0]
 
 
 def test_the_revision_differs_if_the_parameters_or_the_package_do(tmp_path: Path) -> None:
@@ -139,37 +147,26 @@ class Lambda:
 PAGES = (["$LATEST", "8", "9"], ["10", "11"])
 
 
-NAMES = ["login", "decrypt", "proxy", "events", "deliver"]
+NAMES = [f"wxgate-test-{n}" for n in ("login", "decrypt", "proxy", "events", "deliver")]
 
 
 @pytest.mark.parametrize("names", [NAMES, NAMES[:3]], ids=["with events", "without"])
-def test_a_rollback_goes_to_the_version_before_the_live_one(names: list[str]) -> None:
-    functions = Lambda({f"wxgate-test-{name}": "10" for name in names})
+def test_a_rollback_goes_to_the_version_before_the_live_one_of_all_or_none(
+    names: list[str],
+) -> None:
+    functions = Lambda(dict.fromkeys(names, "10") | {NAMES[2]: "8"})
+    before = dict(functions.live)
+    with pytest.raises(Refused, match="wxgate-test-proxy has no version before 8"):
+        rollback.roll_back(functions, "wxgate-test")
+    assert functions.live == before
+    functions.live[NAMES[2]] = "10"
     rollback.roll_back(functions, "wxgate-test")
-    assert functions.live == {f"wxgate-test-{name}": "9" for name in names}
+    assert functions.live == dict.fromkeys(names, "9")
 
 
 def test_a_rollback_needs_the_functions_that_every_stack_has() -> None:
     with pytest.raises(ClientError):
-        rollback.roll_back(Lambda({"wxgate-test-login": "10"}), "wxgate-test")
-
-
-def test_a_rollback_of_all_or_none() -> None:
-    live = {"wxgate-test-login": "10", "wxgate-test-decrypt": "10", "wxgate-test-proxy": "8"}
-    functions = Lambda(dict(live))
-    with pytest.raises(Refused, match="wxgate-test-proxy has no version before 8"):
-        rollback.roll_back(functions, "wxgate-test")
-    assert functions.live == live
-    functions.live["wxgate-test-proxy"] = "10"
-    rollback.roll_back(functions, "wxgate-test")
-    assert set(functions.live.values()) == {"9"}
-
-
-@pytest.mark.parametrize(("word", "missing"), [(PLACE[1], "STAGE"), (PLACE[0], "REGION")])
-def test_a_missing_stage_or_region_is_one_line(word: str, missing: str) -> None:
-    done = make("logs", word)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"{missing} is missing" in done.stderr
+        rollback.roll_back(Lambda({NAMES[0]: "10"}), "wxgate-test")
 
 
 def test_chalice_deploy_is_refused_in_one_line() -> None:
@@ -226,11 +223,6 @@ def test_a_signing_key_is_replaced_only_when_asked(manager: Any) -> None:
     assert kids[0] == kids[1] != kids[2]
 
 
-def test_a_malformed_appsecret_is_refused(manager: Any) -> None:
-    with pytest.raises(Refused, match="appsecret of wx1 is malformed"):
-        update(manager, "短")
-
-
 def test_a_deleted_secret_comes_back_by_its_next_value(manager: Any) -> None:
     update(manager, "an-appsecret")
     destroy.delete_secrets(manager, "wxgate-te")  # another stack; "wxgate" is the desk's
@@ -279,7 +271,9 @@ def test_a_push_secret_that_is_generated_is_shown_once_and_is_the_gates(
 @pytest.mark.parametrize(
     "typed", [("a!", "B" * 43), ("ab", "B" * 43), ("abc", "B" * 42), ("abc", "")]
 )
-def test_a_malformed_push_secret_is_refused(manager: Any, typed: tuple[str, str]) -> None:
+def test_a_malformed_secret_is_refused(manager: Any, typed: tuple[str, str]) -> None:
+    with pytest.raises(Refused, match="appsecret of wx1 is malformed"):
+        update(manager, "短")
     with pytest.raises(Refused, match="push secret of wx1 is malformed"):
         update_push(manager, *typed)
 
@@ -306,7 +300,9 @@ class DeadLetters:
         self.moved.append(SourceArn)
 
 
-def test_dead_letters_are_shown_without_their_contents(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dead_letters_are_shown_without_their_contents_and_moved_where_they_came_from(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     attributes = {n: {"StringValue": f"the-{n}"} for n in ("appid", "id", "openid")}
     letter = {"Attributes": {"SentTimestamp": "1900000000000"}, "Body": "canary"}
     sqs = DeadLetters({**letter, "MessageAttributes": attributes}, letter)
@@ -316,13 +312,9 @@ def test_dead_letters_are_shown_without_their_contents(capsys: pytest.CaptureFix
         "2030-03-17 17:46:40Z  the-appid  the-id",
         "2030-03-17 17:46:40Z  -  -",
     ]
-    assert sqs.moved == []
     redrive.show(DeadLetters(), "https://sqs.test/dead")
     assert capsys.readouterr().out == "0 events were not delivered.\n"
-
-
-def test_a_redrive_moves_them_where_they_came_from() -> None:
-    sqs = DeadLetters()
+    assert sqs.moved == []
     redrive.send(sqs, "https://sqs.test/dead")
     assert sqs.moved == ["arn:dead"]
 

@@ -69,37 +69,27 @@ def test_a_snapshot_needs_python_3_12_and_another_country_than_china(declared: T
         check(declared, {"SnapStart": "true"}, partition="aws-cn")
 
 
-def test_a_private_upstream_is_taken_with_its_subnets_and_a_lost_parameter_forgotten(
+def test_the_values_that_result_are_judged_and_a_lost_parameter_is_forgotten(
     declared: Template,
 ) -> None:
     network = {"ProxySubnets": "subnet-1", "ProxySecurityGroup": "sg-1"}
     private = {"UpstreamUrl": "http://10.0.1.5", "UpstreamAllowPrivate": "true"}
     check(declared, {**private, **network}, {**FIRST, "Architecture": "arm64"})
-
-
-def test_a_first_deployment_needs_what_has_no_default(declared: Template) -> None:
+    with pytest.raises(Refused, match="UPSTREAM_URL is malformed"):
+        check(declared, {"UpstreamAllowPrivate": "false"}, {**FIRST, **private})
     with pytest.raises(Refused, match="Missing: APPIDS= UPSTREAM_URL="):
         check(declared, {}, {})
 
 
-def test_the_values_that_result_are_judged_and_not_the_given_ones_alone(declared: Template) -> None:
-    private = {**FIRST, "UpstreamUrl": "http://10.0.1.5", "UpstreamAllowPrivate": "true"}
-    with pytest.raises(Refused, match="UPSTREAM_URL is malformed"):
-        check(declared, {"UpstreamAllowPrivate": "false"}, private)
-
-
-def test_regions_of_every_partition_are_taken_and_nothing_else() -> None:
+def test_regions_of_every_partition_and_parameters_with_values_are_taken_and_nothing_else() -> None:
     regions = ("us-east-1", "cn-northwest-1", "eusc-de-east-1")
     assert [parameters.partition_of(r) for r in regions] == ["aws", "aws-cn", "aws-eusc"]
     for word in ("", "mars", "us-east", "us-east-1 "):
         with pytest.raises(Refused, match="is not a region"):
             parameters.partition_of(word)
-
-
-@pytest.mark.parametrize("word", ["TokenTtl", "=5", "A b=1"])
-def test_a_word_that_is_no_parameter_is_refused(word: str) -> None:
-    with pytest.raises(Refused, match="not a parameter"):
-        parameters.parsed([word])
+    for word in ("TokenTtl", "=5", "A b=1"):
+        with pytest.raises(Refused, match="not a parameter"):
+            parameters.parsed([word])
 
 
 def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path) -> None:

@@ -13,13 +13,11 @@ from chalicelib import errors, logs, settings
 from chalicelib.deadlines import ANSWER_RESERVE, EVENT_PAUSES
 from chalicelib.wechat.push import MAX_BODY
 from infrastructure import package, template
-from infrastructure.parts import Template, TemplateError, merge
+from infrastructure.parts import Template, TemplateError, merge, parts
 from infrastructure.rehearsal import routes
 from infrastructure.wiring import ROUTES, wire
-from tests.infrastructure.conftest import at, made, strings
+from tests.infrastructure.conftest import FUNCTIONS, at, made, strings
 from tests.support.queue import HIDDEN, MAX_RECEIVES
-
-FUNCTIONS = ("Login", "Proxy", "Decrypt", "Events", "Deliver")
 
 
 def of_type(stack: Template, kind: str) -> dict[str, Any]:
@@ -39,18 +37,32 @@ PROVISIONED = {"ProvisionedConcurrentExecutions": "2"}
 X_RAY_LESS = {"AWS::Partition": "aws-cn"}
 ENDPOINT = "RestAPI/Body/x-amazon-apigateway-endpoint-configuration"
 
+ABSENT = [
+    *("LoginLogs/KmsKeyId", "Login/VpcConfig", "NatGateway", "EventsDeployments", "Domain"),
+    *("RestAPI/MinimumCompressionSize", "Firewall", "Login/ReservedConcurrentExecutions"),
+    *("ProxyAlias/ProvisionedConcurrencyConfig", "Decrypt/SnapStart", "Deployments"),
+    "ErrorsAlarm/AlarmActions",
+]
+"""What is not there unless a parameter asks for it."""
+
+SUBNETS = {"Fn::Split": [",", "subnet-1,subnet-2"]}
+KEY = {"KmsKeyArn": "k"}
+EGRESS = {"FixedEgress": "true"}
+SERVICE = "com.amazonaws.us-east-1"
+VARIABLES = "Proxy/Environment/Variables"
+
 CHOICES: list[tuple[dict[str, str], str, Any]] = [
+    *(({}, place, None) for place in ABSENT),
     ({"LogRetention": "7"}, "LoginLogs/RetentionInDays", "7"),
-    ({}, "LoginLogs/KmsKeyId", None),
-    ({"KmsKeyArn": "k"}, "LoginLogs/KmsKeyId", "k"),
+    (KEY, "LoginLogs/KmsKeyId", "k"),
     ({}, "SessionsTable/SSESpecification", {"SSEEnabled": True}),
-    ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/SSEType", "KMS"),
-    ({"KmsKeyArn": "k"}, "SessionsTable/SSESpecification/KMSMasterKeyId", "k"),
-    ({}, "Proxy/Environment/Variables/SESSIONS_TABLE", {"Ref": "SessionsTable"}),
-    ({"SessionsTableName": "t"}, "Proxy/Environment/Variables/SESSIONS_TABLE", "t"),
-    ({"TrustedHops": "2"}, "Proxy/Environment/Variables/TRUSTED_HOPS", "2"),
-    ({"ForwardRequestHeaders": "a"}, "Proxy/Environment/Variables/FORWARD_REQUEST_HEADERS", "a"),
-    ({"ForwardAnswerHeaders": "a"}, "Proxy/Environment/Variables/FORWARD_ANSWER_HEADERS", "a"),
+    (KEY, "SessionsTable/SSESpecification/SSEType", "KMS"),
+    (KEY, "SessionsTable/SSESpecification/KMSMasterKeyId", "k"),
+    ({}, f"{VARIABLES}/SESSIONS_TABLE", {"Ref": "SessionsTable"}),
+    ({"SessionsTableName": "t"}, f"{VARIABLES}/SESSIONS_TABLE", "t"),
+    ({"TrustedHops": "2"}, f"{VARIABLES}/TRUSTED_HOPS", "2"),
+    ({"ForwardRequestHeaders": "a"}, f"{VARIABLES}/FORWARD_REQUEST_HEADERS", "a"),
+    ({"ForwardAnswerHeaders": "a"}, f"{VARIABLES}/FORWARD_ANSWER_HEADERS", "a"),
     ({}, "RestAPIv1Stage/TracingEnabled", True),
     (X_RAY_LESS, "RestAPIv1Stage/TracingEnabled", False),
     ({}, "Login/TracingConfig/Mode", "Active"),
@@ -58,50 +70,33 @@ CHOICES: list[tuple[dict[str, str], str, Any]] = [
     ({}, "RestAPIv1Stage/Tags/0/Value", {"Ref": "ApiGatewayAccount"}),  # so the stage waits for it
     ({"AccountLogRole": "false"}, "ApiGatewayAccount", None),
     ({"AccountLogRole": "false"}, "RestAPIv1Stage/Tags/0/Value", "of-another-stack"),
-    ({}, "Login/VpcConfig", None),
-    ({}, "NatGateway", None),
-    ({"FixedEgress": "true"}, "Login/VpcConfig/SubnetIds", PRIVATE),
-    ({"FixedEgress": "true"}, "Decrypt/VpcConfig/SubnetIds", PRIVATE),
-    ({"FixedEgress": "true"}, "Proxy/VpcConfig", None),
-    (NETWORK, "Proxy/VpcConfig/SubnetIds", {"Fn::Split": [",", "subnet-1,subnet-2"]}),
+    *((EGRESS, f"{name}/VpcConfig/SubnetIds", PRIVATE) for name in ("Login", "Decrypt")),
+    (EGRESS, "Proxy/VpcConfig", None),
+    *((NETWORK, f"{name}/VpcConfig/SubnetIds", SUBNETS) for name in ("Proxy", "Deliver")),
     (NETWORK, "Proxy/VpcConfig/SecurityGroupIds", ["sg-1"]),
-    (NETWORK, "Login/VpcConfig", None),
+    *((NETWORK, f"{name}/VpcConfig", None) for name in ("Login", "Events")),
     (NETWORK, "ProxyDynamoDBEndpoint", None),
-    (ENDPOINTS, "ProxyDynamoDBEndpoint/ServiceName", "com.amazonaws.us-east-1.dynamodb"),
-    (ENDPOINTS, "ProxySecretsEndpoint/ServiceName", "com.amazonaws.us-east-1.secretsmanager"),
-    (ENDPOINTS, "ProxyQueueEndpoint/ServiceName", "com.amazonaws.us-east-1.sqs"),
+    (ENDPOINTS, "ProxyDynamoDBEndpoint/ServiceName", f"{SERVICE}.dynamodb"),
+    (ENDPOINTS, "ProxySecretsEndpoint/ServiceName", f"{SERVICE}.secretsmanager"),
+    (ENDPOINTS, "ProxyQueueEndpoint/ServiceName", f"{SERVICE}.sqs"),
     ({**ENDPOINTS, "EventsPath": ""}, "ProxyQueueEndpoint", None),
-    (NETWORK, "Deliver/VpcConfig/SubnetIds", {"Fn::Split": [",", "subnet-1,subnet-2"]}),
-    (NETWORK, "Events/VpcConfig", None),
     ({}, "Events/Environment/Variables/EVENTS_QUEUE_URL", {"Ref": "EventQueue"}),
     ({"EventsPath": "/e"}, "Deliver/Environment/Variables/EVENTS_PATH", "/e"),
-    ({"Alarms": "false"}, "DeadLettersAlarm", None),
-    ({}, "EventsDeployments", None),
-    ({}, "Domain", None),
     (DOMAIN, "Domain/SecurityPolicy", "TLS_1_2"),
     (DOMAIN, "Domain/EndpointConfiguration", {"Types": ["REGIONAL"]}),
     (DOMAIN, "DomainMapping/Stage", {"Ref": "RestAPIv1Stage"}),
-    (DOMAIN, "DomainMapping/BasePath", None),
-    (DOMAIN, "DomainRecord", None),
+    *((DOMAIN, place, None) for place in ("DomainMapping/BasePath", "DomainRecord")),
     ({**DOMAIN, "BasePath": "gate"}, "DomainMapping/BasePath", "gate"),
     ({**DOMAIN, "HostedZoneId": "Z1"}, "DomainRecord/HostedZoneId", "Z1"),
     ({"DisableExecuteApiEndpoint": "true"}, ENDPOINT, {"disableExecuteApiEndpoint": True}),
-    ({}, "RestAPI/MinimumCompressionSize", None),
     ({"MinimumCompressionSize": "99"}, "RestAPI/MinimumCompressionSize", "99"),
-    ({}, "Firewall", None),
     ({"WebAclArn": "w"}, "Firewall/WebACLArn", "w"),
     ({"LoginConcurrency": "5"}, "Login/ReservedConcurrentExecutions", "5"),
-    ({}, "Login/ReservedConcurrentExecutions", None),
-    ({}, "ProxyAlias/ProvisionedConcurrencyConfig", None),
     ({"ProxyProvisioned": "2"}, "ProxyAlias/ProvisionedConcurrencyConfig", PROVISIONED),
-    ({}, "Decrypt/SnapStart", None),
     ({"SnapStart": "true"}, "Decrypt/SnapStart", {"ApplyOn": "PublishedVersions"}),
-    ({}, "Deployments", None),
     (CANARY, "LoginDeployments/DeploymentConfigName", f"CodeDeployDefault.Lambda{CANARY5}"),
     (CANARY, "LoginDeployments/AlarmConfiguration/Alarms/0", {"Name": {"Ref": "ErrorsAlarm"}}),
     ({**CANARY, "Alarms": "false"}, "LoginDeployments/AlarmConfiguration", {"Enabled": False}),
-    ({"Alarms": "false"}, "ErrorsAlarm", None),
-    ({}, "ErrorsAlarm/AlarmActions", None),
     ({"AlarmTopic": "t"}, "ErrorsAlarm/AlarmActions", ["t"]),
     ({"AlarmTopic": "t"}, "LatencyAlarm/OKActions", ["t"]),
 ]
@@ -154,6 +149,9 @@ def test_a_value_is_taken_or_not(stack: Template, name: str, taken: str, refused
 # --- functions -----------------------------------------------------------------------------------
 
 
+UPSTREAM: int = parts()["Parameters"]["UpstreamTimeout"]["MaxValue"]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     stack: Template, name: str
@@ -170,13 +168,9 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     assert function["Environment"]["Variables"]["WXGATE_FUNCTION"] == low
     needed = {n for n, variable in settings.VARIABLES.items() if low in variable.functions}
     assert needed <= set(function["Environment"]["Variables"])
-    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is (
-        name not in ("Login", "Events")
-    )
-
-
-def test_the_upstream_may_not_take_longer_than_the_proxy_lives(stack: Template) -> None:
-    assert stack["Parameters"]["UpstreamTimeout"]["MaxValue"] + 2 <= at(stack, "Proxy/Timeout")
+    calls = name not in ("Login", "Events")
+    assert ("UPSTREAM_URL" in function["Environment"]["Variables"]) is calls
+    assert name != "Proxy" or function["Timeout"] >= UPSTREAM + 2
 
 
 def test_the_functions_run_on_the_architecture_of_the_package(sam: Template, built: Path) -> None:
@@ -197,10 +191,7 @@ def test_a_new_revision_publishes_a_version_and_moves_the_alias(stack: Template,
     properties = {"Name": "live", "FunctionName": {"Ref": name}, "FunctionVersion": newest}
     assert alias["Properties"] == properties
     assert "UpdatePolicy" not in alias
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_rollout_is_codedeploy_s_and_alarms_roll_it_back(stack: Template, name: str) -> None:
+    # A rollout is CodeDeploy's, and alarms roll it back.
     ours = made(stack, **CANARY)
     update = ours["Resources"][f"{name}Alias"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     assert update["DeploymentGroupName"] == {"Ref": f"{name}Deployments"}
@@ -291,19 +282,14 @@ def test_these_are_the_answers_of_api_gateway_s_own(stack: Template) -> None:
     assert set(at(stack, GATEWAY_RESPONSES)) == {kind for kind, _ in KINDS}
 
 
-def expected_of(code: str) -> tuple[int, str, int | None]:
-    if code in OF_API_GATEWAY:
-        return OF_API_GATEWAY[code]
-    error = getattr(errors, code)
-    return error.status, error.message, error.retry_after
-
-
 @pytest.mark.parametrize(("kind", "code"), KINDS)
 def test_an_answer_of_api_gateway_s_own_has_the_gate_s_shape(
     stack: Template, kind: str, code: str
 ) -> None:
     response = at(stack, GATEWAY_RESPONSES)[kind]
-    status, message, retry_after = expected_of(code)
+    error = getattr(errors, code, None)
+    of_the_gate = error and (error.status, error.message, error.retry_after)
+    status, message, retry_after = of_the_gate or OF_API_GATEWAY[code]
     body = json.loads(response["responseTemplates"]["application/json"])
     assert body == {"Code": code, "Message": message}
     # A status of the two defaults would be that of every refusal.
@@ -330,14 +316,11 @@ def test_the_table_is_paid_by_use_restorable_protected_and_outlives_its_stack(
     assert policies["DeletionPolicy"] == policies["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_template_has_no_secret_and_so_no_value_of_one(stack: Template) -> None:
-    assert not of_type(stack, "SecretsManager::Secret")
-
-
-def test_china_gets_the_same_template_and_no_partition_or_domain_is_written_out(
+def test_china_gets_the_same_template_and_no_partition_domain_or_secret_is_written_out(
     sam: Template, stack: Template
 ) -> None:
     assert template.transformed(sam, "cn-north-1") == stack
+    assert not of_type(stack, "SecretsManager::Secret")  # and so no value of one
     for text in strings(stack["Resources"]):
         assert "arn:aws:" not in text
         assert "amazonaws.com" not in text.removeprefix("com.amazonaws.") or re.fullmatch(
@@ -360,19 +343,15 @@ def test_these_are_the_alarms(stack: Template) -> None:
     assert not of_type(made(stack, Alarms="false"), "CloudWatch::Alarm")
 
 
-def own_metrics(stack: Template) -> list[Any]:
-    alarms = of_type(stack, "CloudWatch::Alarm").values()
-    found = [
-        m["MetricStat"]["Metric"] for a in alarms for m in a.get("Metrics", []) if "MetricStat" in m
-    ]
-    found += [alarm for alarm in alarms if "MetricName" in alarm]
-    return [metric for metric in found if not metric["Namespace"].startswith("AWS/")]
-
-
 def test_alarms_watch_the_metrics_that_the_gate_s_log_lines_hold(stack: Template) -> None:
     counted = {"Refusals": {"FunctionName", "Code"}, "Alerts": {"FunctionName"}}
     counted["Undelivered"] = {"FunctionName"}
-    watched = own_metrics(made(stack))
+    alarms = of_type(made(stack), "CloudWatch::Alarm").values()
+    stats = [m["MetricStat"] for a in alarms for m in a.get("Metrics", []) if "MetricStat" in m]
+    found = [stat["Metric"] for stat in stats] + [
+        alarm for alarm in alarms if "MetricName" in alarm
+    ]
+    watched = [metric for metric in found if not metric["Namespace"].startswith("AWS/")]
     assert {metric["MetricName"] for metric in watched} == set(counted)
     for metric in watched:
         assert metric["Namespace"] == logs.NAME
@@ -397,10 +376,7 @@ def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> N
 def test_without_events_path_nothing_of_message_push_exists(stack: Template) -> None:
     ours = made(stack, EventsPath="")
     assert "/events/{appid}" not in at(ours, "RestAPI/Body")["paths"]
-    assert not of_type(ours, "SQS::Queue")
-    assert not of_type(ours, "Lambda::EventSourceMapping")
-    left = {name for name in ours["Resources"] if name.startswith(("Event", "Deliver", "Push"))}
-    assert left == set()
+    assert [n for n in ours["Resources"] if n.startswith(("Event", "Deliver", "Push"))] == []
     text = json.dumps(ours["Resources"])
     assert not re.search(r'"(?:Ref|Fn::GetAtt)": \[?"(?:Events|Deliver|EventQueue|EventDead)', text)
     assert not {"EventQueueUrl", "EventDeadLettersUrl", "PushURL"} & set(ours["Outputs"])
@@ -434,13 +410,10 @@ def test_lambda_takes_batches_of_ten_to_the_live_version_with_partial_failures(
     source = at(made(stack), "EventSource")
     assert source["FunctionName"] == {"Ref": "DeliverAlias"}
     assert source["EventSourceArn"] == {"Fn::GetAtt": ["EventQueue", "Arn"]}
-    assert (source["BatchSize"], source["FunctionResponseTypes"]) == (
-        10,
-        ["ReportBatchItemFailures"],
-    )
+    batches = (source["BatchSize"], source["FunctionResponseTypes"])
+    assert batches == (10, ["ReportBatchItemFailures"])
     # Ten exchanges as long as they may be, and a signature each.
-    slowest = stack["Parameters"]["UpstreamTimeout"]["MaxValue"] + ANSWER_RESERVE
-    assert 10 * slowest <= at(stack, "Deliver/Timeout")
+    assert at(stack, "Deliver/Timeout") >= 10 * (UPSTREAM + ANSWER_RESERVE)
 
 
 # --- parts and lint ------------------------------------------------------------------------------
@@ -452,29 +425,18 @@ def test_a_member_that_two_parts_give_is_refused() -> None:
 
 
 NOTHING = {"AppIds": "wx1", "UpstreamUrl": "https://a", "Alarms": "false", "EventsPath": ""}
-EVERYTHING = {
-    **DOMAIN,
-    **NETWORK,
-    **CANARY,
-    **NOTHING,
-    "Alarms": "true",
-    "BasePath": "gate",
-    "HostedZoneId": "Z1",
-    "WebAclArn": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/b",
-    "MinimumCompressionSize": "1024",
-    "DisableExecuteApiEndpoint": "true",
-    "FixedEgress": "true",
-    "ProxySecurityGroup": "sg-0123456789abcdef0",
-    "ProxyVpc": "vpc-0123456789abcdef0",
-    "ProxyRouteTables": "rtb-1",
-    "AlarmTopic": "arn:aws:sns:us-east-1:123456789012:t",
-    "LoginProvisioned": "1",
-    "LoginConcurrency": "9",
-    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
-    "PermissionsBoundary": "arn:aws:iam::123456789012:policy/b",
-    "SessionsTableName": "sessions",
-    "EventsPath": "/wxgate/events",
+ACCOUNT = "us-east-1:123456789012"
+EVERYTHING = {**DOMAIN, **NETWORK, **CANARY, **NOTHING, "Alarms": "true", "BasePath": "gate"}
+EVERYTHING |= {"HostedZoneId": "Z1", "WebAclArn": f"arn:aws:wafv2:{ACCOUNT}:regional/webacl/a/b"}
+EVERYTHING |= {"MinimumCompressionSize": "1024", "DisableExecuteApiEndpoint": "true"}
+EVERYTHING |= {"FixedEgress": "true", "ProxySecurityGroup": "sg-0123456789abcdef0"}
+EVERYTHING |= {"ProxyVpc": "vpc-0123456789abcdef0", "ProxyRouteTables": "rtb-1"}
+EVERYTHING |= {
+    "AlarmTopic": f"arn:aws:sns:{ACCOUNT}:t",
+    "KmsKeyArn": f"arn:aws:kms:{ACCOUNT}:key/k",
 }
+EVERYTHING |= {"LoginProvisioned": "1", "LoginConcurrency": "9", "SessionsTableName": "sessions"}
+EVERYTHING |= {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/b", "EventsPath": "/e"}
 
 
 def test_cfn_lint_finds_nothing_in_any_region_with_any_part(
