@@ -10,13 +10,11 @@ from tests.support import load_fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the fixtures that this folder needs."""
     load_fixtures(config, "engines")
 
 
 @pytest.fixture(scope="session")
 def world(moto_url: str) -> Iterator[World]:
-    """The app among the servers that watch it."""
     world = World(moto_url)
     yield world
     world.close()
@@ -24,5 +22,4 @@ def world(moto_url: str) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def runner(world: World) -> Runner:
-    """What runs entries in this world."""
     return Runner(world)

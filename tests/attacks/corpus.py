@@ -159,7 +159,6 @@ def upstream_act(
     body_repeat: tuple[str, int] = ("", 0),
     body_b64: str = "",
 ) -> Act:
-    """The upstream's answer, from the members of `fake_upstream`."""
     if status in (204, 304):  # RFC 9110 6.4.1: no body, whatever a length says
         return says(f"HTTP/1.1 {status} Phrase\r\n\r\n".encode())
     text = bomb() if body == BOMB else body.encode()

@@ -87,7 +87,6 @@ class Tokens:
         }
 
     def user(self, name: str) -> str:
-        """The token of user A or B."""
         if name not in self._logged_in:
             self._logged_in[name] = self._world.door.login(f"code-{name}")
         return self._logged_in[name]
@@ -128,7 +127,6 @@ def _random_block() -> str:
 
 
 def event(entry: Entry, tokens: Tokens, mode: Mode, routes: list[str]) -> dict[str, Any]:
-    """Build the event of an entry."""
     sent = entry.request.filled(tokens.fill)
     target = "/api/" + sent.path[5:].lstrip("/") if mode.merged else sent.path
     body = sent.body.encode() if mode.binary else sent.body

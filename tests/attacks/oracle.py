@@ -46,12 +46,10 @@ KINDS = ("phone", "user", "werun", "share", "group")
 
 
 def xor(left: bytes, right: bytes) -> bytes:
-    """Combine two texts of one length."""
     return bytes(a ^ b for a, b in zip(left, right, strict=True))
 
 
 def body_of(kind: str, iv: bytes, blocks: list[bytes]) -> dict[str, str]:
-    """The JSON members of a request to /decrypt."""
     data = base64.b64encode(b"".join(blocks)).decode()
     return {"kind": kind, "iv": base64.b64encode(iv).decode(), "encryptedData": data}
 

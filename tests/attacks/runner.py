@@ -36,7 +36,6 @@ class Runner:
         return exchange
 
     def event(self, entry: Entry, mode: Mode = GATEWAY) -> dict[str, Any]:
-        """Build the event of an entry."""
         return event(entry, self.tokens, mode, self.world.door.app.routes)
 
     def check(self, entry: Entry, mode: Mode, exchange: Exchange, **numbers: int) -> None:
@@ -56,13 +55,13 @@ class Runner:
         """Give the exchange that stands for a uniform group."""
         if group not in self._models:
             door, token = self.world.door, self.tokens.user("A")
-            self._models[group] = {
-                "login-failure": lambda: door.send("POST", "/login", json_body={"code": "code-x"}),
-                "token-failure": lambda: door.send("GET", "/api/echo"),
-                "decrypt-failure": lambda: door.send(
-                    "POST", "/decrypt", token=token, json_body=JUNK
-                ),
-            }[group]()
+            requests: dict[str, tuple[str, str, dict[str, Any]]] = {
+                "login-failure": ("POST", "/login", {"json_body": {"code": "code-x"}}),
+                "token-failure": ("GET", "/api/echo", {}),
+                "decrypt-failure": ("POST", "/decrypt", {"token": token, "json_body": JUNK}),
+            }
+            method, path, sent = requests[group]
+            self._models[group] = door.send(method, path, **sent)
             self.world.forget_failures()
         return self._models[group]
 

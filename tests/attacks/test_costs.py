@@ -34,27 +34,30 @@ def cold(send: Send) -> Send:
     return lambda door, token: send(door.world.open_door(), token)
 
 
-COSTS: dict[str, tuple[Send, list[str], list[str]]] = {
-    "a login": (cold(login()), ["PutItem"], ["jscode2session"]),
+SESSION = ask("GET", "/session")
+EXCHANGED = ["jscode2session"]
+
+Cost = tuple[Send, list[str], list[str]]
+"""A request, the operations of the store that it takes, and the calls to WeChat."""
+
+COSTS: dict[str, Cost] = {
+    "a login": (cold(login()), ["PutItem"], EXCHANGED),
     "a login that replaces": (
         lambda door, token: login(replaces=door.login())(door, token),
         ["GetItem", "TransactWriteItems"],
-        ["jscode2session"],
+        EXCHANGED,
     ),
     "a login that replaces another's": (
         lambda door, token: login(replaces=token)(door, token),
         ["PutItem"],
-        ["jscode2session"],
+        EXCHANGED,
     ),
     **{
-        f"a login that replaces {junk!r}": (login(replaces=junk), ["PutItem"], ["jscode2session"])
-        for junk in ("junk", 5, None)
+        f"replaces {it!r}": (login(replaces=it), ["PutItem"], EXCHANGED) for it in ("junk", 5, None)
     },
-    "a refused code": (login(code="code-bad"), [], ["jscode2session"]),
-    **{
-        f"a junk login {body}": (login(**body), [], [])
-        for body in ({"code": ""}, {"code": 7}, {"code": "a&secret=b"}, {"appid": "wxunknown"})
-    },
+    "a refused code": (login(code="code-bad"), [], EXCHANGED),
+    **{f"code {it!r}": (login(code=it), [], []) for it in ("", 7, "a&secret=b")},
+    "an unknown appid": (login(appid="wxunknown"), [], []),
     **{
         f"a proxied {method}": (ask(method, "/api/orders"), ["GetItem"], [])
         for method in ("GET", "HEAD", "POST", "DELETE")
@@ -72,28 +75,12 @@ COSTS: dict[str, tuple[Send, list[str], list[str]]] = {
     "data that open": (post("/decrypt", **OPENS), ["BatchGetItem"], []),
     "data that do not open": (post("/decrypt", **JUNK), ["BatchGetItem", "UpdateItem"], []),
     "malformed data": (post("/decrypt", **{**JUNK, "iv": "AAAA"}), [], []),
-    "a check of the session": (
-        cold(ask("GET", "/session")),
-        ["BatchGetItem"],
-        ["stable_token", "checksession"],
-    ),
-    "a check with a cached access_token": (
-        after(ask("GET", "/session"), ask("GET", "/session")),
-        ["BatchGetItem"],
-        ["checksession"],
-    ),
-    "a phone code": (
-        after(ask("GET", "/session"), post("/phone", code="c1")),
-        ["GetItem"],
-        ["getuserphonenumber"],
-    ),
+    "a check of the session": (cold(SESSION), ["BatchGetItem"], ["stable_token", "checksession"]),
+    "the next check": (after(SESSION, SESSION), ["BatchGetItem"], ["checksession"]),
+    "a phone code": (after(SESSION, post("/phone", code="c")), ["GetItem"], ["getuserphonenumber"]),
     "a signature": (post("/sign", data="x"), ["BatchGetItem"], []),
     "a logout": (post("/logout"), ["DeleteItem"], []),
-    "a logout everywhere": (
-        post("/logout", everywhere=True),
-        ["Query", "BatchWriteItem", "DeleteItem"],
-        [],
-    ),
+    "everywhere": (post("/logout", everywhere=True), ["Query", "BatchWriteItem", "DeleteItem"], []),
 }
 
 

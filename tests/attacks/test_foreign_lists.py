@@ -21,38 +21,29 @@ from tests.attacks.world import Exchange
 
 FOLDER = Path(os.environ.get("FOREIGN_LISTS", "no such folder"))
 
-TEXTS = {
-    "y_array.json": b"[1]",
-    "y_object_duplicated_key.json": b'{"a":1,"a":2}',
-    "n_open.json": b'{"a":',
-    "n_comma.json": b"[1,]",
-    "i_latin.json": b'["\xe9"]',
-    "i_surrogate.json": b'["\\ud800"]',
-} | {path.name: path.read_bytes() for path in sorted(FOLDER.glob("*.json"))}
-
+TEXTS = {"y_array": b"[1]", "y_object_duplicated_key": b'{"a":1,"a":2}', "n_open": b'{"a":'}
+TEXTS |= {"n_comma": b"[1,]", "i_latin": b'["\xe9"]', "i_surrogate": b'["\\ud800"]'}
+TEXTS |= {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.json"))}
 LINES = ["../etc/passwd", "..%2f..%2fetc", "orders", "?x=../..", "\\..\\", "é"]
 for _path in sorted(FOLDER.glob("*.txt")):
     LINES += filter(str.strip, _path.read_text(errors="ignore").splitlines())
 
-BEARER = ["Authorization", "Bearer {{TOKEN_A}}"]
-
 
 def sent(runner: Runner, method: str, path: str, body: Any, *statuses: int) -> Exchange:
     """Send one request; any Code is right with these statuses."""
-    headers = [BEARER, ["Content-Type", "application/json"]]
+    bearer = ["Authorization", "Bearer {{TOKEN_A}}"]
+    request = Request(method, path, [bearer, ["Content-Type", "application/json"]], body)
     expected = Expected([*statuses], None, "accepted", upstream_calls=[0, 1])
-    request = Request(method, path, headers, body)
     return runner.run(Entry("foreign", path.split("/")[1], path, "", request, expected))
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_is_read_as_json_as_its_name_says(runner: Runner, name: str) -> None:
-    """By its name: y where JSON (RFC 8259) allows it, n where it does not."""
     texts = [TEXTS[name], b'{"code":"code-A","x":' + TEXTS[name] + b"}"]
     whole, member = ({"$b64": base64.b64encode(text).decode()} for text in texts)
     sent(runner, "POST", "/login", whole, 400)
     sent(runner, "POST", "/decrypt", whole, 400)
-    # What the RFC allows and we do not, on purpose: a name twice.
+    # y where RFC 8259 allows it, n where not; a name twice it allows, and we do not, on purpose.
     right = {"y": (200,), "n": (400,), "i": (200, 400)}[name[0]]
     sent(runner, "POST", "/login", member, *((400,) if "duplicated" in name else right))
 

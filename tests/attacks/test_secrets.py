@@ -29,19 +29,16 @@ def test_a_dump_with_one_token_yields_that_tokens_key_alone(world: World) -> Non
 # --- the scanners: what they overlook would pass every attack ------------------------------------
 
 
-@pytest.mark.parametrize("form", sorted(watch.forms(APPSECRET + "/+=")))
-def test_a_planted_secret_is_found_in_each_of_its_spellings(form: str) -> None:
-    text = f"GET /sns/jscode2session?secret={form}&grant_type=x"
-    assert watch.leaks(text, {"appsecret": {APPSECRET + "/+="}}) == ["appsecret"]
+def test_a_planted_secret_is_found_in_each_of_its_spellings() -> None:
+    for form in watch.forms(APPSECRET + "/+="):
+        text = f"GET /sns/jscode2session?secret={form}&grant_type=x"
+        assert watch.leaks(text, {"appsecret": {APPSECRET + "/+="}}) == ["appsecret"], form
 
 
-def test_a_call_to_a_foreign_address_is_seen(world: World) -> None:
+def test_a_call_to_a_foreign_address_is_seen_and_the_canaries_are_in_play(world: World) -> None:
     with watch.watching() as seen, socket.socket() as sock:
         sock.connect_ex(("127.0.0.1", world.wechat.port))
     assert seen.addresses == [("127.0.0.1", world.wechat.port)]
-
-
-def test_the_canaries_are_in_play(world: World) -> None:
     world.open_door().send("GET", "/session", token=world.door.login())
     sent = "".join(call.raw.decode() for call in world.wechat.requests)
     assert set(watch.leaks(sent, world.secrets)) == {"appsecret", "access_token"}

@@ -3,10 +3,10 @@
 import base64
 import contextlib
 import functools
+import glob
 import io
 import json
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,8 +17,6 @@ from urllib.parse import quote
 from tests.support.loopback import THREAD
 
 Address = tuple[str, int]
-
-TASKS = "/proc/self/task"
 
 
 @dataclass(eq=False)
@@ -36,27 +34,21 @@ class Seen:
     stalled: float = 0.0
 
     @property
-    def names(self) -> set[str]:
-        """The names, however often each was looked up."""
-        return set(self.lookups)
-
-    @property
     def said(self) -> str:
         """Everything that a log could hold, and what a traceback prints of every exception."""
         return "\n".join([*self.lines, *self.foreign, *self.exceptions])
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The log lines, each parsed as JSON."""
         return [json.loads(line) for line in self.lines]
 
 
 def _run_delay() -> float:
     """Seconds that threads were ready to run and did not (proc(5), schedstat; Linux alone)."""
     delay = 0
-    for thread in os.listdir(TASKS) if os.path.exists(TASKS) else ():
-        with contextlib.suppress(OSError), open(f"{TASKS}/{thread}/schedstat", "rb", 0) as stat:
-            delay += int(stat.read(64).split()[1])
+    for stat in glob.glob("/proc/self/task/*/schedstat"):
+        with contextlib.suppress(OSError), open(stat, "rb", 0) as file:
+            delay += int(file.read(64).split()[1])
     return delay / 1e9
 
 
@@ -79,23 +71,13 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_hook)
 
 
-class _Collector(logging.Handler):
-    """Keeps records as the plainest of formatters would print them, tracebacks included."""
-
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__()
-        self._texts = texts
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._texts.append(self.format(record))
-
-
 @contextlib.contextmanager
 def watching() -> Iterator[Seen]:
     """Watch the process: outgoing calls, standard output, every logger, at any level."""
-    seen, output, errors = Seen(), io.StringIO(), io.StringIO()
+    seen, output, errors, logged = Seen(), io.StringIO(), io.StringIO(), io.StringIO()
     delay = _run_delay()
-    collector = _Collector(seen.foreign)
+    # The plainest of formatters, tracebacks included.
+    collector = logging.StreamHandler(logged)
     loggers = [logging.getLogger(), logging.getLogger("wxgate")]
     _watched.append(seen)
     for logger in loggers:
@@ -109,7 +91,7 @@ def watching() -> Iterator[Seen]:
         _watched.remove(seen)
         seen.stalled = max(0.0, _run_delay() - delay)
         seen.lines += output.getvalue().splitlines()
-        seen.foreign += errors.getvalue().splitlines()
+        seen.foreign += f"{logged.getvalue()}{errors.getvalue()}".splitlines()
 
 
 def _chain(error: BaseException | None) -> str:
@@ -137,13 +119,8 @@ def exceptions_to(noted: list[str]) -> Callable[[Any, Callable[[Any], Any]], Any
 def forms(secret: str) -> frozenset[str]:
     """The spellings under which a secret may leak; base64 may also leak as the bytes it holds."""
     raw = secret.encode()
-    found = {
-        secret,
-        quote(secret, safe=""),
-        json.dumps(secret)[1:-1],
-        base64.b64encode(raw).decode().rstrip("="),
-        raw.hex(),
-    }
+    found = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], raw.hex()}
+    found.add(base64.b64encode(raw).decode().rstrip("="))
     with contextlib.suppress(ValueError):
         held = base64.b64decode(secret, validate=True)
         shown = repr(held)[2:-1]

@@ -16,21 +16,13 @@ from chalicelib.sessions.tokens import Token
 from simulator import aws, desk
 from simulator.gateway import Context, answer_of, event_of
 from tests.attacks import watch
+from tests.support import wechat
 from tests.support.aws_proxy import READS, WRITES, AwsProxy, Operation
 from tests.support.engines import new_table
 from tests.support.fakes import NOW, Clock
 from tests.support.front_door import Answer, headers_and_body
 from tests.support.loopback import Loopback, Request, echo
-from tests.support.wechat import (
-    ACCESS_TOKEN,
-    APPSECRET,
-    META,
-    PHONE,
-    USERS,
-    FakeWeChat,
-    said,
-    session_of,
-)
+from tests.support.wechat import APPSECRET, META, USERS
 
 APPID: str = META["appid"]
 OTHER_APPID: str = META["appid_other"]
@@ -63,17 +55,14 @@ class Exchange:
 
     @property
     def store(self) -> list[Operation]:
-        """What was asked of DynamoDB."""
         return [done for done in self.operations if done.service == "DynamoDB"]
 
     @property
     def reads(self) -> list[Operation]:
-        """The reads of the store."""
         return [done for done in self.store if done.name in READS]
 
     @property
     def writes(self) -> list[Operation]:
-        """The writes to the store."""
         return [done for done in self.store if done.name in WRITES]
 
 
@@ -82,7 +71,7 @@ class World:
 
     def __init__(self, engine_url: str) -> None:
         self.clock = Clock()
-        self.wechat = FakeWeChat()
+        self.wechat = wechat.FakeWeChat()
         self.upstream = Loopback(echo)
         self.aws = AwsProxy(engine_url)
         self.engine_url = engine_url
@@ -95,13 +84,13 @@ class World:
         self.secrets: dict[str, set[str]] = {
             "appsecret": {APPSECRET},
             "session_key": set(keys),
-            "access_token": {ACCESS_TOKEN},
+            "access_token": {wechat.ACCESS_TOKEN},
             "token": set(),
         }
         self.personal: dict[str, set[str]] = {
             "openid": {user["openid"] for user in USERS.values()},
             "unionid": {user["unionid"] for user in USERS.values() if user["unionid"]},
-            "phone": {PHONE, "13900000001", "13800138000"},
+            "phone": {wechat.PHONE, "13900000001", "13800138000"},
             "errmsg": {"canary-errmsg"},
         }
         ports = (self.wechat.port, self.upstream.port, self.aws.port)
@@ -120,7 +109,6 @@ class World:
         self.key_set: dict[str, Any] = self.door.send("GET", KEYS).answer.json
 
     def close(self) -> None:
-        """End all servers."""
         self.dynamodb.close()
         for server in (self.wechat, self.upstream, self.aws):
             server.close()
@@ -144,12 +132,10 @@ class World:
     # --- the table ---
 
     def items(self) -> list[dict[str, Any]]:
-        """Dump the table."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return [item for page in pages for item in page["Items"]]
 
     def sessions(self) -> int:
-        """Count the stored sessions."""
         return sum("openid" in item for item in self.items())
 
     def secrets_in_table(self) -> list[str]:
@@ -160,18 +146,15 @@ class World:
         """
         self.door.login("code-B")
         old = self.door.login("code-A")
-        with self.wechat.scripted(said(session_of("A", USERS["A"]["session_key_replaced"]))):
+        replaced = wechat.session_of("A", USERS["A"]["session_key_replaced"])
+        with self.wechat.scripted(wechat.said(replaced)):
             self.door.login("code-A", replaces=old)
-        values = [
-            v for item in self.items() for attribute in item.values() for v in attribute.values()
-        ]
         assert self.sessions() >= 2
-        dump = "\n".join(
-            f"{value!r} {value.hex()} {base64.b64encode(value).decode()}"
-            if isinstance(value, bytes)
-            else str(value)
-            for value in values
-        )
+        dump = ""
+        for value in [v for item in self.items() for a in item.values() for v in a.values()]:
+            dump += f"{value!r}\n"
+            if isinstance(value, bytes):
+                dump += f"{value.hex()} {base64.b64encode(value).decode()}\n"
         codes, phone = set(self.wechat.codes), self.personal["phone"]
         return watch.leaks(dump, {**self.secrets, "phone": phone, "code": codes})
 
@@ -191,7 +174,6 @@ class World:
         self.dynamodb.put_item(TableName=self.table, Item=left)
 
     def drop_item(self, token: str) -> None:
-        """Delete the stored item of a token."""
         self.dynamodb.delete_item(TableName=self.table, Key=_key(token))
 
 
@@ -256,18 +238,15 @@ class Door:
         return self.serve(self.event(method, target, **sent), context)
 
     def event(self, method: str, target: str, **sent: Any) -> dict[str, Any]:
-        """Build the event of a request."""
         return event_of(method, target, *headers_and_body(**sent), self.app.routes)
 
     def login(self, code: str = "code-A", **fields: object) -> str:
-        """Log in; give the token."""
         exchange = self.send("POST", "/login", json_body={"code": code, **fields})
         assert exchange.answer.status == 200, exchange.answer
         token: str = exchange.answer.json["token"]
         return token
 
     def login_at(self, now: float) -> str:
-        """Log in at another time."""
         self.world.clock.now, before = now, self.world.clock.now
         try:
             return self.login()

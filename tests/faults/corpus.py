@@ -227,7 +227,7 @@ def nothing_leaks(world: World, seen: Seen, at: Elsewhere | None = None) -> None
     assert watch.leaks(seen.said, {**world.secrets, **world.personal}) == [], seen.said
     places = set(_places(world, at).values())
     assert set(seen.addresses) <= places
-    assert seen.names <= {host for host, _ in places}
+    assert set(seen.lookups) <= {host for host, _ in places}
 
 
 def alerts(exchange: Exchange) -> list[str]:
