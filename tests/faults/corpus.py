@@ -23,33 +23,27 @@ BUDGETS: dict[str, Any] = _content["meta"]["budgets_ms"]
 ALLOWANCE = 0.4
 """Seconds that a busy machine may add to a budget: less than any further attempt takes."""
 
-CONTRADICTIONS: dict[str, tuple[int, str | None, str]] = {
-    "WX-06": (503, "WeChatUnavailable", "docs/errors.md gives WeChatUnavailable status 503."),
-    "WX-16": (
-        503,
-        "WeChatBusy",
-        "docs/errors.md gives WeChatBusy status 503; WeChat's Retry-After is passed on.",
-    ),
-}
-"""Entries that docs/errors.md contradicts: the status and Code that hold, and why."""
+Ours = dict[str, tuple[int, str | None]]
+"""The status and Code that hold, by the entry."""
 
-DOCUMENTED: dict[str, tuple[int, str | None, str]] = {
-    "DDB-19": (401, "InvalidToken", "An item of another schema is a refused token: log in again."),
-    "DDB-27": (
-        503,
-        "StoreUnavailable",
-        "A failed decryption that cannot be counted is not answered; login keeps no counter.",
-    ),
-    "RUN-03": (200, None, "The platform's answer; ours is that no half-written state is left."),
-    "RUN-04": (
-        500,
-        "InternalError",
-        "The platform ends a process that is out of memory. Where Python still raises, the request "
-        "fails and the next one is served.",
-    ),
-    "RUN-21": (200, None, "The platform's answer; the template keeps the functions apart."),
+CONTRADICTIONS: Ours = {
+    # docs/errors.md gives both status 503; WeChat's Retry-After is passed on.
+    "WX-06": (503, "WeChatUnavailable"),
+    "WX-16": (503, "WeChatBusy"),
 }
-"""Entries that leave the outcome to documentation or to the platform: ours, and why."""
+"""Entries that docs/errors.md contradicts."""
+
+DOCUMENTED: Ours = {
+    "DDB-19": (401, "InvalidToken"),  # an item of another schema: log in again
+    # A failed decryption that cannot be counted is not answered; login keeps no counter.
+    "DDB-27": (503, "StoreUnavailable"),
+    "RUN-03": (200, None),  # the platform's answer; ours is that no half-written state is left
+    # The platform ends a process that is out of memory. Where Python still raises, the request
+    # fails and the next one is served.
+    "RUN-04": (500, "InternalError"),
+    "RUN-21": (200, None),  # the platform's answer; the template keeps the functions apart
+}
+"""Entries that leave the outcome to documentation or to the platform."""
 
 
 @dataclass(frozen=True)
@@ -87,33 +81,24 @@ def covers(*entries: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("fault", "injected"), cases, ids=list(table))
 
 
-# --- what a user does meanwhile ------------------------------------------------------------------
-
 CODE = "canary-code-A-5Nf8wQ"
 """A login code of user A; it must not turn up anywhere but at WeChat."""
 
 
 def login(door: Door, code: str = CODE, *, context: Any = None, **fields: object) -> Exchange:
-    """Log user A in."""
     return door.send("POST", "/login", json_body={"code": code, **fields}, context=context)
 
 
 def login_event(world: World, code: str = CODE, **fields: str) -> dict[str, Any]:
-    """Build the event of a login."""
     return world.door.event("POST", "/login", json_body={"code": code, **fields})
 
 
 def proxied(door: Door, token: str, method: str = "GET", **options: Any) -> Exchange:
-    """Send a request upstream."""
     body = None if method in ("GET", "HEAD") else {"a": 1}
     return door.send(method, "/api/orders", token=token, json_body=body, **options)
 
 
-# --- time ----------------------------------------------------------------------------------------
-
-
 def seconds(name: str) -> float:
-    """Give a budget of the corpus."""
     return float(BUDGETS[name]) / 1000
 
 
@@ -126,16 +111,9 @@ UPSTREAM_TOTAL, UPSTREAM_RESERVE = (int(number) / 1000 for number in _upstream.g
 
 def budget(fault: Fault) -> float:
     """Give the seconds for an answer, with a whole invocation before it."""
-    areas = {
-        "wechat": seconds("wechat_total"),
-        "secrets": seconds("secrets_total"),
-        "dynamodb": seconds("dynamodb_attempt") * ATTEMPTS,
-        "upstream": UPSTREAM_TOTAL,
-    }
+    areas = {"wechat": seconds("wechat_total"), "secrets": seconds("secrets_total")}
+    areas |= {"dynamodb": seconds("dynamodb_attempt") * ATTEMPTS, "upstream": UPSTREAM_TOTAL}
     return areas.get(fault.area, seconds("login_total"))
-
-
-# --- the calls that were made --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -176,9 +154,6 @@ def calls_in(world: World, exchange: Exchange, at: Elsewhere | None = None) -> C
         attempts("store") if "store" in (at or {}) else services["DynamoDB"],
         services["secretsmanager"],
     )
-
-
-# --- the outcome ---------------------------------------------------------------------------------
 
 
 def check(

@@ -33,8 +33,6 @@ def test_every_budget_is_kept_and_ends_before_the_platform_does() -> None:
     assert seconds("login_total") < timeouts["login"]
 
 
-# --- the client ----------------------------------------------------------------------------------
-
 ADVICE = {
     "call wx.login again": r"new code|wx\.login|log in",
     "wait": r"wait|later",

@@ -9,17 +9,8 @@ import pytest
 
 from simulator import aws
 from tests.attacks.world import APPID, Door, World
-from tests.faults.corpus import (
-    LOGIN,
-    Calls,
-    Fault,
-    alerts,
-    calls_in,
-    check,
-    covers,
-    login,
-    request_line,
-)
+from tests.faults import corpus
+from tests.faults.corpus import Calls, Fault, check, covers, login
 from tests.support import aws_proxy
 from tests.support.aws_proxy import Fault as AwsFault
 from tests.support.aws_proxy import answering, refusing
@@ -29,12 +20,9 @@ CANARY = "canary-secret-value-9Zt"
 
 
 def holding(value: object) -> AwsFault:
-    """Secrets Manager holds this text."""
     text = value if isinstance(value, str) else json.dumps(value)
     return answering({"Name": "x", "VersionId": "v" * 32, "SecretString": text})
 
-
-# --- the operator's faults -----------------------------------------------------------------------
 
 BINARY = base64.b64encode(CANARY.encode()).decode()
 
@@ -58,13 +46,11 @@ def test_a_secret_that_cannot_be_used_spends_no_code(
     with world.aws.failing(READ, injected):
         exchange = login(cold)
     check(world, fault, exchange, Calls(secrets=1))
-    line = request_line(exchange)
+    line = corpus.request_line(exchange)
     assert line["reason"]
     assert line["secret"] == f"attacks/app/{APPID}"
     assert login(cold).answer.status == 200  # repaired, it works at once: no failure is cached
 
-
-# --- Secrets Manager is down ---------------------------------------------------------------------
 
 DOWN = {
     "throttled": (refusing("ThrottlingException"), 2),
@@ -100,12 +86,10 @@ def test_a_warm_value_bridges_an_outage_of_an_hour_with_an_alert(
     with world.aws.failing(READ, failing):
         exchange = login(cold)
         check(world, fault, exchange, Calls(wechat=1, store=1, secrets=attempts))
-        assert alerts(exchange) == ["StaleSecret"]
+        assert corpus.alerts(exchange) == ["StaleSecret"]
         later(3600 - 360 + 1)
         assert login(cold).answer.code == "SecretsUnavailable"
 
-
-# --- rotation ------------------------------------------------------------------------------------
 
 NEW = "new0123456789abcdef0123456789abc"
 
@@ -136,7 +120,7 @@ def test_a_rotation_is_noticed_by_wechats_refusal(
         assert (first.answer.code, len(first.wechat)) == ("InvalidCode", 2)
     else:
         check(world, fault, login(rotated), Calls(wechat=2, secrets=1, store=1))
-    check(world, fault, login(rotated), LOGIN)  # the new value is cached
+    check(world, fault, login(rotated), corpus.LOGIN)  # the new value is cached
 
 
 @covers("SEC-13")
@@ -146,7 +130,7 @@ def test_a_wrong_rotation_is_read_again_once_in_thirty_seconds(
     world.wechat.appsecret = "neither0123456789abcdef012345678"
     exchange = login(rotated)
     check(world, fault, exchange, Calls(wechat=2, secrets=1))
-    assert request_line(exchange)["level"] == "ERROR"
-    assert [calls_in(world, login(rotated)).secrets for _ in range(5)] == [0] * 5
+    assert corpus.request_line(exchange)["level"] == "ERROR"
+    assert [corpus.calls_in(world, login(rotated)).secrets for _ in range(5)] == [0] * 5
     later(31)
-    assert 1 <= calls_in(world, login(rotated)).secrets <= 2
+    assert 1 <= corpus.calls_in(world, login(rotated)).secrets <= 2

@@ -5,25 +5,14 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 
 from simulator.gateway import Context
 from tests.attacks.events import MALFORMED_ITEMS
 from tests.attacks.world import JUNK, Door, Exchange, World
-from tests.faults.corpus import (
-    LOGIN,
-    ONCE,
-    Calls,
-    Fault,
-    alerts,
-    check,
-    covers,
-    login,
-    proxied,
-    request_line,
-)
+from tests.faults import corpus
+from tests.faults.corpus import Calls, Fault, check, covers, login, proxied
 from tests.support import aws_proxy
 from tests.support.aws_proxy import Fault as AwsFault
 from tests.support.aws_proxy import Operation, after, cancelling, refusing
@@ -32,22 +21,18 @@ from tests.support.wechat import said, session_of
 
 
 def failed_decryption(world: World, token: str) -> Exchange:
-    """Send data that does not open."""
     return world.door.send("POST", "/decrypt", token=token, json_body=JUNK)
 
 
 def logged_out(world: World, token: str, **fields: object) -> Exchange:
-    """End the session, or all of this user's."""
     return world.door.send("POST", "/logout", token=token, json_body=fields)
 
 
 def named(exchange: Exchange, name: str) -> list[Operation]:
-    """The operations of a name."""
     return [done for done in exchange.operations if done.name == name]
 
 
 def lives(world: World, token: str) -> bool:
-    """Whether a session is live."""
     return proxied(world.door, token).answer.status == 200
 
 
@@ -154,7 +139,7 @@ def test_a_connection_that_died_in_the_freeze_is_replaced(
 @covers("DDB-25")
 def test_sessions_are_read_consistently(world: World, token: str, fault: Fault) -> None:
     exchange = proxied(world.door, token)
-    check(world, fault, exchange, ONCE)
+    check(world, fault, exchange, corpus.ONCE)
     assert named(exchange, "GetItem")[0].parameters["ConsistentRead"] is True
 
 
@@ -163,7 +148,7 @@ def test_sessions_are_read_consistently(world: World, token: str, fault: Fault) 
 Route = tuple[str, Callable[[World, str], Exchange], Calls]
 
 ROUTES: dict[str, Route] = {
-    "login": ("PutItem", lambda world, _: login(world.door), LOGIN),
+    "login": ("PutItem", lambda world, _: login(world.door), corpus.LOGIN),
     "login that replaces": (
         "TransactWriteItems",
         lambda world, token: login(world.door, replaces=token),
@@ -189,7 +174,7 @@ def test_what_the_operator_must_repair_is_reported_at_once(
     with world.aws.failing(operation, injected):
         exchange = send(world, token)
     check(world, fault, exchange, calls)
-    assert request_line(exchange)["level"] == "ERROR"
+    assert corpus.request_line(exchange)["level"] == "ERROR"
     assert lives(world, token)
 
 
@@ -204,21 +189,18 @@ def test_a_failure_that_cannot_be_counted_is_not_answered_and_login_lives(
     check(world, fault, exchange, Calls(store=4))
 
 
-@covers(
-    {
-        "DDB-17": MALFORMED_ITEMS["exp missing"],
-        "DDB-18": MALFORMED_ITEMS["openid missing"],
-        "DDB-19": MALFORMED_ITEMS["schema version 0"],
-    }
-)
+FLAWS = {"DDB-17": "exp missing", "DDB-18": "openid missing", "DDB-19": "schema version 0"}
+
+
+@covers(FLAWS)
 def test_a_malformed_item_is_a_refused_token_and_an_alert(
-    world: World, token: str, fault: Fault, injected: dict[str, Any]
+    world: World, token: str, fault: Fault, injected: str
 ) -> None:
-    world.change_item(token, **injected)
+    world.change_item(token, **MALFORMED_ITEMS[injected])
     exchange = proxied(world.door, token)
     check(world, fault, exchange, Calls(store=1))
     # Another version is another release's, of a rolling deployment.
-    assert alerts(exchange) == ([] if fault.id == "DDB-19" else ["MalformedItem"])
+    assert corpus.alerts(exchange) == ([] if fault.id == "DDB-19" else ["MalformedItem"])
     world.drop_item(token)
 
 
@@ -254,7 +236,7 @@ def test_after_a_logout_was_answered_nothing_brings_the_token_back(
     with door.inside(), ThreadPoolExecutor(1) as pool:
         outcomes = [_race(world, door, pool, number) for number in range(ROUNDS)]
     assert outcomes == [(204, 401)] * ROUNDS
-    check(world, fault, proxied(world.door, world.door.login()), ONCE)
+    check(world, fault, proxied(world.door, world.door.login()), corpus.ONCE)
 
 
 def _race(world: World, door: Door, pool: ThreadPoolExecutor, number: int) -> tuple[int, int]:

@@ -15,8 +15,6 @@ HURRIED = 2.1
 """Seconds of an invocation that leaves the upstream 0.6 s: remaining - 1500 ms."""
 
 
-# --- no answer -----------------------------------------------------------------------------------
-
 LENGTH = [("Content-Length", "60")]
 SLOW = {
     "UP-07": [is_silent],
@@ -34,9 +32,6 @@ def test_an_answer_that_does_not_come_ends_at_the_deadline(
             exchange = proxied(world.door, token, method, context=Context(seconds=HURRIED))
         check(world, fault, exchange, ONCE, within=HURRIED - UPSTREAM_RESERVE)
         assert exchange.seconds > 0.4
-
-
-# --- a broken answer -----------------------------------------------------------------------------
 
 
 def _status(line: str) -> Act:
@@ -86,9 +81,6 @@ def test_a_broken_answer_is_never_passed_on_nor_asked_for_again(
             assert sum(SENT) < 30_000_000  # an endless answer is read to the cap
 
 
-# --- the upstream's own answers ------------------------------------------------------------------
-
-
 @covers({"UP-14": 502, "UP-15": 503, "UP-16": 401, "UP-17": 429})
 @METHODS
 def test_the_upstreams_own_refusal_is_passed_on_as_its_own(
@@ -122,9 +114,6 @@ def test_what_is_packed_is_passed_on_unopened(
     check(world, fault, exchange, ONCE)
     assert exchange.answer.body == body
     assert exchange.answer.headers["Content-Encoding"] == encoding
-
-
-# --- a bad configuration -------------------------------------------------------------------------
 
 
 @covers("UP-32")

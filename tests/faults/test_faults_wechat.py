@@ -4,17 +4,8 @@ import json
 
 from simulator.gateway import Context
 from tests.attacks.world import World
-from tests.faults.corpus import (
-    FAULTS,
-    LOGIN,
-    Calls,
-    Fault,
-    check,
-    covers,
-    login,
-    request_line,
-    seconds,
-)
+from tests.faults import corpus
+from tests.faults.corpus import Calls, Fault, check, covers, login
 from tests.support.loopback import Act, answers, drips, is_silent, repeats, resets, says, whole
 from tests.support.wechat import RID, refusal, said, session_of
 
@@ -24,9 +15,6 @@ TEXT = json.dumps(GOOD).encode()
 
 def html(status: int) -> Act:
     return answers(b"<html>", status=status, headers=[("Content-Type", "text/html")])
-
-
-# --- no answer -----------------------------------------------------------------------------------
 
 
 HURRIED = 2.2
@@ -48,12 +36,10 @@ def test_an_answer_that_does_not_come_ends_at_the_total_deadline_and_is_not_aske
     act, left = injected
     with world.wechat.scripted(act):
         exchange = login(world.door, context=Context(seconds=left) if left else None)
-    total = left - 1 if left else seconds("wechat_total")
+    total = left - 1 if left else corpus.seconds("wechat_total")
     check(world, fault, exchange, Calls(wechat=1), within=total)
     assert exchange.seconds > total - 0.2
 
-
-# --- a broken answer -----------------------------------------------------------------------------
 
 SENT: list[int] = []
 FLOOD = repeats(whole(headers=[("Content-Length", "50000000")]), b" " * 65_536, SENT, 50_000_000)
@@ -88,9 +74,6 @@ def test_a_broken_answer_is_no_login_and_is_not_asked_for_again(
     assert sum(SENT) < 25_000_000
 
 
-# --- answers that are unusual, and good ----------------------------------------------------------
-
-
 @covers(
     {
         "WX-23": said(GOOD, content_type="text/plain"),
@@ -104,16 +87,14 @@ def test_a_broken_answer_is_no_login_and_is_not_asked_for_again(
 def test_an_unusual_but_good_answer_logs_in(world: World, fault: Fault, injected: Act) -> None:
     with world.wechat.scripted(injected):
         exchange = login(world.door)
-    check(world, fault, exchange, LOGIN)
+    check(world, fault, exchange, corpus.LOGIN)
     assert [done.name for done in exchange.store] == ["PutItem"]
     assert "canary-member" not in str(exchange.store)
 
 
-# --- errcodes ------------------------------------------------------------------------------------
-
 ERRCODES = {
     name: int(fault.text.split("errcode ")[1].split(" ")[0])
-    for name, fault in FAULTS.items()
+    for name, fault in corpus.FAULTS.items()
     if fault.text.startswith("errcode ") and name not in ("WX-37", "WX-38", "WX-39")
 }
 
@@ -126,7 +107,7 @@ def test_an_errcode_means_one_refusal_and_goes_to_the_log_alone(
         exchange = login(world.door)
     # 40125: the secret is read again, and is the same; there is no version before it.
     check(world, fault, exchange, Calls(wechat=1, secrets=2 if injected == 40125 else 0))
-    line = request_line(exchange)
+    line = corpus.request_line(exchange)
     assert (line["errcode"], line["rid"]) == (injected, RID)
     assert RID not in exchange.answer.body.decode()
     if injected == 45011:
