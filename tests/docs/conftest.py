@@ -6,5 +6,4 @@ from tests.support import load_fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the fixtures that this folder needs."""
     load_fixtures(config, "front_door")

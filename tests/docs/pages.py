@@ -29,7 +29,6 @@ STATUSES = {name: error.status for name, error in ERRORS.items()} | BY_API_GATEW
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced code blocks of one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -41,7 +40,6 @@ def rows(text: str, first: str) -> list[list[str]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """The words in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -75,7 +73,6 @@ def need(program: str) -> None:
 
 
 def login(running: Desk, user: str) -> requests.Response:
-    """Send a user's code of wx.login to the gate."""
     code = Phone(running.urls["WeChat"], user).code()
     return requests.post(f"{running.urls['gate']}/login", json={"code": code}, timeout=5)
 

@@ -17,7 +17,6 @@ from tests.support.front_door import Phone
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the fixtures that this folder needs."""
     load_fixtures(config, "engines", "front_door")
 
 
@@ -63,7 +62,6 @@ def runtime_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def around() -> Iterator[rehearsal.Surroundings]:
-    """AWS, WeChat and the upstream of the desk."""
     with rehearsal.surroundings() as running:
         yield running
 

@@ -86,7 +86,6 @@ class Visitor(FastHttpUser):
 
     @task(1)
     def decrypt_profile_of_another(self) -> None:
-        """Try to decrypt the profile of another user."""
         token, self.failures = self._token(), self.failures + 1
         if self.failures <= MAX_FAILURES:
             body = {"kind": "user", **self._sealed(self.other)}
@@ -95,7 +94,6 @@ class Visitor(FastHttpUser):
 
     @task(3)
     def give_phone_number(self) -> None:
-        """Give the phone number by the button's code."""
         body = {"code": self._wx("getPhoneNumber")["code"]}
         with self._gate("POST", "/phone", self._token(), json=body) as seen:
             number = phone_number_of(self.name)
@@ -118,7 +116,6 @@ class Visitor(FastHttpUser):
 
     @task(8)
     def health(self) -> None:
-        """Ask whether the gate is up."""
         with self._gate("GET", "/health"):
             pass
 

@@ -69,7 +69,6 @@ def test_a_bad_flag_is_answered_with_the_usage(
 
 
 def refused(desk_with: DeskWith, port: int, **variables: str) -> str:
-    """Set a desk up that cannot be; give its one line."""
     with pytest.raises(DeskError) as refusal:
         desk_with(port, **variables)
     sentence = str(refusal.value)

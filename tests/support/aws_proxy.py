@@ -121,12 +121,10 @@ class AwsProxy(Loopback):
         super().__init__(self._exchange)
 
     def close(self) -> None:
-        """End every connection, also those to the engine."""
         super().close()
         self._engine.close()
 
     def then(self, *faults: Fault) -> None:
-        """Let the next operations, whatever their name, meet these faults."""
         self.faults.extend(faults)
 
     def taken(self) -> list[str]:
@@ -137,7 +135,6 @@ class AwsProxy(Loopback):
 
     @contextmanager
     def failing(self, name: str, fault: Fault, times: int = 1_000_000) -> Iterator[None]:
-        """Let the next operations of a name fail, `times` of them."""
         self._failing[name] = (fault, times)
         try:
             yield

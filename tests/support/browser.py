@@ -32,7 +32,6 @@ def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def npm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run npm in the folder."""
     return subprocess.run(
         ["npm", *words],
         cwd=FOLDER,

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,6 @@ def free_ports() -> int:
 
 
 def start(*flags: str, environ: Mapping[str, str] = {}, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    """Start `python -m simulator`."""
     return subprocess.Popen(
         [sys.executable, "-m", "simulator", *flags],
         cwd=cwd,
@@ -97,29 +96,31 @@ def running(
     assert process.returncode == 0
 
 
+def patiently(send: Callable[[], requests.Response]) -> requests.Response:
+    """Send, and once more if the gate is busy, as it says."""
+    for _ in range(10):
+        answer = send()
+        if answer.status_code != 503:
+            break
+    return answer
+
+
 def post_login(
     urls: Mapping[str, str], phone_of: str = DEFAULT_APP, **members: str
 ) -> requests.Response:
-    """Send the code of a phone to the gate; as the gate says, once more if it is busy."""
-    for _ in range(10):
+    """Send a code of a phone to the gate."""
+
+    def send() -> requests.Response:
         body = {"code": Phone(urls["WeChat"], appid=phone_of).code(), **members}
-        answer = requests.post(f"{urls['gate']}/login", json=body, timeout=10)
-        if answer.status_code != 503:
-            break
-    return answer
+        return requests.post(f"{urls['gate']}/login", json=body, timeout=10)
+
+    return patiently(send)
 
 
 def log_in(urls: Mapping[str, str], phone_of: str = DEFAULT_APP) -> str:
-    """Log a phone in; give the token."""
-    token: str = post_login(urls, phone_of).json()["token"]
-    return token
+    return str(post_login(urls, phone_of).json()["token"])
 
 
 def call_api(urls: Mapping[str, str], token: str) -> requests.Response:
-    """Call the API; once more if the gate is busy."""
     headers = {"Authorization": f"Bearer {token}"}
-    for _ in range(10):
-        answer = requests.get(f"{urls['gate']}/api/me", headers=headers, timeout=10)
-        if answer.status_code != 503:
-            break
-    return answer
+    return patiently(lambda: requests.get(f"{urls['gate']}/api/me", headers=headers, timeout=10))

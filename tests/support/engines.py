@@ -15,7 +15,6 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    """The embedded AWS engine."""
     server = aws.start("127.0.0.1", 0)
     yield server.url
     server.close()

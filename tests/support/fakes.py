@@ -24,7 +24,6 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Move on, or back."""
         self.now += seconds
 
 
@@ -58,50 +57,36 @@ class SecretsManager:
         self.calls: list[tuple[str, str]] = []
 
     def put(self, name: str, value: object, stage: str = "AWSCURRENT") -> None:
-        """Store a new version: a text as it is, bytes as SecretBinary, all else as JSON."""
         made = datetime.fromtimestamp(self._clock(), UTC)
-        version: dict[str, object] = {"Name": name, "CreatedDate": made}
-        if isinstance(value, bytes):
-            version["SecretBinary"] = value
-        else:
-            version["SecretString"] = value if isinstance(value, str) else json.dumps(value)
+        kind = "SecretBinary" if isinstance(value, bytes) else "SecretString"
+        held = value if isinstance(value, bytes | str) else json.dumps(value)
+        version: dict[str, object] = {"Name": name, "CreatedDate": made, kind: held}
         self._stages.setdefault(name, {})["AWSPENDING"] = version
         if stage == "AWSCURRENT":
             self.promote(name)
 
     def promote(self, name: str) -> None:
-        """Make the pending version AWSCURRENT, and the current one AWSPREVIOUS."""
         stages = self._stages[name]
         if "AWSCURRENT" in stages:
             stages["AWSPREVIOUS"] = stages["AWSCURRENT"]
         stages["AWSCURRENT"] = stages.pop("AWSPENDING")
 
     def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, object]:
-        """Give one version as the service does."""
         self.calls.append((SecretId, VersionStage))
-        failure = self.failure or self.failing.get(VersionStage)
-        if failure is not None:
+        if failure := self.failure or self.failing.get(VersionStage):
             raise failure
-        version = self._stages.get(SecretId, {}).get(VersionStage)
-        if version is None:
-            raise client_error("ResourceNotFoundException")
-        return version
+        if version := self._stages.get(SecretId, {}).get(VersionStage):
+            return version
+        raise client_error("ResourceNotFoundException")
 
     def count(self, stage: str = "AWSCURRENT") -> int:
-        """How many calls asked for a stage."""
         return sum(asked == stage for _, asked in self.calls)
 
 
 def told_by(error: BaseException) -> str:
     """All that an error, and those behind it, could print."""
-    texts: list[str] = []
-    behind: list[BaseException | None] = [error]
-    while behind:
-        found = behind.pop()
-        if found is not None:
-            texts += [str(found), repr(found), repr(vars(found))]
-            behind += [found.__cause__, found.__context__]
-    return "\n".join(texts)
+    behind = filter(None, (error.__cause__, error.__context__))
+    return "\n".join([str(error), repr(error), repr(vars(error)), *map(told_by, behind)])
 
 
 # --- the network ---------------------------------------------------------------------------------
@@ -133,15 +118,12 @@ class Wire(Connections):
         self.exchanged: list[Exchanged] = []
 
     def exchange(self, *given: Any, deadline: Deadline, **options: Any) -> Reply:
-        """Give the next outcome."""
         exchanged = Exchanged(*given, **{"seconds": deadline.remaining(), **options})
         self.exchanged.append(exchanged)
-        outcome = self._next()
-        if isinstance(outcome, exchanged.retry_on):
-            outcome = self._next()
+        for again in (exchanged.retry_on, ()):
+            outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+            if not isinstance(outcome, again):
+                break
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
-
-    def _next(self) -> Reply | TransportError:
-        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]

@@ -30,12 +30,10 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
         return json.loads(self.body)
 
     @property
     def code(self) -> str | None:
-        """The gate's own error Code, None where the gate did not refuse."""
         return self.headers.get("X-Wxgate-Error")
 
     def keeps_its_promises(self) -> None:
@@ -56,7 +54,6 @@ def headers_and_body(
     json_body: object = None,
     body: bytes | str | None = None,
 ) -> Sent:
-    """Give the headers and the body of a request with a bearer and with JSON."""
     sent = list(headers or [])
     if token is not None:
         sent.append(("Authorization", f"Bearer {token}"))
@@ -75,13 +72,11 @@ class Phone:
     appid: str = APPID
 
     def do(self, call: str, **fields: object) -> dict[str, Any]:
-        """Make a wx call, such as login or getPhoneNumber."""
         body = {"appid": self.appid, "user": self.user, **fields}
         answer: dict[str, Any] = requests.post(f"{self.url}/wx/{call}", json=body, timeout=5).json()
         return answer
 
     def code(self) -> str:
-        """Get a login code."""
         code: str = self.do("login")["code"]
         return code
 
@@ -110,11 +105,9 @@ class FrontDoor:
         return self.answers[-1]
 
     def phone(self, user: str = "alice", appid: str = APPID) -> Phone:
-        """Take a user's phone in hand."""
         return Phone(self.wechat_url, user, appid)
 
     def login(self, user: str = "alice", **fields: object) -> str:
-        """Log a user in; give the token."""
         code = self.phone(user, str(fields.get("appid", APPID))).code()
         answer = self.send("POST", "/login", json_body={"code": code, **fields})
         assert answer.status == 200, answer
@@ -122,7 +115,6 @@ class FrontDoor:
         return token
 
     def control(self, action: str, **fields: object) -> None:
-        """Use the simulator's control face."""
         requests.post(f"{self.wechat_url}/control/{action}", json=fields, timeout=5)
 
     def wechat_calls(self) -> list[dict[str, Any]]:

@@ -25,6 +25,11 @@ class Stored:
     visible_at: float
     received: int = 0
 
+    def as_received(self) -> dict[str, Any]:
+        count = {"ApproximateReceiveCount": str(self.received)}
+        ids = {"MessageId": self.id, "ReceiptHandle": self.id}
+        return {**ids, "Body": self.body, "Attributes": count, "MessageAttributes": self.attributes}
+
 
 class Sqs:
     """One queue and its dead letters; while `failure` is set, every call raises it.
@@ -51,26 +56,15 @@ class Sqs:
 
     def receive_message(self, *, QueueUrl: str, **_: object) -> dict[str, Any]:
         self._check(QueueUrl)
-        received: list[dict[str, Any]] = []
-        for message in list(self.messages):
-            if len(received) == 10 or message.visible_at > self._clock():
-                continue
+        shown = [message for message in self.messages if message.visible_at <= self._clock()]
+        for message in (dead for dead in shown if dead.received == MAX_RECEIVES):
+            self.messages.remove(message)
+            self.dead.append(message)
+        received = [message for message in shown if message in self.messages][:10]
+        for message in received:
             message.received += 1
-            if message.received > MAX_RECEIVES:
-                self.messages.remove(message)
-                self.dead.append(message)
-                continue
             message.visible_at = self._clock() + HIDDEN
-            received.append(
-                {
-                    "MessageId": message.id,
-                    "ReceiptHandle": message.id,
-                    "Body": message.body,
-                    "Attributes": {"ApproximateReceiveCount": str(message.received)},
-                    "MessageAttributes": message.attributes,
-                }
-            )
-        return {"Messages": received} if received else {}
+        return {"Messages": [message.as_received() for message in received]} if received else {}
 
     def change_message_visibility(
         self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int

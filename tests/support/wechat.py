@@ -38,12 +38,10 @@ def said(fields: object, *, content_type: str = "text/plain") -> Act:
 
 
 def refusal(errcode: int) -> dict[str, object]:
-    """Write an error as WeChat does."""
     return {"errcode": errcode, "errmsg": f"canary-errmsg, rid: {RID}"}
 
 
 def session_of(user: str, session_key: str | None = None) -> dict[str, Any]:
-    """Write what code2session answers for a user of the corpus."""
     known = USERS[user]
     fields = {"openid": known["openid"], "session_key": session_key or known["session_key"]}
     return fields | ({"unionid": known["unionid"]} if known["unionid"] else {})
@@ -60,7 +58,6 @@ class FakeWeChat(Loopback):
         super().__init__(self._exchange)
 
     def renew(self) -> None:
-        """Make every one-time code good again."""
         self._spent.clear()
 
     def _exchange(self, peer: Peer) -> None:
