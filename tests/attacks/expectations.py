@@ -243,16 +243,9 @@ _HOP_BY_HOP = drops_all("upgrade", "te", "trailer", "keep-alive", "http2-setting
 _SMUGGLED = "x\r\nX-WX-OPENID: oB7zyQ2mXk8sVtRwLp5cNdHgJf3A"
 
 _ROWS: list[tuple[Check, str]] = [
-    (all_of(has_documented_fields, logs_in_as_a, asks_wechat_exactly), "body has exactly the"),
-    (
-        touches_no_key,
-        "refused before any outside|refused$|refused before the key|bounded (WeChat payloads are",
-    ),
-    (
-        asks_wechat_exactly,
-        "either refused (charset) or|refused, or the grant_type|never part of the|"
-        "never evaluated; no lookup",
-    ),
+    (all_of(has_documented_fields, logs_in_as_a, asks_wechat_exactly), "body has"),
+    (touches_no_key, "refused before any|refused$|refused before the|bounded (WeChat"),
+    (asks_wechat_exactly, "either refused|refused, or|never part|never evaluated"),
     (
         invariants_suffice,
         "no Unicode folding onto|refused; the log line|refused; no second log|no code in URLs$|"
@@ -262,69 +255,47 @@ _ROWS: list[tuple[Check, str]] = [
         "same failure; the client|kind is required, or|openId differs from the|dropped or refused$|"
         "openId must equal the|over 5000 crafted (iv,|scheme is case-insensitive$|accepted$",
     ),
-    (
-        logs_in_as_a,
-        "no attribute setting from|media types are case-insensitive|query is ignored: the|"
-        "no Set-Cookie in the|token is never taken|no absolute URL in|of 20 parallel sends",
-    ),
-    (refuses_with("InvalidRequest"), "one fixed rule; never|one log event per|strict decode$"),
-    (names_no_foreign_origin, "no Access-Control-Allow-Origin that names|our layer adds no"),
+    (logs_in_as_a, "no attribute|media types|query is|no Set-Cookie|token is|no absolute|of 20"),
+    (refuses_with("InvalidRequest"), "one fixed|one log|strict decode$"),
+    (names_no_foreign_origin, "no Access-Control-Allow-Origin|our layer"),
     (holds(lambda case: _target(case) == "/base/orders/7?x=1"), "upstream sees GET"),
-    (all_of(same_segments, same_path), "upstream path decodes to"),
-    (
-        same_bytes,
-        "same bytes upstream$|same 256 bytes upstream,|the proxy does not|"
-        "body untouched; identity only|body is not re-sent$",
-    ),
-    (same_path, "the only host contacted|no 500$|goes upstream as any"),
-    (refuses_with("NotFound"), "authority of the target"),
-    (refuses_with("InvalidPath"), "goes to the base|one rule: refuse, or"),
+    (all_of(same_segments, same_path), "upstream path"),
+    (same_bytes, "same bytes|same 256|the proxy|body untouched|body is"),
+    (same_path, "the only|no 500$|goes upstream"),
+    (refuses_with("NotFound"), "authority of"),
+    (refuses_with("InvalidPath"), "goes to|one rule:"),
     (_has_query(("a", "1&admin=true")), "upstream sees one parameter a"),
-    (_has_query(("a", "x#y"), ("b", "2")), 'upstream sees a="x#y" and'),
+    (_has_query(("a", "x#y"), ("b", "2")), 'upstream sees a="x#y"'),
     (_has_query(("a", _SMUGGLED)), "upstream sees one parameter,"),
-    (_has_query(("id", "1"), ("id", "2"), ("id", "3")), "upstream sees all three"),
+    (_has_query(("id", "1"), ("id", "2"), ("id", "3")), "upstream sees all"),
     (holds_upstream(lambda case: len(_query(case)) == 2000), "bounded$"),
-    (
-        refuses_with("MethodNotAllowed"),
-        "upstream sees nothing$|methods are case-sensitive; not|no personal data in",
-    ),
-    (all_of(_HOP_BY_HOP, same_bytes), "upstream sees X-WX-OPENID exactly"),
-    (drops_what_was_forged, "upstream sees the forged"),
-    (drops_the_bearer, "upstream sees neither the"),
-    (drops_all("cookie"), "cookies are dropped by"),
-    (frames_once, "upstream gets one request|upstream counts exactly one|body dropped or passed"),
-    (all_of(frames_once, drops_all("expect")), "dropped; no hang$"),
-    (_HOP_BY_HOP, "no upgrade is passed;|dropped$"),
-    (
-        holds_upstream(lambda case: USERS["B"]["openid"] not in str(case.sent)),
-        "single and multi maps",
-    ),
-    (sends("accept-encoding", "br, gzip;q=0"), "the answer is decodable"),
-    (sends("if-none-match", '"x"'), "304 is passed without"),
-    (strips_the_answer, "X-WX-* names in the|one documented rule: pass"),
-    (header("Cache-Control", "private, no-store"), "Cache-Control: private, no-store is"),
-    (refuses_with("RequestTooLarge"), "413 from us or"),
-    (hides_the_upstream, "never followed; identity headers"),
-    (holds(lambda case: case.exchange.answer.body == bomb()), "peak memory bounded; 590"),
-    (all_of(fits_lambda, answers_bytes(b"\x01" * 1_100_000)), "the cap is measured"),
-    (answers_bytes(b"\xff\xfe\x00bad"), "bytes intact (base64 path),"),
-    (
-        opens_the_phone,
-        "returns only the documented|field refused or ignored;|as above; user is|"
-        "documented: allowed while fresh,",
-    ),
-    (opens_the_user, "returns only documented fields;"),
-    (reads_consistently, "one store read, one|a token just returned"),
-    (header("WWW-Authenticate", "Bearer"), "401 with WWW-Authenticate: Bearer|same 401 body as"),
-    (
-        reads_once_like_a_hit,
-        "expiry is compared in|exp <= now is|refused within the documented|"
-        "unknown, expired and revoked",
-    ),
+    (refuses_with("MethodNotAllowed"), "upstream sees nothing$|methods are|no personal"),
+    (all_of(_HOP_BY_HOP, same_bytes), "upstream sees X-WX-OPENID"),
+    (drops_what_was_forged, "upstream sees the"),
+    (drops_the_bearer, "upstream sees neither"),
+    (drops_all("cookie"), "cookies are"),
+    (frames_once, "upstream gets|upstream counts|body dropped"),
+    (all_of(frames_once, drops_all("expect")), "dropped; no"),
+    (_HOP_BY_HOP, "no upgrade|dropped$"),
+    (holds_upstream(lambda case: USERS["B"]["openid"] not in str(case.sent)), "single and"),
+    (sends("accept-encoding", "br, gzip;q=0"), "the answer"),
+    (sends("if-none-match", '"x"'), "304 is"),
+    (strips_the_answer, "X-WX-* names|one documented rule:"),
+    (header("Cache-Control", "private, no-store"), "Cache-Control: private"),
+    (refuses_with("RequestTooLarge"), "413 from"),
+    (hides_the_upstream, "never followed"),
+    (holds(lambda case: case.exchange.answer.body == bomb()), "peak memory"),
+    (all_of(fits_lambda, answers_bytes(b"\x01" * 1_100_000)), "the cap"),
+    (answers_bytes(b"\xff\xfe\x00bad"), "bytes intact"),
+    (opens_the_phone, "returns only the|field refused|as above; user is|documented: allowed"),
+    (opens_the_user, "returns only documented"),
+    (reads_consistently, "one store|a token just"),
+    (header("WWW-Authenticate", "Bearer"), "401 with|same 401"),
+    (reads_once_like_a_hit, "expiry is|exp <=|refused within|unknown, expired"),
     # Each login is a session of its own, and ends no other unless it `replaces` it.
     (holds(lambda case: case.status == 200), "one documented rule; session"),
-    (alerts_once, "fail closed; one alert"),
-    (refuses_with("InvalidToken"), "refused: never first-wins here"),
+    (alerts_once, "fail closed"),
+    (refuses_with("InvalidToken"), "refused: never"),
 ]
 """Checks, and how the sentences of the corpus that ask for them begin; `$` is a sentence's end."""
 

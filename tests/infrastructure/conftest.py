@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,8 @@ def strings(value: object) -> Iterator[str]:
     """Give every string of a JSON value, keys aside."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for member in value.values():
-            yield from strings(member)
-    elif isinstance(value, list):
-        for member in value:
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
             yield from strings(member)
 
 

@@ -36,9 +36,6 @@ def make(target: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-# --- what would be done --------------------------------------------------------------------------
-
-
 def test_deploy_checks_and_then_has_sam_upload_and_deploy() -> None:
     values = ("UPSTREAM_URL=https://a.example", "PARAMETERS=PublicPaths= TokenTtl=600")
     done = make("deploy", *PLACE, "APPIDS=wx1", *values)
@@ -117,9 +114,6 @@ def test_with_another_revision_the_api_is_deployed_anew(sam: Template, tmp_path:
     assert len(deployments) == 2
 
 
-# --- rollback ------------------------------------------------------------------------------------
-
-
 class Lambda:
     """Functions with versions and an alias each, as far as a rollback sees."""
 
@@ -176,9 +170,6 @@ def test_chalice_deploy_is_refused_in_one_line() -> None:
     done = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "make deploy STAGE=" in done.stderr
-
-
-# --- secrets and data, before moto ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -276,9 +267,6 @@ def test_a_malformed_secret_is_refused(manager: Any, typed: tuple[str, str]) -> 
         update(manager, "短")
     with pytest.raises(Refused, match="push secret of wx1 is malformed"):
         update_push(manager, *typed)
-
-
-# --- dead letters --------------------------------------------------------------------------------
 
 
 class DeadLetters:

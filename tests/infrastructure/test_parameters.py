@@ -100,9 +100,6 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-# --- the stack's present parameters --------------------------------------------------------------
-
-
 @pytest.fixture
 def deployed(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A stack with parameters, as CloudFormation keeps them."""

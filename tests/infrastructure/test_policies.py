@@ -42,9 +42,6 @@ def granted_secrets(stack: Template, name: str) -> set[str]:
     return {text.removeprefix(PREFIX) for s in reads for text in strings(s["Resource"])}
 
 
-# --- what the policies say -----------------------------------------------------------------------
-
-
 SECRETS = {
     "Login": {"app/*"},
     "Proxy": {"signing-??????"},
@@ -141,9 +138,6 @@ def test_the_keywords_of_a_function_s_handlers_are_its_policy(stack: Template, n
     named = {text.removeprefix(PREFIX) for text in resources}
     uses = {RIGHTS[keyword] for keyword in SERVICES[name.lower()] if keyword in RIGHTS}
     assert named & set(RIGHTS.values()) == uses
-
-
-# --- what the code does --------------------------------------------------------------------------
 
 
 Calls = dict[str, list[tuple[str, Any]]]

@@ -1,4 +1,4 @@
-"""The mini-program's client: its own tests under Node, against the local stack that they start."""
+"""The mini-program's client and its demo: their own tests under Node, on the local stack."""
 
 import os
 import shutil
@@ -49,10 +49,14 @@ def run(command: list[str], seconds: int) -> None:
     assert process.returncode == 0, words
 
 
-def test_the_client_passes_its_own_tests() -> None:
+CI = ["ci", "--no-audit", "--no-fund", "--prefer-offline"]
+
+
+@pytest.mark.parametrize("npm", [["npm"], ["npm", "--prefix", "demo-test"]], ids=["client", "demo"])
+def test_the_client_and_its_demo_pass_their_own_tests(npm: list[str]) -> None:
     reason = missing()
     if reason and os.environ.get("CI") != "true":
         pytest.skip(reason)
     assert reason is None, reason
-    run(["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"], INSTALL_SECONDS)
-    run(["npm", "test"], TEST_SECONDS)
+    run([*npm, *CI], INSTALL_SECONDS)
+    run([*npm, "test"], TEST_SECONDS)

@@ -34,9 +34,6 @@ def test_an_errmsg_ends_with_a_rid_that_tells_the_time_after_a_comma_below_sns(d
     assert re.fullmatch(rf"invalid code hint: \[[\w-]{{16}}\] {rid}", wxa["errmsg"])
 
 
-# --- codes ---------------------------------------------------------------------------------------
-
-
 def test_a_code_of_32_characters_is_good_once_within_five_minutes_though_a_secret_was_refused(
     desk: Desk,
 ) -> None:
@@ -90,9 +87,6 @@ def test_codes_that_are_dead_are_forgotten() -> None:
         accounts.log_in(accounts.user(APPID, "ann"))
         clock.advance(1)
     assert len(accounts._login_codes) == 300
-
-
-# --- session keys --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", ["login", "prefetch"])

@@ -75,7 +75,7 @@ class SecretsManager:
         self.calls.append((SecretId, VersionStage))
         if failure := self.failure or self.failing.get(VersionStage):
             raise failure
-        if version := self._stages.get(SecretId, {}).get(VersionStage):
+        if (version := self._stages.get(SecretId, {}).get(VersionStage)) is not None:
             return version
         raise client_error("ResourceNotFoundException")
 
@@ -87,9 +87,6 @@ def told_by(error: BaseException) -> str:
     """All that an error, and those behind it, could print."""
     behind = filter(None, (error.__cause__, error.__context__))
     return "\n".join([str(error), repr(error), repr(vars(error)), *map(told_by, behind)])
-
-
-# --- the network ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
