@@ -1,18 +1,17 @@
 """How the tests read pages: code blocks, tables, words in backticks, and the OpenAPI document."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 import yaml  # type: ignore[import-untyped]  # has no types
 
 from chalicelib.errors import GateError
 from simulator.desk import Desk
+from tests import support
 from tests.support.front_door import Phone
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +66,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def need(program: str) -> None:
-    """Skip the test if a program is missing, but never in CI."""
-    if not shutil.which(program) and os.environ.get("CI") != "true":
-        pytest.skip(f"{program} is missing")
+    support.need(None if shutil.which(program) else f"{program} is missing")
 
 
 def login(running: Desk, user: str) -> requests.Response:

@@ -18,8 +18,6 @@ from tests.support.front_door import FrontDoor
 
 PAGE = DOCS / "upstream.md"
 TEXT = PAGE.read_text()
-
-
 Business = tuple[FrontDoor, str]
 
 
@@ -95,9 +93,8 @@ def test_a_query_arrives_as_the_page_says(row: list[str], running_desk: desk.Des
 
 
 def test_the_phones_address_is_the_one_that_the_page_says() -> None:
-    for sent, hops, address in rows(
-        TEXT, "`X-Forwarded-For` at API Gateway, which saw 203.0.113.9"
-    ):
+    table = rows(TEXT, "`X-Forwarded-For` at API Gateway, which saw 203.0.113.9")
+    for sent, hops, address in table:
         elements = tuple(quoted(sent)[0].split(", "))
         assert [headers.client_address(elements, int(hops), "203.0.113.9")] == quoted(address)
 

@@ -1,7 +1,6 @@
 """The mini-program's client and its demo: their own tests under Node, on the local stack."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,23 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import browser, need
 from tests.support.desk import ENVIRONMENT
 
 PACKAGE = Path(__file__).parents[2] / "miniprogram"
-OLDEST_NODE = 20
 INSTALL_SECONDS = 120
 TEST_SECONDS = 120
-
-
-def missing() -> str | None:
-    """Tell in one line what is missing to run Node's tests; None where nothing is."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        return f"Node {OLDEST_NODE} or newer with npm is missing: the client's tests did not run"
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-    major = int(version.stdout.strip().removeprefix("v").partition(".")[0])
-    if major < OLDEST_NODE:
-        return f"Node {major} is older than {OLDEST_NODE}: the client's tests did not run"
-    return None
 
 
 def run(command: list[str], seconds: int) -> None:
@@ -54,9 +42,6 @@ CI = ["ci", "--no-audit", "--no-fund", "--prefer-offline"]
 
 @pytest.mark.parametrize("npm", [["npm"], ["npm", "--prefix", "demo-test"]], ids=["client", "demo"])
 def test_the_client_and_its_demo_pass_their_own_tests(npm: list[str]) -> None:
-    reason = missing()
-    if reason and os.environ.get("CI") != "true":
-        pytest.skip(reason)
-    assert reason is None, reason
+    need(browser.node_missing())
     run([*npm, *CI], INSTALL_SECONDS)
     run([*npm, "test"], TEST_SECONDS)

@@ -6,36 +6,25 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from simulator import desk, playground, upstream
-from simulator.serving import serve, serve_wsgi
+from simulator.serving import serve_wsgi
+from tests.support.loopback import Loopback, Peer, whole
 
 HOST = "127.0.0.1"
 
 
-class _Odd(BaseHTTPRequestHandler):
-    """A peer whose answers are easy to spoil: a redirect, two cookies, 204, 304, 599, silence."""
-
-    def do_GET(self) -> None:
-        status = int(self.path.rpartition("/")[2])
-        if status == 0:
-            return
-        self.send_response(status)
-        for name, value in (("Location", "/wx/200"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")):
-            self.send_header(name, value)
-        if status not in (204, 304):
-            self.send_header("Content-Length", "2")
-        self.end_headers()
-        if status not in (204, 304):
-            self.wfile.write(b"ok")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def odd(peer: Peer) -> None:
+    """Answers that are easy to spoil: a redirect, two cookies, 204, 304, 599; 0 is silence."""
+    status = int(peer.read_request().target.rpartition("/")[2])
+    headers = [("Location", "/wx/200"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    body = b"" if status in (204, 304) else b"ok"
+    peer.send(whole(body, status=status, headers=headers) if status else b"")
+    peer.end()
 
 
 class Page:
@@ -59,13 +48,13 @@ class Page:
 def page() -> Iterator[Page]:
     """The playground before an echo in the gate's place, and an odd peer in WeChat's."""
     log = upstream.Log()
-    echo, odd = upstream.start(HOST, 0, log), serve(_Odd, HOST, 0)
+    echo, weird = upstream.start(HOST, 0, log), Loopback(odd)
     facts = playground.Facts(gate=echo.url, appids=("wxa", "wxb"), public_path="/api/news")
-    pages = playground.application(facts, wechat=odd.url, upstream=log)
+    pages = playground.application(facts, wechat=weird.url, upstream=log)
     server = serve_wsgi(pages, HOST, 0)
     yield Page(server.url)
     server.close()
-    odd.close()
+    weird.close()
     echo.close()
 
 

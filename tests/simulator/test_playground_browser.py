@@ -1,19 +1,12 @@
 """Every flow of the playground, clicked in Chromium: see browser/*.test.js."""
 
-import os
-
-import pytest
-
 from simulator import desk, playground
 from simulator.serving import serve_wsgi
-from tests.support import browser
+from tests.support import browser, need
 
 
 def test_the_playground_passes_its_tests_in_chromium(running_desk: desk.Desk) -> None:
-    reason = browser.missing()
-    if reason and os.environ.get("CI") != "true":
-        pytest.skip(reason)
-    assert reason is None, reason
+    need(browser.missing())
     facts = playground.Facts(gate=running_desk.urls["gate"], appids=(desk.DEFAULT_APP,))
     pages = playground.application(facts, wechat=None, upstream=None)
     own_parts = serve_wsgi(pages, "127.0.0.1", 0)

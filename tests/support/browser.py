@@ -11,13 +11,18 @@ OLDEST_NODE = 20
 SECONDS = 300
 
 
+def node_missing() -> str | None:
+    """Name in one line what of Node is missing; None where nothing is."""
+    if shutil.which("node") and shutil.which("npm"):
+        version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+        if int(version.stdout.strip().removeprefix("v").partition(".")[0]) >= OLDEST_NODE:
+            return None
+    return f"Node {OLDEST_NODE} or newer with npm is missing"
+
+
 def missing() -> str | None:
-    """Name in one line what is missing; None where nothing is."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        return f"Node {OLDEST_NODE} or newer with npm is missing: the playground cannot be clicked"
-    if not _chromium():
-        return "Chromium is missing: the playground cannot be clicked"
-    return None
+    """Name what is missing to click the playground."""
+    return node_missing() or (None if _chromium() else "Chromium is missing")
 
 
 def _chromium() -> str | None:

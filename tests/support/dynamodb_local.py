@@ -2,9 +2,8 @@
 
 import os
 
-import pytest
-
 from simulator.dynamodb_local import missing, start
+from tests.support import need
 
 __all__ = ["missing", "must_run", "skip_if_missing", "start"]
 
@@ -16,5 +15,4 @@ def must_run() -> bool:
 
 def skip_if_missing() -> None:
     """Skip this test with one line if it cannot run here."""
-    if (reason := missing()) and not must_run():
-        pytest.skip(reason)
+    need(missing())
