@@ -52,9 +52,6 @@ def test_honest_messages_open(runner: Runner, world: World) -> None:
         assert opened(runner, world, (kind, original.iv, original.blocks))
 
 
-# --- what the format leaves open: nothing authenticates the head of a message --------------------
-
-
 def _respliced_profile() -> Query:
     """The client's own profile from inside the nickname on, under a head of his choice."""
     original = message(PROFILE)

@@ -36,9 +36,6 @@ def lives(world: World, token: str) -> bool:
     return proxied(world.door, token).answer.status == 200
 
 
-# --- the session is written ----------------------------------------------------------------------
-
-
 @covers("DDB-01")
 def test_no_token_is_given_for_a_session_that_is_not_stored(world: World, fault: Fault) -> None:
     before = world.sessions()
@@ -87,9 +84,6 @@ def test_of_two_writes_both_or_none_is_made(
         assert exchange.answer.status == (200 if times < tries else 503)
         assert lives(world, old) == (times >= tries)
         assert world.sessions() == before  # the old one, or the one that replaced it
-
-
-# --- the session is read -------------------------------------------------------------------------
 
 
 @covers(
@@ -142,8 +136,6 @@ def test_sessions_are_read_consistently(world: World, token: str, fault: Fault) 
     check(world, fault, exchange, corpus.ONCE)
     assert named(exchange, "GetItem")[0].parameters["ConsistentRead"] is True
 
-
-# --- every operation, refused --------------------------------------------------------------------
 
 Route = tuple[str, Callable[[World, str], Exchange], Calls]
 
@@ -202,9 +194,6 @@ def test_a_malformed_item_is_a_refused_token_and_an_alert(
     # Another version is another release's, of a rolling deployment.
     assert corpus.alerts(exchange) == ([] if fault.id == "DDB-19" else ["MalformedItem"])
     world.drop_item(token)
-
-
-# --- what ends stays ended -----------------------------------------------------------------------
 
 
 @covers("DDB-23")

@@ -156,11 +156,8 @@ def test_a_rollback_goes_to_the_version_before_the_live_one_of_all_or_none(
     functions.live[NAMES[2]] = "10"
     rollback.roll_back(functions, "wxgate-test")
     assert functions.live == dict.fromkeys(names, "9")
-
-
-def test_a_rollback_needs_the_functions_that_every_stack_has() -> None:
-    with pytest.raises(ClientError):
-        rollback.roll_back(Lambda({NAMES[0]: "10"}), "wxgate-test")
+    with pytest.raises(ClientError):  # every stack has the first three
+        rollback.roll_back(Lambda(dict.fromkeys(names[:2], "10")), "wxgate-test")
 
 
 def test_chalice_deploy_is_refused_in_one_line() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -100,28 +99,21 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.fixture
-def deployed(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A stack with parameters, as CloudFormation keeps them."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+def test_the_present_parameters_are_the_stack_s(
+    moto_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {
         "Parameters": {name: {"Type": "String"} for name in FIRST},
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
     }
+    given: Any = [{"ParameterKey": k, "ParameterValue": v} for k, v in FIRST.items()]
+    stack = {"StackName": "wxgate-deployed"}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     with closing(aws.client("cloudformation", moto_url)) as client:
-        client.create_stack(
-            StackName="wxgate-deployed",
-            TemplateBody=json.dumps(body),
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in FIRST.items()],
-        )
-        yield client
-        client.delete_stack(StackName="wxgate-deployed")
-
-
-@pytest.mark.usefixtures("deployed")
-def test_the_present_parameters_are_the_stack_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parameters.present("wxgate-deployed", "us-east-1") == FIRST
-    assert parameters.present("wxgate-other", "us-east-1") == {}
+        client.create_stack(**stack, TemplateBody=json.dumps(body), Parameters=given)
+        assert parameters.present("wxgate-deployed", "us-east-1") == FIRST
+        assert parameters.present("wxgate-other", "us-east-1") == {}
+        client.delete_stack(**stack)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(Refused, match="AWS does not show the stack"):
         parameters.present("wxgate-prod", "us-east-1")

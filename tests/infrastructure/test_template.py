@@ -25,8 +25,6 @@ def of_type(stack: Template, kind: str) -> dict[str, Any]:
     return {name: r.get("Properties", {}) for name, r in found if r["Type"] == f"AWS::{kind}"}
 
 
-# --- what each parameter does: its values, a place of the template, what stands there -------------
-
 DOMAIN = {"DomainName": "gate.example.com", "CertificateArn": "arn:aws:acm:x"}
 NETWORK = {"ProxySubnets": "subnet-1,subnet-2", "ProxySecurityGroup": "sg-1"}
 ENDPOINTS = {**NETWORK, "ProxyVpc": "vpc-1", "ProxyRouteTables": "rtb-1"}
@@ -113,15 +111,11 @@ URL = {"Fn::Sub": "https://${RestAPI}.execute-api.us-east-1.amazonaws.com/v1"}
 NAMED = "https://gate.example.com"
 
 
-@pytest.mark.parametrize(
-    ("values", "url"),
-    [({}, URL), (DOMAIN, NAMED), ({**DOMAIN, "BasePath": "gate"}, f"{NAMED}/gate")],
-)
-def test_the_address_that_the_client_needs_is_an_output(
-    stack: Template, values: dict[str, str], url: Any
-) -> None:
-    text, names = made(stack, **values)["Outputs"]["EndpointURL"]["Value"]["Fn::Sub"]
-    assert (text, names["Base"]) == ("${Base}", url)
+def test_the_address_that_the_client_needs_is_an_output(stack: Template) -> None:
+    urls: list[tuple[dict[str, str], Any]] = [({}, URL), (DOMAIN, NAMED)]
+    for values, url in (*urls, ({**DOMAIN, "BasePath": "gate"}, f"{NAMED}/gate")):
+        text, names = made(stack, **values)["Outputs"]["EndpointURL"]["Value"]["Fn::Sub"]
+        assert (text, names["Base"]) == ("${Base}", url)
 
 
 def test_every_role_has_the_boundary(stack: Template) -> None:
@@ -144,9 +138,6 @@ def test_a_value_is_taken_or_not(stack: Template, name: str, taken: str, refused
     pattern = stack["Parameters"][name]["AllowedPattern"]
     assert re.fullmatch(pattern, taken)
     assert not re.fullmatch(pattern, refused)
-
-
-# --- functions -----------------------------------------------------------------------------------
 
 
 UPSTREAM: int = parts()["Parameters"]["UpstreamTimeout"]["MaxValue"]
@@ -197,9 +188,6 @@ def test_a_new_revision_publishes_a_version_and_moves_the_alias(stack: Template,
     assert update["DeploymentGroupName"] == {"Ref": f"{name}Deployments"}
     events = at(ours, f"{name}Deployments/AutoRollbackConfiguration/Events")
     assert "DEPLOYMENT_STOP_ON_ALARM" in events
-
-
-# --- the API -------------------------------------------------------------------------------------
 
 
 def test_there_is_one_stage_v1_which_throttles_and_logs_no_path_query_or_body(
@@ -268,7 +256,6 @@ RESPONSES = {
     "GateBusy": ["INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT", "API_CONFIGURATION_ERROR"],
     "Blocked": ["WAF_FILTERED"],
 }
-KINDS = [(kind, code) for code, kinds in RESPONSES.items() for kind in kinds]
 GATEWAY_RESPONSES = "RestAPI/Body/x-amazon-apigateway-gateway-responses"
 BUSY = "The gate is busy. Try again after Retry-After seconds, with a new code if one was sent."
 OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
@@ -278,30 +265,26 @@ OF_API_GATEWAY: dict[str, tuple[int, str, int | None]] = {
 """What the gate itself never answers: status, Message, Retry-After."""
 
 
-def test_these_are_the_answers_of_api_gateway_s_own(stack: Template) -> None:
-    assert set(at(stack, GATEWAY_RESPONSES)) == {kind for kind, _ in KINDS}
-
-
-@pytest.mark.parametrize(("kind", "code"), KINDS)
+@pytest.mark.parametrize(("code", "kinds"), RESPONSES.items())
 def test_an_answer_of_api_gateway_s_own_has_the_gate_s_shape(
-    stack: Template, kind: str, code: str
+    stack: Template, code: str, kinds: list[str]
 ) -> None:
-    response = at(stack, GATEWAY_RESPONSES)[kind]
     error = getattr(errors, code, None)
     of_the_gate = error and (error.status, error.message, error.retry_after)
     status, message, retry_after = of_the_gate or OF_API_GATEWAY[code]
-    body = json.loads(response["responseTemplates"]["application/json"])
-    assert body == {"Code": code, "Message": message}
-    # A status of the two defaults would be that of every refusal.
-    assert response.get("statusCode") == (None if kind.startswith("DEFAULT") else str(status))
     headers = {"X-Wxgate-Error": f"'{code}'", "X-Request-Id": "context.requestId"}
     headers |= {"Cache-Control": "'no-store'", "X-Content-Type-Options": "'nosniff'"}
     headers |= {"Retry-After": f"'{retry_after}'"} if retry_after else {}
     sent = {f"gatewayresponse.header.{name}": value for name, value in headers.items()}
-    assert response["responseParameters"] == sent
-
-
-# --- data, partitions ----------------------------------------------------------------------------
+    responses = at(stack, GATEWAY_RESPONSES)
+    assert set(responses) == {kind for each in RESPONSES.values() for kind in each}
+    for kind in kinds:
+        body = json.loads(responses[kind]["responseTemplates"]["application/json"])
+        assert body == {"Code": code, "Message": message}
+        # A status of the two defaults would be that of every refusal.
+        told = None if kind.startswith("DEFAULT") else str(status)
+        assert responses[kind].get("statusCode") == told
+        assert responses[kind]["responseParameters"] == sent
 
 
 def test_the_table_is_paid_by_use_restorable_protected_and_outlives_its_stack(
@@ -326,9 +309,6 @@ def test_china_gets_the_same_template_and_no_partition_domain_or_secret_is_writt
         assert "amazonaws.com" not in text.removeprefix("com.amazonaws.") or re.fullmatch(
             r"(lambda|apigateway|codedeploy)\.amazonaws\.com", text
         )
-
-
-# --- alarms --------------------------------------------------------------------------------------
 
 
 def test_these_are_the_alarms(stack: Template) -> None:
@@ -368,9 +348,6 @@ def test_the_dashboard_is_json_that_names_this_stack_alone(stack: Template) -> N
     pseudo = {"AWS::StackName", "AWS::Region"}
     assert set(re.findall(r"\$\{([^}]+)\}", text)) == pseudo | {*FUNCTIONS, *names}
     assert not set(names) & {"Login", "Proxy", "Decrypt"}  # what every stack has
-
-
-# --- message push --------------------------------------------------------------------------------
 
 
 def test_without_events_path_nothing_of_message_push_exists(stack: Template) -> None:
@@ -414,9 +391,6 @@ def test_lambda_takes_batches_of_ten_to_the_live_version_with_partial_failures(
     assert batches == (10, ["ReportBatchItemFailures"])
     # Ten exchanges as long as they may be, and a signature each.
     assert at(stack, "Deliver/Timeout") >= 10 * (UPSTREAM + ANSWER_RESERVE)
-
-
-# --- parts and lint ------------------------------------------------------------------------------
 
 
 def test_a_member_that_two_parts_give_is_refused() -> None:

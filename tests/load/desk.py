@@ -39,11 +39,7 @@ GATE, WECHAT = f"http://{HOST}:{PORT}", f"http://{HOST}:{PORT + 1}"
 
 @events.init.add_listener
 def start(environment: Environment, **_: Any) -> None:
-    """Start the desk on DynamoDB Local, or on its own engine where that is missing.
-
-    Raises:
-        SystemExit: if it is not ready within START_SECONDS.
-    """
+    """Start the desk on DynamoDB Local, or on its own engine where that is missing."""
     environment.events.quitting.add_listener(stop)
     atexit.register(_running.close)
     # None of the user's own parts may be under load.

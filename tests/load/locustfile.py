@@ -68,14 +68,12 @@ class Visitor(FastHttpUser):
 
     @task(5)
     def check_session(self) -> None:
-        """Ask whether the session_key is still good: only the newest is."""
         token = self._token()
         with self._gate("GET", "/session", token) as seen:
             assert seen == {"valid": token == self.tokens[-1]}, "valid"
 
     @task(6)
     def decrypt_profile(self) -> None:
-        """Decrypt the user's own profile, under a name that nobody else has."""
         self._token()
         nickname = f"{self.name} {secrets.token_hex(4)}"
         body = {"kind": "user", **self._sealed(self.name, userInfo={"nickName": nickname})}
@@ -102,7 +100,6 @@ class Visitor(FastHttpUser):
 
     @task(3)
     def log_out(self) -> None:
-        """Log out, here or everywhere: the tokens are refused from then on."""
         token, everywhere = self._token(), random.random() < 0.2
         ended = list(self.tokens) if everywhere else [token]
         newest_ended = self.tokens[-1] in ended
@@ -121,7 +118,6 @@ class Visitor(FastHttpUser):
 
     @task(9)
     def forge_token(self) -> None:
-        """Try a token with one character changed, a prefix, or nothing."""
         token = self._token()
         place = random.randrange(len(token))
         character = random.choice([other for other in "Aa0_" if other != token[place]])
@@ -188,8 +184,7 @@ class Visitor(FastHttpUser):
     ) -> Iterator[Any]:
         """Send a request; its JSON goes to the block, whose failed assertions are the answer's.
 
-        Raises:
-            RescheduleTask: if the answer is wrong. The user starts afresh.
+        After a wrong answer the user starts afresh.
         """
         if token is not None:
             credentials = {"Authorization": f"Bearer {token}"}

@@ -24,9 +24,6 @@ def event(target: str = "/login", **more: Any) -> dict[str, Any]:
     return event_of(fields.pop("method"), target, fields.pop("headers"), fields.pop("body"), ROUTES)
 
 
-# --- the event -----------------------------------------------------------------------------------
-
-
 def test_an_event_has_the_members_of_a_rest_proxy_event_and_null_for_what_is_empty() -> None:
     made = event()
     assert set(made) == {
@@ -107,9 +104,6 @@ def test_the_context_says_who_called_and_what_was_matched_and_how_much_time_is_l
     assert Context(seconds=0).get_remaining_time_in_millis() <= 0
 
 
-# --- the answer ----------------------------------------------------------------------------------
-
-
 def result(body: object = "", **more: object) -> dict[str, Any]:
     return {"statusCode": 200, "headers": {"A": "1"}, "body": body, **more}
 
@@ -138,9 +132,6 @@ def test_an_answer_is_measured_as_lambda_writes_it(character: str, each: int) ->
     fits = (gateway.MAX_ANSWER - len(json.dumps(result("")))) // each
     assert answer_of(result(character * fits))[0] == 200
     assert answer_of(result(character * (fits + 1))) == BAD_GATEWAY
-
-
-# --- over a socket -------------------------------------------------------------------------------
 
 
 class Gate:

@@ -30,9 +30,3 @@ def test_the_hmac_key_is_the_base64_text_and_a_get_signs_the_empty_message() -> 
     assert cipher.user_signature("o0q0otL8aEzpcZL/FT9WsQ==", b'{"foo":"bar"}') == published
     empty = VECTORS["syn-user-signature-empty-body"]
     assert cipher.user_signature(empty["session_key"]) == empty["signature"]
-
-
-def test_a_session_key_is_sixteen_random_bytes_in_base64() -> None:
-    first, second = cipher.new_session_key(), cipher.new_session_key()
-    assert first != second
-    assert len(base64.b64decode(first, validate=True)) == 16

@@ -77,21 +77,6 @@ def test_a_unionid_can_be_missing_and_a_phone_fails_as_wx_does(desk: Desk) -> No
     assert "code" in desk.phone("login")
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        {"path": "/nowhere"},
-        *({"kind": kind} for kind in ("slow", 0, "４００２９", True)),
-        *({"times": times} for times in (0, True)),
-        {"user": ""},
-    ],
-)
-def test_a_fault_that_makes_no_sense_is_refused(desk: Desk, order: dict[str, Any]) -> None:
-    answer = desk.call("POST", "/control/fault", json={"path": SNS, "kind": "html", **order})
-    assert answer.status_code == 400
-    assert answer.json()["errMsg"].startswith("fault:fail ")
-
-
 def test_the_log_tells_each_call_without_its_secrets(desk: Desk) -> None:
     session_key = desk.session_key()
     desk.call("POST", "/control/reset")
@@ -133,14 +118,24 @@ def test_a_reset_forgets_everything(desk: Desk) -> None:
     assert desk.log()[0]["n"] == 1
 
 
+FAULT = {"path": SNS, "kind": "html"}
+FAULTS: list[dict[str, Any]] = [{"kind": kind} for kind in ("slow", 0, "４００２９", True)]
+FAULTS += [{"path": "/nowhere"}, {"times": 0}, {"times": True}, {"user": ""}]
+UNKNOWN = {"appid": "wxffffffffffffffff", "user": "ann"}
+
+
 @pytest.mark.parametrize(
-    ("method", "switch", "status"),
-    [("GET", "log?after=-1", 400), ("POST", "expire_session", 400), ("GET", "reset", 405)],
+    ("method", "switch", "order", "status"),
+    [
+        *(("POST", "fault", {**FAULT, **order}, 400) for order in FAULTS),
+        ("GET", "log?after=-1", UNKNOWN, 400),
+        ("POST", "expire_session", UNKNOWN, 400),
+        ("GET", "reset", UNKNOWN, 405),
+    ],
 )
-def test_a_wrong_use_of_a_switch_is_refused_in_json(
-    desk: Desk, method: str, switch: str, status: int
+def test_a_use_of_a_switch_that_makes_no_sense_is_refused_in_json(
+    desk: Desk, method: str, switch: str, order: dict[str, Any], status: int
 ) -> None:
-    order = {"appid": "wxffffffffffffffff", "user": "ann"}
     answer = desk.call(method, f"/control/{switch}", json=order)
     assert answer.status_code == status
     assert answer.json()["errMsg"].startswith(f"{switch.partition('?')[0]}:fail ")

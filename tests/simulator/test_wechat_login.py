@@ -1,14 +1,13 @@
 """Codes and sessions: who gets which session_key, how it ends, and what is refused."""
 
+import base64
 import re
 
 import pytest
 
 from simulator.wechat import openid_of, unionid_of
-from simulator.wechat.accounts import Accounts
 from simulator.wechat.cipher import new_session_key, user_signature
 from tests.simulator.wechat_desk import APPID, NOW, OTHER_APPID, Desk, opened
-from tests.support.fakes import Clock
 
 
 def test_a_session_is_plain_text_in_wechats_order_without_errcode(desk: Desk) -> None:
@@ -23,6 +22,7 @@ def test_ids_and_keys_are_a_users_own_and_have_wechats_shape(desk: Desk) -> None
     assert session["unionid"] == unionid_of("ann") != bens["unionid"]
     assert all(re.fullmatch(r"o[\w-]{27}", session[i]) for i in ("openid", "unionid"))
     assert session["session_key"] != bens["session_key"]
+    assert len(base64.b64decode(session["session_key"], validate=True)) == 16
     assert desk.checked(session["session_key"]) == 0
 
 
@@ -78,15 +78,6 @@ def test_a_code_can_be_missing_and_a_post_misses_its_appid_and_a_wrong_path_is_h
     assert desk.exchanged("")["errcode"] == 41008
     unknown = desk.call("GET", "/sns/oauth2")
     assert (unknown.status_code, unknown.headers["Content-Type"]) == (404, "text/html")
-
-
-def test_codes_that_are_dead_are_forgotten() -> None:
-    clock = Clock(NOW)
-    accounts = Accounts({APPID: "secret"}, clock, 0.0, 86400.0)
-    for _ in range(600):
-        accounts.log_in(accounts.user(APPID, "ann"))
-        clock.advance(1)
-    assert len(accounts._login_codes) == 300
 
 
 @pytest.mark.parametrize("act", ["login", "prefetch"])

@@ -1,12 +1,9 @@
 """A simulated WeChat on a socket, driven over HTTP, with a clock that stands still."""
 
-import base64
-import json
 from typing import Any, Self
 
 import requests
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
+from wechatpy.crypto import WeChatWxaCrypto
 
 from simulator.wechat import WeChat, appsecret_of, openid_of, serve
 from simulator.wechat.cipher import user_signature
@@ -88,11 +85,6 @@ class Desk:
 
 
 def opened(sealed: dict[str, str], session_key: str) -> Any:
-    """Open open data; ValueError where the key is another."""
-    key, iv, data = (
-        base64.b64decode(text) for text in (session_key, sealed["iv"], sealed["encryptedData"])
-    )
-    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-    padded = decryptor.update(data) + decryptor.finalize()
-    unpadder = PKCS7(128).unpadder()
-    return json.loads(unpadder.update(padded) + unpadder.finalize())
+    """Open open data with a library of another hand; ValueError where the key is another."""
+    crypto = WeChatWxaCrypto(session_key, sealed["iv"], APPID)
+    return crypto.decrypt_message(sealed["encryptedData"])

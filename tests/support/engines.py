@@ -36,8 +36,7 @@ def dynamodb_local_url() -> Iterator[str]:
 )
 def engine_url(request: pytest.FixtureRequest) -> str:
     """Each engine in turn: a test of the store runs on both."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 def new_table(url: str) -> str:

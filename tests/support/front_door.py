@@ -71,14 +71,12 @@ class Phone:
     user: str = "alice"
     appid: str = APPID
 
-    def do(self, call: str, **fields: object) -> dict[str, Any]:
+    def do(self, call: str, **fields: object) -> Any:
         body = {"appid": self.appid, "user": self.user, **fields}
-        answer: dict[str, Any] = requests.post(f"{self.url}/wx/{call}", json=body, timeout=5).json()
-        return answer
+        return requests.post(f"{self.url}/wx/{call}", json=body, timeout=5).json()
 
     def code(self) -> str:
-        code: str = self.do("login")["code"]
-        return code
+        return str(self.do("login")["code"])
 
 
 @dataclass
@@ -111,18 +109,14 @@ class FrontDoor:
         code = self.phone(user, str(fields.get("appid", APPID))).code()
         answer = self.send("POST", "/login", json_body={"code": code, **fields})
         assert answer.status == 200, answer
-        token: str = answer.json["token"]
-        return token
+        return str(answer.json["token"])
 
     def control(self, action: str, **fields: object) -> None:
         requests.post(f"{self.wechat_url}/control/{action}", json=fields, timeout=5)
 
-    def wechat_calls(self) -> list[dict[str, Any]]:
+    def wechat_calls(self) -> Any:
         """What WeChat's server face received since the last reset."""
-        calls: list[dict[str, Any]] = requests.get(
-            f"{self.wechat_url}/control/log", params={"after": 0}, timeout=5
-        ).json()
-        return calls
+        return requests.get(f"{self.wechat_url}/control/log?after=0", timeout=5).json()
 
 
 @pytest.fixture(scope="session")
