@@ -127,11 +127,7 @@ def filled(value: Any, fill: Callable[[str], str]) -> Any:
 
 
 def expanded(value: Any) -> Any:
-    """Write out `{"$repeat"}`; text stays text, `{"$b64"}` becomes bytes, None stays None.
-
-    Raises:
-        ValueError: if an object has another form.
-    """
+    """Write out `{"$repeat"}`; text stays text, `{"$b64"}` becomes bytes, None stays None."""
     match value:
         case {"$repeat": {"prefix": prefix, "unit": unit, "count": count, "suffix": suffix}}:
             return f"{prefix}{unit * count}{suffix}"

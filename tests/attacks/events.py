@@ -92,11 +92,7 @@ class Tokens:
         return self._logged_in[name]
 
     def fill(self, name: str) -> str:
-        """Give the value of a placeholder; a token, good or not, is a canary from now on.
-
-        Raises:
-            KeyError: if the placeholder is unknown.
-        """
+        """Give the value of a placeholder; a token, good or not, is a canary from now on."""
         name, _, flaw = name.partition(":")
         made = self._of_malformed_item(flaw) if name == "TOKEN_ITEM" else self._made[name]()
         if name.startswith("TOKEN") and name != "TOKEN_A_STORED_KEY":  # the table has that one

@@ -156,9 +156,8 @@ def g2_well_formed(case: Case) -> None:
     answer, headers = case.exchange.answer, case.exchange.answer.headers
     assert headers["X-Request-Id"] == case.exchange.event["requestContext"]["requestId"]
     assert headers["X-Content-Type-Options"] == "nosniff"
-    for name, value in headers.items():
-        assert re.fullmatch("[A-Za-z0-9-]+", name)
-        assert str(value).isprintable()
+    assert all(re.fullmatch("[A-Za-z0-9-]+", name) for name in headers)
+    assert all(str(value).isprintable() for value in headers.values())
     if case.is_ours:
         assert headers["Cache-Control"] == "no-store"
         if case.status == 204:
@@ -191,9 +190,8 @@ def g4_log_keeps_secrets(case: Case) -> None:
     """G4: no log line, no exception holds a secret or input; a request is one event and line."""
     seen = case.exchange.seen
     told = {text for text in case.input if len(text) > 5}
-    assert (
-        watch.leaks(seen.said, {**case.world.secrets, **case.world.personal, "input": told}) == []
-    )
+    secrets = {**case.world.secrets, **case.world.personal, "input": told}
+    assert watch.leaks(seen.said, secrets) == []
     assert [event["event"] for event in seen.events].count("request") == case.sends
 
 

@@ -165,10 +165,7 @@ def check(
     at: Elsewhere | None = None,
     within: float | None = None,
 ) -> None:
-    """Check the outcome, and what always holds, whatever fails.
-
-    `within` is another number of seconds than the entry's budget.
-    """
+    """Check the outcome, and what always holds; `within` replaces the entry's budget."""
     answer = exchange.answer
     assert answer.status in fault.statuses, (fault, answer)
     if answer.status >= 400:

@@ -116,14 +116,11 @@ def test_what_is_packed_is_passed_on_unopened(
     assert exchange.answer.headers["Content-Encoding"] == encoding
 
 
+BAD = ["http://api.example.com/base", "https://user:canary-password@api.example.com/base"]
+
+
 @covers("UP-32")
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("http://api.example.com/base", "https://user:canary-password@api.example.com/base"),
-        *("https://api.example.com/base#x", "https:///base"),
-    ],
-)
+@pytest.mark.parametrize("url", [*BAD, "https://api.example.com/base#x", "https:///base"])
 def test_a_bad_upstream_is_refused_at_the_start(
     world: World, token: str, fault: Fault, url: str
 ) -> None:

@@ -139,8 +139,6 @@ class Lambda:
 
 
 PAGES = (["$LATEST", "8", "9"], ["10", "11"])
-
-
 NAMES = [f"wxgate-test-{n}" for n in ("login", "decrypt", "proxy", "events", "deliver")]
 
 

@@ -48,7 +48,6 @@ def test_every_module_is_compiled_for_var_task_and_never_checked_against_its_sou
             compiled = built / "package" / importlib.util.cache_from_source(name)
             # PEP 552: magic, then flags: 1 is hash-based, 2 would be checked.
             assert compiled.read_bytes()[4:8] == b"\x01\x00\x00\x00", name
-
     (compiled,) = (built / "package" / "__pycache__").glob("app.*.pyc")
     assert b"/var/task/app.py" in compiled.read_bytes()  # as a traceback says
 

@@ -32,7 +32,6 @@ _logger = logging.getLogger(__name__)
 _running = ExitStack()
 _sizes: list[int] = []
 
-
 PORT = free_ports()
 GATE, WECHAT = f"http://{HOST}:{PORT}", f"http://{HOST}:{PORT + 1}"
 

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -23,12 +24,9 @@ def test_the_table_is_the_templates_and_is_kept_with_what_it_holds(engine_url: s
     attribute = declared["TimeToLiveSpecification"]["AttributeName"]
     assert expiry == {"AttributeName": attribute, "TimeToLiveStatus": "ENABLED"}
     assert made["KeySchema"] == declared["KeySchema"]
-    assert by_name(made["AttributeDefinitions"]) == by_name(declared["AttributeDefinitions"])
+    mine, theirs = (sorted(map(by_name, it["AttributeDefinitions"])) for it in (made, declared))
+    assert mine == theirs
     assert made["BillingModeSummary"]["BillingMode"] == declared["BillingMode"]
-
-
-def by_name(attributes: list[dict[str, str]]) -> dict[str, str]:
-    return {attribute["AttributeName"]: attribute["AttributeType"] for attribute in attributes}
 
 
 @pytest.mark.dynamodb_local
@@ -50,6 +48,7 @@ def test_each_mini_program_has_its_secret_and_those_that_exist_are_kept(moto_url
         assert held("signing") == signing
 
 
+by_name = itemgetter("AttributeName", "AttributeType")
 NOWHERE = ["nonsense", "http://", "ftp://127.0.0.1", "http://a b", "http://127.0.0.1:1"]
 
 

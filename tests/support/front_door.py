@@ -91,10 +91,7 @@ class FrontDoor:
     def send(
         self, method: str, target: str, *, seconds: float = LAMBDA_SECONDS, **sent: Any
     ) -> Answer:
-        """Send one request, with what `headers_and_body` takes, through the adapter.
-
-        `seconds` is what Lambda has left for it.
-        """
+        """Send one request, with what `headers_and_body` takes; Lambda has `seconds` left."""
         headers, body = headers_and_body(**sent)
         arrived = through_api_gateway(headers, "127.0.0.1")
         event = event_of(method, target, arrived, body, self.module.app.routes)
