@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -20,6 +20,7 @@ class Gate:
     app: Any
     wechat_url: str
     appid: str
+    context: Context = field(default_factory=lambda: Context(seconds=86_400))
 
     def event(self, method: str, target: str, body: object = None, token: str = "") -> Any:
         """Make the event of a request: API Gateway's part, not measured."""
@@ -35,7 +36,7 @@ class Gate:
         Raises:
             AssertionError: if it is refused: a refusal is no measurement.
         """
-        answer = self.app(event, Context())
+        answer = self.app(event, self.context)
         assert answer["statusCode"] == status, answer
         return answer
 

@@ -21,7 +21,6 @@ from pynamodb.models import Model
 
 app = Chalice(app_name="naive")
 secrets = boto3.client("secretsmanager")
-http = requests.Session()
 
 
 class Session(Model):
@@ -51,7 +50,7 @@ def login():
         "grant_type": "authorization_code",
     }
     url = os.environ["WECHAT_API_URL"] + "/sns/jscode2session"
-    who = json.loads(http.get(url, params=query, timeout=5).text)
+    who = json.loads(requests.get(url, params=query, timeout=5).text)
     token = uuid.uuid4()
     Session(
         who["openid"].encode(), token.bytes, session_key=who["session_key"], expires_at=2**31

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# What each Lambda function uses: the keywords of its handlers, in the order of warming up.
 SERVICES = {
     "login": ("sessions", "wechat"),
     "proxy": ("sessions", "assertions", "upstream"),
@@ -38,7 +39,6 @@ SERVICES = {
     "events": ("push", "sessions", "queue"),
     "deliver": ("assertions", "upstream", "queue"),
 }
-"""What each Lambda function uses: the keywords of its handlers, in the order of warming up."""
 
 
 class _Once(Generic[_T]):
@@ -144,11 +144,9 @@ class Services:
     def _secrets(self) -> "Secrets":
         from chalicelib.network.secrets import Secrets
 
-        return Secrets(self._secrets_client, self.clock, logs.alert)
-
-    @_Once
-    def _secrets_client(self) -> Any:
-        return self._client("secretsmanager", deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS)
+        attempt, attempts = deadlines.SECRETS_ATTEMPT, deadlines.SECRETS_ATTEMPTS
+        client = self._client("secretsmanager", attempt, attempts)
+        return Secrets(client, self.clock, logs.alert)
 
     @_Once
     def _sdk_session(self) -> Any:
@@ -175,30 +173,32 @@ class Services:
 
     def init(self) -> None:
         """Build what this function uses, and warm it up; what fails, a request does again."""
-        for name in self._used:
-            with suppress(Exception):
-                getattr(self, name)
         self.warm_up()
         with suppress(ImportError):  # the runtime has it if it supports SnapStart
             hooks = importlib.import_module("snapshot_restore_py")
             hooks.register_after_restore(self.after_restore)
 
     def warm_up(self) -> None:
-        """Fetch this function's secrets and open its connections, in INIT seconds; never raises.
+        """Build this function's services, fetch secrets and open connections; never raises.
 
-        The AWS SDK bounds attempts, not calls: the thread that makes them is waited for so long.
+        What one waits for passes while the next is built, and then INIT seconds at most. The AWS
+        SDK bounds attempts, not calls, so a thread makes them.
         """
-        deadline = Deadline.after(deadlines.INIT)
+        late = threading.Event()
 
-        def run() -> None:
+        def warm() -> None:
             for name in self._used:
-                if deadline.remaining() > 0:
+                if not late.is_set():
                     with suppress(Exception):
-                        getattr(self, name).warm(deadline)
+                        getattr(self, name).warm(Deadline.after(deadlines.INIT))
 
-        thread = threading.Thread(target=run, daemon=True)
+        thread = threading.Thread(target=warm, daemon=True)
         thread.start()
+        for name in self._used:
+            with suppress(Exception):
+                getattr(self, name)
         thread.join(deadlines.INIT)
+        late.set()
 
     def after_restore(self) -> None:
         """Drop what a snapshot has frozen: connections, old secrets, and the state of random."""

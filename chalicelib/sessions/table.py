@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.connection import TableConnection
@@ -23,6 +24,7 @@ from pynamodb.pagination import ResultIterator
 
 from chalicelib.deadlines import STORE_ATTEMPT, STORE_ATTEMPTS
 from chalicelib.errors import StoreUnavailable
+from chalicelib.network.aws_clients import USER_AGENT
 from chalicelib.network.aws_errors import reason, translated
 
 # All that the proxy's Lambda function reads: its role forbids the other attributes.
@@ -76,11 +78,12 @@ class Table:
             max_retry_attempts=STORE_ATTEMPTS - 1,
             meta_table=MetaTable({"TableName": name, **_SCHEMA}),
         )
+        # Other clients share it: a session of their own would parse the SDK's endpoint data again.
+        self.sdk_session = self._table.connection.session
+        self.sdk_session.set_default_client_config(Config(user_agent=USER_AGENT))
         with _translated():
             # PynamoDB would build it in the first operation, once per thread that starts together.
             self._table.connection.client  # noqa: B018 - read for what it builds
-        # For other clients: a session of their own would parse the SDK's endpoint data again.
-        self.sdk_session = self._table.connection.session
 
     def close(self) -> None:
         """Drop the idle connections, as after a restore from a snapshot."""

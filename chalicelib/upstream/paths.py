@@ -13,19 +13,15 @@ from chalicelib.errors import InvalidPath
 from chalicelib.network.addresses import Origin
 
 ROUTE = "/api/"
-
-MAX_PATH = 2048
-"""Bytes of a path below /api/."""
+MAX_PATH = 2048  # bytes of a path below /api/
 
 _MAPPING = re.compile(r"(?:/[A-Za-z0-9._~$+!*'()-]+)*")
 _SEGMENT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986
 _SUBPATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*/?")
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Unicode categories of joiners, soft hyphens and blanks: some servers drop them from names.
 _INVISIBLE = ("Cf", "Zs")
-"""Unicode categories of joiners, soft hyphens and blanks: some servers drop them from names."""
-
 DECODE_ROUNDS = 3
-
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -46,10 +42,10 @@ def checked_path(path: str, proxy: str | None = None) -> str:
         readings = _readings(subpath, "strict")
     except UnicodeDecodeError:
         raise InvalidPath from None
-    for decoded in readings[: DECODE_ROUNDS + 1]:
+    for decoded in set(readings[: DECODE_ROUNDS + 1]):
         if decoded.count("/") > subpath.count("/") or _UNSAFE.search(decoded):
             raise InvalidPath
-    if any(map(_has_dot_segment, [mapping, *readings])):
+    if any(map(_has_dot_segment, {mapping, *readings})):  # they are often all the same
         raise InvalidPath
     return subpath
 

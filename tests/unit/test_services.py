@@ -110,7 +110,7 @@ def test_a_service_is_built_once_even_if_threads_need_it_at_once(
 
 
 def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
-    config = services._secrets_client.meta.config
+    config = services._secrets._client.meta.config
     assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
     assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
@@ -120,7 +120,7 @@ def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> 
     made: list[str] = []
     event = "creating-client-class.secretsmanager"
     services._table.sdk_session.register(event, lambda **_: made.append(event))
-    assert services._secrets_client
+    assert services.assertions is not None
     assert made == [event]
 
 
