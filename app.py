@@ -104,28 +104,13 @@ if services.fault or services.settings.events_path:
 # --- the Lambda functions; the template points each path at its own ---
 
 
-@app.lambda_function(name="login")
-def login_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /login and /logout."""
+def serve(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve the routes of a function: those of its handlers' file."""
     return app(event, context)
 
 
-@app.lambda_function(name="proxy")
-def proxy_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /api/, /health and the key set."""
-    return app(event, context)
-
-
-@app.lambda_function(name="decrypt")
-def decrypt_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /decrypt, /phone, /sign and /session."""
-    return app(event, context)
-
-
-@app.lambda_function(name="events")
-def events_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve /events."""
-    return app(event, context)
+for name in ("login", "proxy", "decrypt", "events"):
+    app.lambda_function(name=name)(serve)
 
 
 @app.lambda_function(name="deliver")

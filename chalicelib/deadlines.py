@@ -15,45 +15,35 @@ Clock = Callable[[], float]  # seconds
 
 LOGIN_TOTAL = 8.0
 LOGIN_WECHAT = 4.8
+# With less than this left no one-time code goes to WeChat: it would be spent for nothing.
 CODE_MINIMUM = 2.0
-"""With less than this left no one-time code goes to WeChat: it would be spent for nothing."""
 
-WECHAT_TOTAL = 4.0
-"""One call to WeChat, a second connection attempt included."""
-
+WECHAT_TOTAL = 4.0  # one call to WeChat, a second connection attempt included
 WECHAT_CONNECT = 1.0
+# Left of an invocation for what follows a call to WeChat: the write of the session, the answer.
 WECHAT_RESERVE = 1.0
-"""Left of an invocation for what follows a call to WeChat: the write of the session, the answer."""
 
-UPSTREAM_TOTAL = 20.0
-"""At most, whatever UPSTREAM_TIMEOUT says: API Gateway cuts at 29 s."""
-
+UPSTREAM_TOTAL = 20.0  # at most, whatever UPSTREAM_TIMEOUT says: API Gateway cuts at 29 s
+# A lost SYN is retransmitted after one second (RFC 6298 2), and a POST is not tried again.
 UPSTREAM_CONNECT = 3.0
-"""A lost SYN is retransmitted after one second (RFC 6298 2), and a POST is not tried again."""
+ANSWER_RESERVE = 1.5  # left for the gate's own answer after an exchange with the upstream
 
-ANSWER_RESERVE = 1.5
-"""Left for the gate's own answer after an exchange with the upstream."""
-
-IDLE = 10.0
-"""A kept connection is reused only if it has been idle for less, by the wall clock."""
+IDLE = 10.0  # a kept connection is reused only if it has been idle for less, by the wall clock
 
 STORE_ATTEMPT = 1.0
+# The SDK's backoff between them is short (25 and 50 ms at most), but up to 1 and 2 s once DynamoDB
+# throttles: an operation ends within 3.1 s if nothing answers, and within 3 s if all is throttled.
 STORE_ATTEMPTS = 3
-"""The SDK's backoff between them is short (25 and 50 ms at most), but up to 1 and 2 s once DynamoDB
-throttles: an operation ends within 3.1 s if nothing answers, and within 3 s if all is throttled."""
 
 SECRETS_ATTEMPT = 0.8
+# Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all.
 SECRETS_ATTEMPTS = 2
-"""Before the second, the SDK waits up to 50 ms, or up to 1 s if AWS throttles: 2 s in all."""
 
 QUEUE_ATTEMPT = 1.0
 QUEUE_ATTEMPTS = 2
-
+# Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12).
 EVENT_PAUSES = (5, 30, 120, 345, 900, 2200, *[3600] * 23)
-"""Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12)."""
-
-INIT = 0.5
-"""What INIT may spend on secrets and connections, in all."""
+INIT = 0.5  # what INIT may spend on secrets and connections, in all
 
 
 @dataclass(frozen=True)

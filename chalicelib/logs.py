@@ -8,14 +8,13 @@ import traceback
 from typing import Any, TextIO
 
 NAME = "wxgate"
-
 # At DEBUG these write whole requests: URLs with the appsecret, items, plain secrets. urllib3 logs
 # URLs at WARNING too.
 _TALKATIVE = ("boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3")
 
 Fields = dict[str, Any]
+# A metric that counts one, and its dimensions besides FunctionName.
 Count = tuple[str, dict[str, str]]
-"""A metric that counts one, and its dimensions besides FunctionName."""
 
 
 class JsonFormatter(logging.Formatter):

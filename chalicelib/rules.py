@@ -12,13 +12,13 @@ from itertools import product
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+# Headers that no setting lets through: credentials, framing, and what the gate itself says.
 FORBIDDEN = (
     *("authorization", "cookie", "set-cookie", "host", "content-length", "forwarded"),
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
     *("te", "trailer", "transfer-encoding", "upgrade"),
     *("x-forwarded-*", "x-http-method-override", "x-wx-*", "x-wxgate-*", "x-request-id"),
 )
-"""Headers that no setting lets through: credentials, framing, and what the gate itself says."""
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 

@@ -10,18 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 from chalicelib import rules
 from chalicelib.rules import Rule
 
-MIN_TTL, MAX_TTL = 300, 2_592_000
-"""Seconds that a token may live: five minutes to thirty days."""
+MIN_TTL, MAX_TTL = 300, 2_592_000  # seconds that a token may live: five minutes to thirty days
 
-FUNCTIONS = ("login", "proxy", "decrypt", "events", "deliver")
-"""The Lambda functions, as WXGATE_FUNCTION names them."""
-
-SIGNERS = ("proxy", "decrypt", "deliver")
-"""Those that sign assertions, whose audience is the upstream."""
-
-STORES = ("login", "proxy", "decrypt", "events")
-"""Those that use sessions, of the mini-programs that are served."""
-
+FUNCTIONS = ("login", "proxy", "decrypt", "events", "deliver")  # as WXGATE_FUNCTION names them
+SIGNERS = ("proxy", "decrypt", "deliver")  # of assertions, whose audience is the upstream
+STORES = ("login", "proxy", "decrypt", "events")  # use sessions, of the mini-programs served
 _SDK = "the AWS SDK's own"
 
 _T = TypeVar("_T")

@@ -12,20 +12,16 @@ from chalicelib.deadlines import NO_DEADLINE, Deadline
 from chalicelib.errors import InvalidRequest, InvalidToken, RequestTooLarge, UnsupportedMediaType
 from chalicelib.sessions.tokens import Token
 
-MAX_JSON_BODY = 1_048_576
-"""Bytes of a JSON body; the fields that we take are far smaller."""
-
+MAX_JSON_BODY = 1_048_576  # bytes of a JSON body; the fields that we take are far smaller
+# Bytes of any body: what fits into Lambda's event of 6 MiB as base64 (AWS Lambda quotas).
 MAX_BODY = 4_718_592
-"""Bytes of any body: what fits into Lambda's event of 6 MiB as base64 (AWS Lambda quotas)."""
-
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 # AWS X-Ray, "Tracing header": Root=1-…;Parent=…;Sampled=…
 _TRACE_ID = re.compile(r"[A-Za-z]+=[A-Za-z0-9:-]+(?:;[A-Za-z]+=[A-Za-z0-9:-]+)*")
+# Parameters of application/json that are accepted; "" comes after a trailing semicolon.
 _UTF_8 = {"", *(f"charset={name}" for name in ("utf-8", "utf8", '"utf-8"', '"utf8"'))}
-"""Parameters of application/json that are accepted; "" comes after a trailing semicolon."""
 
 Pairs = list[tuple[str, str]]
-
 _T = TypeVar("_T")
 
 

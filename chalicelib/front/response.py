@@ -7,17 +7,13 @@ from typing import Any
 
 from chalicelib.errors import GateError
 
-MAX_ANSWER = 6_291_456
-"""Bytes of a serialised Lambda answer (AWS Lambda quotas: 6 MB)."""
-
+MAX_ANSWER = 6_291_456  # bytes of a serialised Lambda answer (AWS Lambda quotas: 6 MB)
+_ROOM = MAX_ANSWER - 16_384  # bytes of it for the body; the rest is for headers and envelope
 OWN_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
-
-_ROOM = MAX_ANSWER - 16_384
-"""Bytes of it for the body; the rest is for headers and envelope."""
 
 
 class AnswerTooLarge(ValueError):

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.upstream.assertions import Assertions
     from chalicelib.upstream.upstream import Upstream
 
-ASSERTION_LIFE = 60
-"""Seconds."""
+ASSERTION_LIFE = 60  # seconds
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from chalicelib import __version__
 from chalicelib.errors import InvalidToken, UpstreamTooLarge
 from chalicelib.front.request import Request
 from chalicelib.front.response import MAX_ANSWER, Answer, AnswerTooLarge, json_answer
-from chalicelib.upstream.headers import Pairs
+from chalicelib.network.connections import Pairs
 from chalicelib.upstream.paths import checked_path, prefix_of
 from chalicelib.upstream.upstream import Outgoing, Upstream
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from chalicelib.sessions.sessions import Session, Sessions
     from chalicelib.upstream.assertions import Assertions
 
+# Seconds that the assertion of a request holds, and that a verifier may keep the key set.
 REQUEST_LIFE, KEY_SET_LIFE = 60, 300
-"""Seconds that the assertion of a request holds, and that a verifier may keep the key set."""
 
 
 def proxy(

@@ -26,12 +26,12 @@ from chalicelib.network.addresses import Origin, permitted
 from chalicelib.network.exchange import Connection, Pairs, Reply
 from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
-__all__ = ["Connections", "Origin", "Reply"]
+__all__ = ["Connections", "Origin", "Pairs", "Reply"]
 
 MAX_IDLE = 32
 
+# Connections from the oldest to the newest, each with the time since when it is idle.
 Idle = defaultdict[Origin, deque[tuple[float, Connection]]]
-"""Connections from the oldest to the newest, each with the time since when it is idle."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -49,5 +49,5 @@ class TooLarge(TransportError):
     """The answer's body is larger than the caller accepts."""
 
 
+# Failures after which any request may be tried again: nothing was sent, and they may pass.
 UNSENT = (Unresolved, Refused, ConnectTimeout)
-"""Failures after which any request may be tried again: nothing was sent, and they may pass."""

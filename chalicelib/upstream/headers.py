@@ -8,50 +8,43 @@ import ipaddress
 import re
 
 from chalicelib.errors import InvalidRequest, UpstreamBadResponse, UpstreamTooLarge
+from chalicelib.network.connections import Pairs
 from chalicelib.rules import FORBIDDEN
 
-Pairs = list[tuple[str, str]]
-
-MAX_HEADERS = 10_240
-"""Characters of all headers passed on with an answer (AWS, API Gateway quotas)."""
+MAX_HEADERS = 10_240  # characters of all headers passed on with an answer (AWS, API Gateway quotas)
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# The request headers that go upstream; every other name is dropped, whatever it is.
 REQUEST_HEADERS = _names("""
     accept accept-language content-disposition content-encoding content-language content-type
     idempotency-key if-match if-modified-since if-none-match if-range if-unmodified-since prefer
     range referer traceparent tracestate user-agent x-requested-with
 """)
-"""The request headers that go upstream; every other name is dropped, whatever it is."""
-
+# The answer headers that go to the client. Not among them: Set-Cookie (the token is the only
+# state), CORS (mini-programs need none), Server.
 ANSWER_HEADERS = _names("""
     accept-ranges age allow cache-control content-disposition content-encoding content-language
     content-range content-type date deprecation etag expires last-modified link location
     preference-applied retry-after server-timing sunset vary x-page x-per-page x-ratelimit-limit
     x-ratelimit-remaining x-ratelimit-reset x-total-count x-total-pages
 """)
-"""The answer headers that go to the client. Not among them: Set-Cookie (the token is the only
-state), CORS (mini-programs need none), Server."""
-
 _REQUEST_LISTS = _names("""
     accept accept-language content-encoding content-language if-match if-none-match prefer
     tracestate
 """)
+# Headers that may repeat (RFC 9110, 5.3); of any other answer header the first one counts.
 _ANSWER_LISTS = _names("allow cache-control link server-timing vary")
-"""Headers that may repeat (RFC 9110, 5.3); of any other answer header the first one counts."""
-
 _OWN = ("accept-encoding", "cookie2", "expect", "proxy-*", "set-cookie2", "x-amzn-trace-id")
+# What no setting lets through; names are folded before, since CGI, WSGI and PHP cannot tell
+# X_WX_OPENID or X.WX.OPENID from X-WX-OPENID.
 _NEVER = re.compile("|".join([*FORBIDDEN, *_OWN]).replace("-*", "(-.*)?"))
-"""What no setting lets through; names are folded before, since CGI, WSGI and PHP cannot tell
-X_WX_OPENID or X.WX.OPENID from X-WX-OPENID."""
-
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# What a field value may not hold (RFC 9110, 5.5): controls, and what is not Latin-1.
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-"""What a field value may not hold (RFC 9110, 5.5): controls, and what is not Latin-1."""
-
 _CODING = re.compile(
     r"(?i)(gzip|br|deflate|identity)([ \t]*;[ \t]*q=(0(\.[0-9]{0,3})?|1(\.0{0,3})?))?"
 )

@@ -6,24 +6,20 @@ from urllib.parse import quote, urlencode, urlsplit
 from chalicelib import errors
 from chalicelib.deadlines import ANSWER_RESERVE, UPSTREAM_TOTAL, Deadline
 from chalicelib.network import exchange_errors as network
-from chalicelib.network.connections import Connections, Origin, Reply
+from chalicelib.network.connections import Connections, Origin, Pairs, Reply
 from chalicelib.settings import Settings
 from chalicelib.upstream import headers, paths
-from chalicelib.upstream.headers import Pairs
 
-MAX_QUERY = 8192
-"""Bytes of a query string, as most servers take it."""
+MAX_QUERY = 8192  # bytes of a query string, as most servers take it
+MAX_IGNORED = 1_048_576  # bytes of a response of which only the status counts
 
-MAX_IGNORED = 1_048_576
-"""Bytes of a response of which only the status counts."""
-
+# What a failure is to the client; UpstreamUnreachable if it is not listed.
 _ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
     network.ConnectTimeout: errors.UpstreamTimeout,
     network.TimedOut: errors.UpstreamTimeout,
     network.TooLarge: errors.UpstreamTooLarge,
     **dict.fromkeys([network.NoAnswer, network.Stale, network.Broken], errors.UpstreamBadResponse),
 }
-"""What a failure is to the client; UpstreamUnreachable if it is not listed."""
 
 
 @dataclass(frozen=True)

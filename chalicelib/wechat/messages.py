@@ -16,20 +16,13 @@ from chalicelib import strict_json
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element  # nosec B405 - a type; defusedxml parses
 
-PLAIN = frozenset(("FromUserName", "CreateTime", "MsgType", "Event"))
-"""Members of a message that was not encrypted."""
-
-MAX_TAGS = 10_000
-"""Of an XML document; WeChat's have a few dozen."""
-
-_SENT_BY_USER = frozenset(
-    (
-        *("user_enter_tempsession", "subscribe_msg_popup_event"),
-        *("subscribe_msg_change_event", "subscribe_msg_sent_event"),
-    )
-)
-"""Events whose FromUserName is the user; in those of consent, for one, it is WeChat's own."""
-
+PLAIN = {"FromUserName", "CreateTime", "MsgType", "Event"}  # in a message that is not encrypted
+MAX_TAGS = 10_000  # of an XML document; WeChat's have a few dozen
+# Events whose FromUserName is the user; in those of consent, for one, it is WeChat's own.
+_SENT_BY_USER = {
+    *("user_enter_tempsession", "subscribe_msg_popup_event"),
+    *("subscribe_msg_change_event", "subscribe_msg_sent_event"),
+}
 _OPENID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 

@@ -20,18 +20,10 @@ from chalicelib.network.secrets import CACHE_SECONDS, REFRESH_INTERVAL, Secrets,
 from chalicelib.wechat import messages, opendata
 from chalicelib.wechat.messages import Message
 
-MAX_BODY = 1_048_576
-"""Bytes of a push; WeChat's own are a few thousand."""
-
-MAX_AGE = 300
-"""Seconds that a timestamp may be off, either way; WeChat sets no window of its own."""
-
-OVERLAP = 86_400.0
-"""Seconds after a rotation in which the version before is accepted too."""
-
-BLOCK = 32
-"""Bytes of a block of padding: twice that of AES."""
-
+MAX_BODY = 1_048_576  # bytes of a push; WeChat's own are a few thousand
+MAX_AGE = 300  # seconds that a timestamp may be off, either way; WeChat sets no window of its own
+OVERLAP = 86_400.0  # seconds after a rotation in which the version before is accepted too
+BLOCK = 32  # bytes of a block of padding: twice that of AES
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
 _AES_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")

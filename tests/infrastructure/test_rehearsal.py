@@ -66,7 +66,7 @@ def push_through(gate: Rehearsal, around: Surroundings, openid: str) -> None:
 def test_a_function_without_its_variables_starts_and_says_misconfigured(
     built: Path, runtime_client: Path
 ) -> None:
-    bare = Function("bare-login", "app.login_function", built / "package", runtime_client, {})
+    bare = Function("bare-login", "app.serve", built / "package", runtime_client, {})
     with closing(bare) as function:
         event = {"requestContext": {"resourcePath": "/login", "httpMethod": "POST"}}
         answer = function.invoke(event)

@@ -151,7 +151,7 @@ def test_each_function_has_a_role_a_handler_and_a_log_group_of_its_own(
     function = at(ours, name)
     assert function["Runtime"] == f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert function["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
-    assert function["Handler"] == f"app.{low}_function"
+    assert function["Handler"] == ("app.serve" if name in ROUTES else "app.deliver_function")
     assert function["MemorySize"] in range(256, 3009)
     assert 10 <= function["Timeout"] < (29 if name in ROUTES else 900)  # API Gateway's, Lambda's
     assert at(ours, f"{name}Logs/LogGroupName") == f"/aws/lambda/{function['FunctionName']}"

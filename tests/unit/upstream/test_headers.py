@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidRequest, UpstreamBadResponse, UpstreamTooLarge
+from chalicelib.network.connections import Pairs
 from chalicelib.upstream.headers import (
     ANSWER_HEADERS,
     MAX_HEADERS,
     REQUEST_HEADERS,
-    Pairs,
     accept_encoding,
     answer_headers,
     client_address,

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from chalicelib import errors
 from chalicelib.deadlines import Deadline
 from chalicelib.network import exchange_errors as network
-from chalicelib.network.connections import Origin, Reply
+from chalicelib.network.connections import Origin, Pairs, Reply
 from chalicelib.settings import read
-from chalicelib.upstream.headers import Pairs
 from chalicelib.upstream.upstream import Outgoing, Upstream, encoded_query
 from tests.support.fakes import Clock, Exchanged, Wire
 
