@@ -11,6 +11,7 @@ for the Python that runs it: that version is the functions' runtime, and its .py
 """
 
 import argparse
+import gzip
 import json
 import os
 import platform
@@ -84,7 +85,7 @@ def build(architecture: str, out: Path) -> Path:
     folder = out / "package"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(libraries(architecture), folder, ignore=_unwanted)
-    _trim_endpoints(folder / "botocore/data/endpoints.json")
+    _trim_sdk_data(folder / "botocore/data")
     sam = template.finished(_unpack_chalice_package(folder), architecture)
     _compile(folder)
     _write(out / "sam.json", sam)
@@ -193,13 +194,26 @@ def _unwanted(folder: str, names: list[str]) -> set[str]:
     return unused | {name for name in names if name.endswith((".pyi", ".lock", "__pycache__"))}
 
 
-def _trim_endpoints(file: Path) -> None:
-    """Keep the SERVICES alone of the SDK's 1.2 MB of endpoints, which each cold start parses."""
-    endpoints = json.loads(file.read_text())
-    for partition in endpoints["partitions"]:
-        services = partition["services"].items()
-        partition["services"] = {name: value for name, value in services if name in SERVICES}
-    file.write_text(json.dumps(endpoints))
+def _trim_sdk_data(folder: Path) -> None:
+    """Leave out of the SDK's data what nobody reads: each cold start parses two megabytes of it.
+
+    Those are the documentation of every shape, and the endpoints of other SERVICES.
+    """
+    for file in [path for path in folder.rglob("*.json*") if path.is_file()]:
+        packed = file.suffix == ".gz"
+        text = gzip.decompress(file.read_bytes()) if packed else file.read_bytes()
+        value = json.loads(text, object_hook=_undocumented)
+        for partition in value["partitions"] if file.name == "endpoints.json" else ():
+            services = partition["services"]
+            partition["services"] = {name: services[name] for name in SERVICES if name in services}
+        file.unlink()
+        (file.with_suffix("") if packed else file).write_text(json.dumps(value))
+
+
+def _undocumented(value: dict[str, object]) -> dict[str, object]:
+    if isinstance(value.get("documentation"), str):
+        del value["documentation"]
+    return value
 
 
 def _compile(folder: Path) -> None:
