@@ -1,11 +1,13 @@
 """The front door: every route of wxgate on one screen, and the Lambda functions behind them."""
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from chalicelib.front.gate import Gate
-from chalicelib.front.request import Request, deadline_of
-from chalicelib.front.response import Answer
+from chalicelib.front.request import deadline_of
 from chalicelib.handlers import decrypt, deliver, events, login, proxy
 from chalicelib.services import from_environment
 
@@ -16,96 +18,41 @@ services = from_environment()
 app = Gate("wxgate", services.fault)
 
 
-@app.route("/login", methods=["POST"])
-def post_login(request: Request) -> Answer:
-    """Trade a code for a token."""
-    return login.login(request, wechat=services.wechat, sessions=services.sessions)
+def bound(use_case: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a use case with its keywords filled in: each names a service."""
+    parameters = inspect.signature(use_case).parameters.values()
+    names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+
+    @functools.wraps(use_case)
+    def call(*args: Any) -> Any:
+        return use_case(*args, **{name: getattr(services, name) for name in names})
+
+    return call
 
 
-@app.route("/logout", methods=["POST"])
-def post_logout(request: Request) -> Answer:
-    """End the session, or all of this user's."""
-    return login.logout(request, sessions=services.sessions)
-
-
-@app.route("/decrypt", methods=["POST"])
-def post_decrypt(request: Request) -> Answer:
-    """Decrypt open data."""
-    return decrypt.decrypt(
-        request,
-        sessions=services.sessions,
-        assertions=services.assertions,
-        clock=services.clock,
-        max_age=services.settings.decrypt_max_age,
-    )
-
-
-@app.route("/phone", methods=["POST"])
-def post_phone(request: Request) -> Answer:
-    """Trade a phone code for the phone number."""
-    return decrypt.phone(
-        request, sessions=services.sessions, wechat=services.wechat, assertions=services.assertions
-    )
-
-
-@app.route("/sign", methods=["POST"])
-def post_sign(request: Request) -> Answer:
-    """Sign a virtual payment."""
-    return decrypt.sign(request, sessions=services.sessions)
-
-
-@app.route("/session", methods=["GET"])
-def get_session(request: Request) -> Answer:
-    """Ask WeChat whether it still accepts the session_key."""
-    return decrypt.session(request, sessions=services.sessions, wechat=services.wechat)
-
-
-@app.route("/api/{proxy+}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-def any_api(request: Request) -> Answer:
-    """Forward to the business API."""
-    return proxy.proxy(
-        request,
-        sessions=services.sessions,
-        upstream=services.upstream,
-        assertions=services.assertions,
-    )
-
-
-@app.route("/health", methods=["GET"])
-def get_health(_request: Request) -> Answer:
-    """Show that the gate runs."""
-    return proxy.health()
-
-
-@app.route("/.well-known/jwks.json", methods=["GET"])
-def get_key_set(_request: Request) -> Answer:
-    """Publish the keys that verify assertions."""
-    return proxy.key_set(assertions=services.assertions)
-
-
-# --- WeChat's message push; without EVENTS_PATH there is no such route ---
-
+ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("POST", "/login", login.login),
+    ("POST", "/logout", login.logout),
+    ("GET HEAD POST PUT PATCH DELETE", "/api/{proxy+}", proxy.proxy),
+    ("GET", "/health", proxy.health),
+    ("GET", "/.well-known/jwks.json", proxy.key_set),
+    ("POST", "/decrypt", decrypt.decrypt),
+    ("POST", "/phone", decrypt.phone),
+    ("POST", "/sign", decrypt.sign),
+    ("GET", "/session", decrypt.session),
+]
 # An environment that is not known yet, as while packaging, has all routes.
 if services.fault or services.settings.events_path:
-
-    @app.route("/events/{appid}", methods=["GET"])
-    def get_events(request: Request) -> Answer:
-        """Answer WeChat's check of the URL."""
-        return events.check(request, push=services.push)
-
-    @app.route("/events/{appid}", methods=["POST"])
-    def post_events(request: Request) -> Answer:
-        """Take a message."""
-        return events.receive(
-            request, push=services.push, sessions=services.sessions, queue=services.queue
-        )
-
-
-# --- the Lambda functions; the template points each path at its own ---
+    ROUTES += [
+        ("GET", "/events/{appid}", events.check),
+        ("POST", "/events/{appid}", events.receive),
+    ]
+for methods, path, use_case in ROUTES:
+    app.route(path, methods=methods.split())(bound(use_case))
 
 
 def serve(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serve the routes of a function: those of its handlers' file."""
+    """Answer API Gateway; the template points each path at the function of its handlers."""
     return app(event, context)
 
 
@@ -116,11 +63,5 @@ for name in ("login", "proxy", "decrypt", "events"):
 @app.lambda_function(name="deliver")
 def deliver_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Take events from the queue to the business API."""
-    return deliver.deliver(
-        event,
-        deadline_of(context),
-        upstream=services.upstream,
-        assertions=services.assertions,
-        queue=services.queue,
-        path=services.settings.events_path,
-    )
+    result: dict[str, Any] = bound(deliver.deliver)(event, deadline_of(context))
+    return result

@@ -12,6 +12,7 @@ from chalicelib.errors import DeadlineExceeded, DecryptFailed, InvalidRequest
 from chalicelib.front.request import Request
 from chalicelib.front.response import Answer, json_answer
 from chalicelib.handlers.login import code_of
+from chalicelib.settings import Settings
 from chalicelib.wechat import kinds, opendata
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def decrypt(
     sessions: "Sessions",
     assertions: "Assertions",
     clock: Clock,
-    max_age: float,
+    settings: Settings,
 ) -> Answer:
     """Decrypt `{"kind", "encryptedData", "iv"}` with the current, then the previous session_key.
 
@@ -42,7 +43,7 @@ def decrypt(
     kind, signed = _kind(body), _signed(body)
     data, iv = opendata.ciphertext(body.get("encryptedData"), body.get("iv"))
     session = sessions.find_with_keys(token)
-    now = clock()
+    now, max_age = clock(), settings.decrypt_max_age
     for session_key in session.session_keys:
         with suppress(ValueError):
             plaintext = opendata.decrypt(opendata.key_bytes(session_key), data, iv)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import logs
 from chalicelib.deadlines import EVENT_PAUSES, Deadline
 from chalicelib.errors import GateError
+from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
     from chalicelib.network.queue import Queue
@@ -63,17 +64,17 @@ def deliver(
     upstream: "Upstream",
     assertions: "Assertions",
     queue: "Queue",
-    path: str,
+    settings: Settings,
 ) -> dict[str, Any]:
     """Deliver a batch of 1 to 10 messages in order; report those that are to come again.
 
-    `path` is EVENTS_PATH. What is no event of the gate's goes to the dead letters unsent.
+    What is no event of the gate's goes to the dead letters unsent.
     """
     failed = []
     for event in map(_Event.of, batch["Records"]):
         outcome: dict[str, Any] = {"reason": "message is malformed"}
         if event.appid and event.id:
-            outcome = _attempt(event, path, deadline, upstream, assertions)
+            outcome = _attempt(event, settings.events_path, deadline, upstream, assertions)
         delivered = 200 <= outcome.get("status", 0) <= 299
         if not delivered:
             outcome |= _postponed(event, queue)

@@ -86,12 +86,12 @@ def _outgoing(request: Request, method: str, subpath: str, identity: Pairs) -> O
     )
 
 
-def health() -> Answer:
+def health(_request: Request) -> Answer:
     """Tell that this function runs; no I/O."""
     return json_answer({"status": "ok", "version": __version__})
 
 
-def key_set(*, assertions: "Assertions") -> Answer:
+def key_set(_request: Request, *, assertions: "Assertions") -> Answer:
     """Publish the public keys behind `assertion` (RFC 7517)."""
     headers = {"Cache-Control": f"public, max-age={KEY_SET_LIFE}"}
     return json_answer(assertions.key_set(), headers=headers)

@@ -23,7 +23,7 @@ frozen, wall = [0], time.time
 time.time = lambda: wall() + frozen[0]
 import app
 loaded, fetched, connected = set(sys.modules), [], []
-client = app.services._secrets_client
+client = app.services._secrets._client
 client.meta.events.register("before-call", lambda **_: fetched.append("secret"))
 sys.addaudithook(lambda event, args: event == "socket.connect" and connected.append(args[1][1]))
 event, restored = json.loads(sys.argv[1]), []

@@ -160,7 +160,7 @@ HANDLERS = {
     "events": events,
     "deliver": deliver,
 }
-VALUES = {"clock", "max_age", "path"}
+VALUES = {"clock", "settings"}
 
 
 def keywords(handler: ModuleType) -> dict[str, set[str]]:
@@ -192,13 +192,13 @@ def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
         "key_set": {"assertions"},
     }
     assert keywords(decrypt) == {
-        "decrypt": {"sessions", "assertions", "clock", "max_age"},
+        "decrypt": {"sessions", "assertions", "clock", "settings"},
         "phone": {"sessions", "wechat", "assertions"},
         "session": {"sessions", "wechat"},
         "sign": {"sessions"},
     }
     assert keywords(events) == {"check": {"push"}, "receive": {"push", "sessions", "queue"}}
-    assert keywords(deliver) == {"deliver": {"upstream", "assertions", "queue", "path"}}
+    assert keywords(deliver) == {"deliver": {"upstream", "assertions", "queue", "settings"}}
 
 
 # --- sizes ---

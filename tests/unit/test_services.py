@@ -16,7 +16,7 @@ from chalicelib import services as root
 from chalicelib.deadlines import Deadline
 from chalicelib.errors import Misconfigured
 from chalicelib.services import SERVICES, Services
-from chalicelib.settings import FUNCTIONS
+from chalicelib.settings import FUNCTIONS, STORES
 from simulator import desk
 from tests.support.fakes import Clock
 
@@ -208,12 +208,21 @@ def loaded_by(**environ: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("function", "unused"), [("login", {"jwt"}), ("proxy", {"requests"}), ("decrypt", set[Any]())]
+    ("function", "unused"),
+    [
+        ("login", {"jwt"}),
+        ("proxy", {"requests"}),
+        ("decrypt", set[Any]()),
+        ("events", {"jwt", "requests"}),
+        ("deliver", {"pynamodb", "requests"}),
+    ],
 )
 def test_a_function_loads_what_it_uses_in_init_and_nothing_else(
     function: str, unused: set[str]
 ) -> None:
-    loaded = loaded_by(AWS_LAMBDA_FUNCTION_NAME="x", WXGATE_FUNCTION=function)
+    table = GOOD["SESSIONS_TABLE"] if function in STORES else ""
+    environ = {"AWS_LAMBDA_FUNCTION_NAME": "x", "SESSIONS_TABLE": table}
+    loaded = loaded_by(**environ, WXGATE_FUNCTION=function)
     assert loaded == f"{sorted(SLOW - unused)}\n"
 
 

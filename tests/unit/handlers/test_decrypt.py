@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ KEY, OLDER, OTHER = (base64.b64encode(bytes([n]) * 16).decode() for n in (1, 2, 
 ALICE = Session(APPID, "o-alice", "o-union", (KEY, OLDER))
 TOKEN = Token.new(b"u" * 16)
 IV = bytes(range(16))
+SETTINGS: Any = SimpleNamespace(decrypt_max_age=300)
 LEFT = 7.0
 WATERMARK = {"appid": APPID, "timestamp": NOW - 300}  # as old as the operator says
 PHONE = {"phoneNumber": "13812345678", "purePhoneNumber": "13812345678", "countryCode": "86"}
@@ -101,7 +103,7 @@ def sealed(kind: str, fields: dict[str, Any], key: str = KEY, **more: object) ->
 
 def opened(body: object, sessions: Any = None, token: str | None = TOKEN.text) -> Any:
     services: Any = {"sessions": sessions or Sessions(), "assertions": Assertions()}
-    answer = decrypt.decrypt(sent(body, token), **services, clock=Clock(), max_age=300)
+    answer = decrypt.decrypt(sent(body, token), **services, clock=Clock(), settings=SETTINGS)
     return json.loads(answer.body)
 
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -33,6 +34,7 @@ BODY = '{"Event":"user_authorization_revoke","Content":"很好"}'
 DAY = 86_400
 ENVIRONMENT = {"WX_APPIDS": APPID, "SESSIONS_TABLE": "table", "SECRET_PREFIX": "wxgate/"}
 ENVIRONMENT |= {"UPSTREAM_URL": "https://api.test/base"}
+SETTINGS = replace(read(ENVIRONMENT), events_path="/wxgate/events")
 OK, DOWN = Reply(204, [], b""), Refused()
 
 
@@ -58,7 +60,7 @@ class Delivery:
 
     def function(self, event: dict[str, Any], _context: Any = None) -> dict[str, Any]:
         services: Any = {"upstream": self.upstream, "assertions": self.assertions}
-        services |= {"queue": self.queue, "path": "/wxgate/events"}
+        services |= {"queue": self.queue, "settings": SETTINGS}
         return deliver(event, self.deadline, **services)
 
     def poll(self) -> None:

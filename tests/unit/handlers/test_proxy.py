@@ -245,7 +245,7 @@ def test_an_answer_that_does_not_fit_once_it_is_encoded_is_too_large() -> None:
 
 
 def test_the_key_set_is_public_and_cacheable_and_health_tells_the_version() -> None:
-    answer = key_set(assertions=cast(Assertions, Signer()))
+    answer = key_set(Request({}), assertions=cast(Assertions, Signer()))
     assert (answer.body, answer.status_code) == ('{"keys":[]}', 200)
     assert answer.headers["Cache-Control"] == "public, max-age=300"
-    assert health().body == f'{{"status":"ok","version":"{__version__}"}}'
+    assert health(Request({})).body == f'{{"status":"ok","version":"{__version__}"}}'
