@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice
 
 from chalicelib import errors, logs
-from chalicelib.front.request import Request
+from chalicelib.front.request import Request, deadline_of
 from chalicelib.front.response import Answer, refusal
 
 
@@ -41,7 +41,7 @@ class Gate(Chalice):
     def __call__(self, event: object, context: object) -> dict[str, Any]:
         """Serve one API Gateway REST proxy event; never raises."""
         started = self._monotonic()
-        request = Request.from_event(event, context)
+        request = Request(event, deadline_of(context))
         try:
             answer = self._answer(request)
         except errors.GateError as error:

@@ -66,11 +66,6 @@ class Request:
         self.method = _member(self.context, "httpMethod", str)
         self.path = _member(self.event, "path", str)
 
-    @classmethod
-    def from_event(cls, event: object, context: object) -> "Request":
-        """Take an event and Lambda's context."""
-        return cls(event, deadline_of(context))
-
     @cached_property
     def id(self) -> str:
         """API Gateway's request id, or our own if it gave none."""

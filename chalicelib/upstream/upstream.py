@@ -20,6 +20,7 @@ _ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
     network.TooLarge: errors.UpstreamTooLarge,
     **dict.fromkeys([network.NoAnswer, network.Stale, network.Broken], errors.UpstreamBadResponse),
 }
+_Sent = tuple[str, str, Pairs, bytes]  # method, target below the base path, headers, body
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,11 @@ class Upstream:
             UpstreamUnreachable, UpstreamTimeout, UpstreamBadResponse, UpstreamTooLarge: it failed.
             DeadlineExceeded: too little time is left to begin.
         """
-        query = encoded_query(outgoing.query)
+        query, method = encoded_query(outgoing.query), outgoing.method
         target = outgoing.subpath + (f"?{query}" if query else "")
+        sent = (method, target, self._headers(outgoing), outgoing.body)
         # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
-        repeatable, method = outgoing.method in ("GET", "HEAD"), outgoing.method
-        sent, body = self._headers(outgoing), outgoing.body
-        reply = self._exchange(
-            method, target, sent, body, deadline, max_bytes=max_bytes, repeatable=repeatable
-        )
+        reply = self._exchange(sent, deadline, max_bytes, repeatable=method in ("GET", "HEAD"))
         return self._passed_on(reply, outgoing)
 
     def post(self, subpath: str, sent: Pairs, body: bytes, deadline: Deadline) -> int:
@@ -89,22 +87,13 @@ class Upstream:
         Raises:
             What forward raises, but for InvalidRequest.
         """
-        sent, limit = [("Accept-Encoding", "identity"), *sent], MAX_IGNORED
-        return self._exchange(
-            "POST", subpath, sent, body, deadline, max_bytes=limit, repeatable=True
-        ).status
+        message = ("POST", subpath, [("Accept-Encoding", "identity"), *sent], body)
+        return self._exchange(message, deadline, MAX_IGNORED, repeatable=True).status
 
     def _exchange(
-        self,
-        method: str,
-        target: str,
-        sent: Pairs,
-        body: bytes,
-        deadline: Deadline,
-        *,
-        max_bytes: int,
-        repeatable: bool,
+        self, sent: _Sent, deadline: Deadline, max_bytes: int, *, repeatable: bool
     ) -> Reply:
+        method, target, fields, body = sent
         deadline = deadline.less(ANSWER_RESERVE)
         if deadline.remaining() <= 0:
             raise errors.DeadlineExceeded
@@ -113,7 +102,7 @@ class Upstream:
                 self.origin,
                 method,
                 f"{self._base}/{target}",
-                sent,
+                fields,
                 body,
                 deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
                 max_bytes=max_bytes,

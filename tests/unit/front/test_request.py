@@ -19,7 +19,7 @@ from chalicelib.errors import (
     RequestTooLarge,
     UnsupportedMediaType,
 )
-from chalicelib.front.request import MAX_BODY, MAX_JSON_BODY, Request
+from chalicelib.front.request import MAX_BODY, MAX_JSON_BODY, Request, deadline_of
 from chalicelib.sessions.tokens import Token, user_reference
 from simulator.gateway import Context, event_of
 
@@ -33,7 +33,7 @@ ROUTES = ["/login", "/api/{proxy+}"]
 
 def request(*headers: tuple[str, str], body: bytes | str | None = None, **changed: Any) -> Request:
     event = event_of("POST", "/login", list(headers), body, ROUTES)
-    return Request.from_event({**event, **changed}, Context())
+    return Request({**event, **changed}, deadline_of(Context()))
 
 
 def error_of(call: Callable[[], object]) -> type[Exception]:
@@ -231,7 +231,7 @@ def test_a_path_stays_percent_encoded_and_its_parameter_is_decoded() -> None:
 def test_the_source_address_is_what_api_gateway_saw(address: str) -> None:
     forged = [("X-Forwarded-For", "1.2.3.4"), ("X-Real-Ip", "1.2.3.4")]
     event = event_of("GET", "/api/a", forged, None, ROUTES, source_ip=address)
-    assert Request.from_event(event, None).source_ip == address
+    assert Request(event).source_ip == address
 
 
 def test_the_request_id_is_api_gateways_whatever_the_client_sends() -> None:
@@ -258,8 +258,8 @@ def test_the_method_and_the_route_are_api_gateways() -> None:
 def test_a_context_without_a_number_sets_no_deadline(left: object) -> None:
     for value in (left, lambda: left):
         context = SimpleNamespace(get_remaining_time_in_millis=value)
-        assert Request.from_event({}, context).deadline == NO_DEADLINE
-    assert Request.from_event({}, None).deadline == Request({}).deadline == NO_DEADLINE
+        assert deadline_of(context) == NO_DEADLINE
+    assert deadline_of(None) == Request({}).deadline == NO_DEADLINE
 
 
 TRACE = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -312,7 +312,7 @@ def test_a_parameter_that_is_missing_or_malformed_is_empty(parameters: object) -
 
 @pytest.mark.parametrize("event", [None, [], "x", 1, {}, {"requestContext": None}], ids=repr)
 def test_an_event_of_another_type_reads_as_an_empty_request(event: Any) -> None:
-    sent = Request.from_event(event, None)
+    sent = Request(event)
     assert (sent.resource, sent.method, sent.path, sent.headers, sent.query) == ("", "", "", [], [])
     assert (sent.body, sent.source_ip) == (b"", None)
 
@@ -338,7 +338,7 @@ EVENTS = st.fixed_dictionaries(
 @given(VALUE | EVENTS)
 def test_any_event_is_accepted(event: Any) -> None:
     """Only errors of the gate may be raised."""
-    sent = Request.from_event(event, None)
+    sent = Request(event)
     assert isinstance(sent.resource + sent.method + sent.path + sent.id, str)
     for read in (
         lambda: (sent.headers, sent.query, sent.trace_id, sent.parameter("proxy"), sent.source_ip),

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from chalicelib import __version__, errors
-from chalicelib.front.request import Pairs, Request
+from chalicelib.front.request import Pairs, Request, deadline_of
 from chalicelib.front.response import MAX_ANSWER, Answer
 from chalicelib.handlers.proxy import health, key_set, proxy
 from chalicelib.network.connections import Reply
@@ -74,7 +74,7 @@ class House:
     ) -> Answer:
         """Let the proxy handle one request, and add to the answer what the gate adds."""
         made = event_of(method, target, headers or [], None, ["/api/{proxy+}"], lenient=False)
-        request = Request.from_event({**made, **event}, Context(seconds=seconds))
+        request = Request({**made, **event}, deadline_of(Context(seconds=seconds)))
         answer = proxy(
             request,
             sessions=cast(Sessions, self.sessions),
