@@ -144,6 +144,7 @@ def _playground(desk: Desk, chosen: Parts, log: upstream.Log | None) -> WSGIAppl
         gate=desk.urls["gate"],
         appids=chosen.appids,
         public_path=f"/api/{public}" if public else "",
+        events=bool(os.environ["EVENTS_PATH"]),
     )
     wechat = None if chosen.real_wechat else desk.urls["WeChat"]
     return playground.application(facts, wechat=wechat, upstream=log)

@@ -55,11 +55,15 @@ PAGE_HEADERS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the page must know of the desk; `public_path` needs no login, "" if none is known."""
+    """What the page must know of the desk.
+
+    `public_path` needs no login, "" if none is known; `events` tells whether the gate takes pushes.
+    """
 
     gate: str
     appids: tuple[str, ...]
     public_path: str = ""
+    events: bool = False
 
 
 def application(facts: Facts, *, wechat: str | None, upstream: Log | None) -> WSGIApplication:

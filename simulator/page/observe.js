@@ -6,6 +6,8 @@ const GATE = `${location.origin}/gate`;
 const TRANSFERS = ["request", "uploadFile", "downloadFile"];
 const FAILED_ON_THE_WAY = [5, 600001, 600003]; // errno of wx: timeout, network, interrupted
 
+const DELIVERY = 5000; // milliseconds that an event is waited for on its way through the queue
+
 const json = (text) => { try { return JSON.parse(text); } catch { return undefined; } };
 const pretty = (value) => JSON.stringify(value, null, 2);
 const isTransfer = (entry) => TRANSFERS.includes(entry.api);
@@ -150,6 +152,22 @@ const upstream = new Log("/upstream/log");
 /** Begin to read the logs that there are. */
 export async function begin(facts) {
   await Promise.all([facts.wechat && wechat.begin(), facts.upstream && upstream.begin()]);
+}
+
+/** Draw a push: what WeChat was answered each time, and then the event where the business API gets it. */
+export async function drawPush(appid, event, { attempts, ...told }) {
+  for (const attempt of attempts ?? []) {
+    arrow("wechat", "gate", "POST /events", pretty({ appid, event, ...told }), { tag: event });
+    arrow("gate", "wechat", `${attempt.status ?? "no answer"} ${attempt.answer}`, pretty(attempt), { answer: true, bad: !attempt.ok });
+  }
+  if (!told.ok || !upstream.exists) return;
+  const until = Date.now() + DELIVERY;
+  let calls = [];
+  while (!calls.length && Date.now() < until) {
+    await new Promise((done) => setTimeout(done, 50));
+    calls = await upstream.news();
+  }
+  calls.forEach(drawUpstream);
 }
 
 function drawWeChat(call) {

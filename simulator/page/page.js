@@ -1,7 +1,7 @@
 // The page: its phones, and the switches for what may happen to them.
 
 import { clear, dim, mermaid, showLane, title } from "./diagram.js";
-import { begin } from "./observe.js";
+import { begin, drawPush } from "./observe.js";
 import { Phone } from "./phone.js";
 import { chooseLanguage, element, textOf, words } from "./words.js";
 
@@ -28,6 +28,9 @@ const post = (path, members, headers) => fetch(path, {
   method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(members),
 });
 
+/** Do what a user does in WeChat's settings, and draw what WeChat tells the gate of it. */
+const settings = async (act, event) => drawPush(appid, event, await (await post(`/wx/${act}`, { appid, user })).json());
+
 const fault = (kind) => post("/control/fault", { path: "/sns/jscode2session", kind });
 
 const SWITCHES = {
@@ -40,6 +43,8 @@ const SWITCHES = {
   revoke: () => Promise.all(phones.map(({ token }) => token && post("/gate/logout", {}, { Authorization: `Bearer ${token}` }))),
   busy: () => fault(-1),
   slow: () => fault("late_2"),
+  withdraw: () => settings("revoke", "user_authorization_revoke"),
+  closeAccount: () => settings("closeAccount", "user_authorization_cancellation"),
   privacy(button) {
     switches.privacyNeeded = !switches.privacyNeeded;
     account.privacyAgreed = false;
@@ -55,9 +60,9 @@ const SWITCHES = {
 for (const button of document.querySelectorAll("[data-switch]")) {
   button.addEventListener("click", async () => {
     button.setAttribute("aria-busy", "true");
+    if (button.getAttribute("aria-pressed") !== "true") title(textOf(button, "en"), textOf(button, "zh"));
     await SWITCHES[button.dataset.switch](button);
     button.removeAttribute("aria-busy");
-    if (button.getAttribute("aria-pressed") !== "false") title(textOf(button, "en"), textOf(button, "zh"));
   });
 }
 at("clear").addEventListener("click", clear);
@@ -69,6 +74,9 @@ function notice(english, chinese, ...more) {
   at("notices").append(element("p", "", ...words(english, chinese), ...more));
 }
 
+for (const act of ["withdraw", "closeAccount"]) {
+  document.querySelector(`[data-switch=${act}]`).hidden = !facts.events;
+}
 if (facts.wechat) {
   addPhone("phone", ["Phone", "手机"]);
 } else {

@@ -60,10 +60,12 @@ class Playground {
     return (await this.arrows()).slice(before)
   }
 
-  /** Uses a switch; waits until it is done. */
+  /** Uses a switch; waits until it is done, and gives the arrows that were drawn. */
   async turn(name) {
+    const before = (await this.arrows()).length
     await this.page.click(`[data-switch=${name}]`)
     await this.page.waitForSelector(`[data-switch=${name}]:not([aria-busy])`)
+    return (await this.arrows()).slice(before)
   }
 
   arrows() {

@@ -280,3 +280,24 @@ test('a WeChat session that has expired does no harm to the token', async () => 
   await playground.turn('expire')
   assert.deepEqual(await playground.tap('request'), call('/orders/7'))
 })
+
+// --- what WeChat tells the gate of its users ---
+
+const PUSHED = [
+  'wechat → gate: POST /events',
+  'gate → wechat: 200 success',
+  'gate → upstream: POST /wxgate/events',
+  'upstream → gate: 200'
+]
+
+test('a withdrawn consent reaches the business API, and the session lives on', async () => {
+  await playground.tap('login')
+  assert.deepEqual(await playground.turn('withdraw'), PUSHED)
+  assert.deepEqual(await playground.tap('request'), call('/orders/7'))
+})
+
+test('a closed account ends every session before the business API hears of it', async () => {
+  await playground.tap('login')
+  assert.deepEqual(await playground.turn('closeAccount'), PUSHED)
+  assert.deepEqual(await playground.tap('request'), REPLAYED)
+})
