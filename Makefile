@@ -73,7 +73,8 @@ $(DYNAMODB_JAR):
 # --- AWS: docs/deploy.md; every command takes DRY_RUN=1 ---
 # make package · make deploy STAGE=prod REGION=ap-east-1 APPIDS=wx… UPSTREAM_URL=https://… [PARAMETERS="TokenTtl=86400"]
 #     [BUCKET=…] [TAGS="team=a"] [ROLE_ARN=…]
-# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] [ROTATE_PUSH_SECRETS=1] · make logs · make rollback · make destroy [DATA=delete]
+# make secrets STAGE=… REGION=… [APPIDS=…] [ROTATE_SIGNING_KEY=1] [ROTATE_PUSH_SECRETS=1] · make rollback · make redrive ·
+#     make destroy [DATA=delete]
 ARCHITECTURE ?= $(if $(filter cn-%,$(REGION)),x86_64,arm64)
 STACK = wxgate-$(or $(STAGE),$(error STAGE is missing: write a name, such as STAGE=prod))
 PLACE = --region $(or $(REGION),$(error REGION is missing: write a region, such as REGION=ap-east-1))
@@ -86,7 +87,7 @@ SAM = build/tools/bin/sam
 SAM_INSTALLED = $(if $(DRY_RUN),,build/tools/installed)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: package deploy secrets rollback logs destroy
+.PHONY: package deploy secrets rollback redrive destroy
 
 package: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.package --architecture $(ARCHITECTURE)
@@ -109,8 +110,9 @@ secrets: .venv/tests.installed
 rollback: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.rollback --stack $(STACK) $(PLACE) $(DRY)
 
-logs: .venv/tests.installed $(SAM_INSTALLED)
-	@$(SHOW) $(SAM) logs --stack-name $(STACK) $(PLACE) --tail
+# Of the events that were not delivered in a day; DRY_RUN=1 only shows them.
+redrive: .venv/tests.installed
+	@$(BIN)/python -m infrastructure.redrive --stack $(STACK) $(PLACE) $(DRY)
 
 # SAM CLI asks before it deletes. The table stays, but for DATA=delete.
 destroy: .venv/tests.installed $(SAM_INSTALLED)

@@ -1,6 +1,6 @@
-"""`python -m infrastructure.redrive`: show the events that were not delivered, or send them again.
+"""`make redrive`: send the events again that were not delivered, or with DRY_RUN=1 show them.
 
-Without --send nothing is changed. The contents are not shown: they are personal data.
+Their contents are not shown: they are personal data.
 """
 
 from collections.abc import Sequence
@@ -52,13 +52,13 @@ def _queue_of(stack: str, region: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Show or send; end with status 1 and one line if that cannot be."""
+    """Send or show; end with status 1 and one line if that cannot be."""
     parser = commands.parser("redrive", __doc__)
-    parser.add_argument("--send", action="store_true", help="move them back into the queue")
+    parser.add_argument("--dry-run", action="store_true", help="show them, and change nothing")
     options = parser.parse_args(arguments)
     with commands.one_line(Refused, BotoCoreError, ClientError):
         url = _queue_of(options.stack, options.region)
-        (send if options.send else show)(boto3.client("sqs", region_name=options.region), url)
+        (show if options.dry_run else send)(boto3.client("sqs", region_name=options.region), url)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,6 @@ WITH_DATA = "python -m infrastructure.destroy --stack wxgate-prod --region cn-no
     [
         (["secrets"], "put-secret-value wxgate-prod/app/<appid>\n"),
         (["rollback"], "update-alias wxgate-prod-"),
-        (["logs"], "build/tools/bin/sam logs --stack-name wxgate-prod --region cn-north-1"),
         (["destroy"], "build/tools/bin/sam delete --stack-name wxgate-prod --region cn-north-1"),
         (["destroy", "DATA=delete"], f".venv/bin/{WITH_DATA}build/tools/bin/sam delete "),
     ],
