@@ -15,6 +15,7 @@ _TALKATIVE = ("boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib
 Fields = dict[str, Any]
 # A metric that counts one, and its dimensions besides FunctionName.
 Count = tuple[str, dict[str, str]]
+_encoded = json.JSONEncoder(default=lambda value: type(value).__name__).encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -43,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             frames = traceback.extract_tb(record.exc_info[2])[-4:]
             places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
             line |= {"exception": record.exc_info[0].__name__, "at": places}
-        return json.dumps(line, default=lambda value: type(value).__name__)
+        return _encoded(line)
 
 
 def _metric(name: str, more: dict[str, str], function: str, created: float) -> Fields:

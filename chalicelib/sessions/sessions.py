@@ -147,15 +147,14 @@ class Sessions:
             raise InvalidToken
         now = self._clock()
         try:
-            item = Item.from_raw_data(found)
-            session = _parsed(item, token, now, with_keys=with_keys)
-        except (TypeError, ValueError):
+            session, expires_at = _parsed(found, token, now, with_keys=with_keys)
+        except (KeyError, TypeError, ValueError):
             reason = "item is malformed"
             # Another release may write items of another version: no cause for an alert.
             if found.get("version", {}).get("N", str(VERSION)) == str(VERSION):
                 self._alert("MalformedItem", user=token.alias, reason=reason)
             raise InvalidToken(reason=reason) from None
-        if item.expires_at <= now or item.appid not in self._appids:
+        if expires_at <= now or session.appid not in self._appids:
             raise InvalidToken
         return session
 
@@ -165,18 +164,22 @@ def _window(now: float) -> tuple[bytes, int]:
     return FAILURES + b"%d" % (now // FAILURE_WINDOW), FAILURE_WINDOW - int(now) % FAILURE_WINDOW
 
 
-def _parsed(item: Item, token: Token, now: float, *, with_keys: bool) -> Session:
+def _parsed(found: Attributes, token: Token, now: float, *, with_keys: bool) -> tuple[Session, int]:
+    """Give the session in an item, and the epoch second at which it expires."""
+    appid, openid = found["appid"]["S"], found["openid"]["S"]
+    expires_at = int(found["expires_at"]["N"])
     # An expiry beyond any life of a token is in milliseconds.
-    if item.version != VERSION or item.expires_at > now + 2 * MAX_TTL:
+    if found["version"]["N"] != str(VERSION) or expires_at > now + 2 * MAX_TTL:
         raise ValueError
-    if user_reference(item.appid, item.openid) != token.user:
+    if user_reference(appid, openid) != token.user:
         raise ValueError
-    keys, until = [], item.previous_until or 0
+    unionid = found["unionid"]["S"] if "unionid" in found else None
+    keys, until = [], int(found["previous_until"]["N"]) if "previous_key" in found else 0
     if with_keys:
-        keys.append(token.unseal(item.sealed_key, "current"))
-        if item.previous_key is not None and now < item.previous_until:
-            keys.append(token.unseal(item.previous_key, "previous"))
-    return Session(item.appid, item.openid, item.unionid, tuple(keys), until)
+        keys.append(token.unseal(found["sealed_key"]["B"], "current"))
+        if now < until:
+            keys.append(token.unseal(found["previous_key"]["B"], "previous"))
+    return Session(appid, openid, unionid, tuple(keys), until), expires_at
 
 
 def _seal(item: Item, token: Token, session_key: str, old: Session | None) -> None:

@@ -78,8 +78,8 @@ def test_a_dry_run_shows_what_would_be_done(words: list[str], shown: str) -> Non
     ("words", "line"),
     [
         (["deploy", *PLACE, "PARAMETERS=TokenTtl=5"], "TOKEN_TTL is malformed"),
-        (["logs", PLACE[1]], "STAGE is missing"),
-        (["logs", PLACE[0]], "REGION is missing"),
+        (["rollback", PLACE[1]], "STAGE is missing"),
+        (["rollback", PLACE[0]], "REGION is missing"),
     ],
 )
 def test_a_refusal_is_one_line_and_nothing_is_done(words: list[str], line: str) -> None:
