@@ -51,16 +51,10 @@ def run(function: str, event: dict[str, Any], state: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def decryption(door: FrontDoor) -> tuple[str, str, object]:
-    data = door.phone().do("getPhoneNumber")
-    body = {"kind": "phone", "encryptedData": data["encryptedData"], "iv": data["iv"]}
-    return "POST", "/decrypt", body
-
-
 FIRST: dict[str, Callable[[FrontDoor], tuple[str, str, object]]] = {
     "login": lambda door: ("POST", "/login", {"code": door.phone().code()}),
     "proxy": lambda _: ("GET", "/api/orders", None),
-    "decrypt": decryption,
+    "decrypt": lambda door: ("POST", "/decrypt", door.phone().tap()),
 }
 
 

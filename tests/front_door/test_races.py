@@ -1,11 +1,11 @@
 """Many requests at once, on DynamoDB Local: nobody becomes another, and what is dead stays dead."""
 
 import itertools
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,12 +21,8 @@ THREADS = 32
 RACING = 1000
 
 
-@dataclass
 class Door(FrontDoor):
     """A front door whose sessions are in DynamoDB Local."""
-
-    dynamodb_url: str = ""
-    table: str = ""
 
     def get(self, token: str) -> Answer:
         """Send a request that goes upstream where the token is good."""
@@ -37,20 +33,17 @@ class Door(FrontDoor):
 
     def items(self) -> int:
         """How many items the table has."""
-        with closing(aws.client("dynamodb", self.dynamodb_url)) as dynamodb:
-            pages = dynamodb.get_paginator("scan").paginate(
-                TableName=self.table, Select="COUNT", ConsistentRead=True
-            )
-            return sum(page["Count"] for page in pages)
+        url, table = (os.environ[n] for n in ("AWS_ENDPOINT_URL_DYNAMODB", "SESSIONS_TABLE"))
+        with closing(aws.client("dynamodb", url)) as dynamodb:
+            scan = dynamodb.get_paginator("scan").paginate
+            return sum(page["Count"] for page in scan(TableName=table, ConsistentRead=True))
 
 
 @pytest.fixture
 def door(running_desk: desk.Desk, dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch) -> Door:
-    table = new_table(dynamodb_local_url)
-    monkeypatch.setenv("SESSIONS_TABLE", table)
+    monkeypatch.setenv("SESSIONS_TABLE", new_table(dynamodb_local_url))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local_url)
-    wechat = running_desk.urls["WeChat"]
-    door = Door(desk.load_app(), wechat, dynamodb_url=dynamodb_local_url, table=table)
+    door = Door(desk.load_app(), running_desk.urls["WeChat"])
     door.control("reset")
     door.log_out(door.login())  # who comes first reads the secrets
     return door
@@ -134,10 +127,8 @@ def test_no_session_comes_back_to_life(door: Door) -> None:
 
 def failed_decryption(door: Door, token: str) -> None:
     body = {"kind": "phone", "encryptedData": "A" * 22 + "==", "iv": "A" * 22 + "=="}
-    assert door.send("POST", "/decrypt", token=token, json_body=body).code in (
-        "DecryptFailed",
-        "InvalidToken",
-    )
+    answer = door.send("POST", "/decrypt", token=token, json_body=body)
+    assert answer.code in ("DecryptFailed", "InvalidToken")
 
 
 def test_a_logout_everywhere_ends_what_was_and_nothing_that_begins_after_it(door: Door) -> None:

@@ -4,6 +4,7 @@ import gc
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
@@ -22,15 +23,11 @@ from tests.support.loopback import (
     chunked,
     closed_port,
     resets,
-    says,
     says_and_stays,
     whole,
 )
 
 SAFE = (errors.Refused, errors.Stale)
-
-
-# --- kept, or not --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,52 +59,29 @@ def test_a_connection_is_used_again_after_a_regular_answer(answer: bytes, method
 
 
 IRREGULAR = {
-    "close": says_and_stays(whole(headers="Connection: close\r\n")),
-    "close, in another line": says_and_stays(
-        whole(headers="Connection: keep-alive\r\nConnection: Close\r\n")
-    ),
-    "HTTP/1.0": says_and_stays(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
-    "HTTP/1.0 keep-alive": says_and_stays(
-        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
-    ),
-    "a second answer at once": says_and_stays(whole(b"ok") + whole(b"smuggled")),
-    "a second answer after chunks": says_and_stays(
-        chunked(b"2\r\nok\r\n0\r\n\r\n") + whole(b"smuggled")
-    ),
-    "a body where none may be": says_and_stays(
-        b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n"
-    ),
-    "a coding where no body may be": says_and_stays(
-        b"HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n"
-    ),
-    "the connection's end": says(b"HTTP/1.1 200 OK\r\n\r\nok"),
+    "close": whole(headers="Connection: close\r\n"),
+    "close, in another line": whole(headers="Connection: keep-alive\r\nConnection: Close\r\n"),
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "1.0 keep-alive": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+    "a second answer at once": whole(b"ok") + whole(b"smuggled"),
+    "a second answer after chunks": chunked(b"2\r\nok\r\n0\r\n\r\n") + whole(b"smuggled"),
+    "a body where none may be": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+    "a coding where no body may be": b"HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n",
+}
+FAILING = {
+    "a long body": whole(b"a" * 2000),
+    "no HTTP": chunked(b"0x2\r\nok\r\n0\r\n\r\n"),
+    "a short body": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
 }
 
 
-@pytest.mark.parametrize("act", IRREGULAR.values(), ids=IRREGULAR.keys())
-def test_a_connection_is_not_used_again_after_an_irregular_answer(act: Act) -> None:
-    with Loopback(act, answers(b"next")) as server:
-        kept = connections()
-        send(server, by=kept)
-        assert send(server, by=kept).body == b"next"
-    assert server.connections == 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "failure", "seconds"),
-    [
-        (whole(b"a" * 2000), errors.TooLarge, 5),
-        (chunked(b"0x2\r\nok\r\n0\r\n\r\n"), errors.Broken, 5),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", errors.TimedOut, 1),
-    ],
-)
-def test_a_connection_is_not_used_again_after_a_failure(
-    answer: bytes, failure: type[errors.TransportError], seconds: float
-) -> None:
+@pytest.mark.parametrize("name", [*IRREGULAR, *FAILING])
+def test_a_connection_is_not_used_again_after_an_irregular_answer_or_a_failure(name: str) -> None:
+    answer = {**IRREGULAR, **FAILING}[name]
     with Loopback(says_and_stays(answer), answers(b"next")) as server:
         kept = connections()
-        with pytest.raises(failure):
-            send(server, by=kept, deadline=Deadline.after(seconds))
+        with pytest.raises(errors.TransportError) if name in FAILING else nullcontext():
+            send(server, by=kept, deadline=Deadline.after(1))
         assert send(server, by=kept).body == b"next"
     assert server.connections == 2
 
@@ -130,16 +104,12 @@ def test_a_connection_on_which_a_body_was_not_sent_to_its_end_is_not_used_again(
     assert server.connections == 2
 
 
-# --- idle ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("passed", "connected"), [(0, 1), (IDLE - 0.1, 1), (IDLE, 2), (86_400, 2), (-0.1, 2)]
 )
 def test_a_connection_is_used_again_within_ten_seconds_by_the_wall_clock(
-    passed: float, connected: int
+    clock: Clock, passed: float, connected: int
 ) -> None:
-    clock = Clock()
     kept = Connections(allow_private=True, connect_timeout=1.0, wall=clock)
     with Loopback(answers()) as server:
         send(server, by=kept)
@@ -148,15 +118,12 @@ def test_a_connection_is_used_again_within_ten_seconds_by_the_wall_clock(
     assert server.connections == connected
 
 
-def ends(peer: Peer) -> None:
-    peer.sock.shutdown(1)
+MEANWHILE: list[Act] = [
+    *(Peer.reset, lambda peer: peer.sock.shutdown(1), lambda peer: peer.send(whole(b"smuggled"))),
+]
 
 
-def speaks(peer: Peer) -> None:
-    peer.send(whole(b"smuggled"))
-
-
-@pytest.mark.parametrize("meanwhile", [ends, Peer.reset, speaks])
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
 def test_a_post_goes_on_a_new_connection_if_the_peer_closed_or_spoke_meanwhile(
     meanwhile: Act, tls: ssl.SSLContext | None
 ) -> None:
@@ -250,7 +217,7 @@ def test_a_connection_that_cannot_be_opened_ahead_says_so() -> None:
 def test_closing_drops_what_is_idle() -> None:
     kept = connections()
     with Loopback(answers()) as server:
-        send(server, by=kept)
+        opened(server, kept, 1)
         kept.close()
         send(server, by=kept)
     assert server.connections == 2
@@ -273,24 +240,17 @@ def test_connections_that_nobody_refers_to_are_closed() -> None:
         assert closed.wait(5)
 
 
-# --- what is sent again --------------------------------------------------------------------------
+# --- what is sent again (and what never is: tests/faults/test_faults_connections.py) -------------
 
 
-def test_a_request_is_sent_again_if_a_used_connection_ended_before_the_answer() -> None:
-    with Loopback(answers(), resets(), answers(b"again")) as server:
+def test_a_request_is_sent_again_if_its_caller_says_so() -> None:
+    with Loopback(answers(), resets(), answers(b"again"), resets(), answers()) as server:
         kept = connections()
         send(server, by=kept)
         assert send(server, by=kept, retry_on=SAFE).body == b"again"
-    assert (server.connections, len(server.requests)) == (2, 3)
-
-
-def test_a_request_is_not_sent_again_unless_its_caller_says_so() -> None:
-    with Loopback(answers(), resets(), answers()) as server:
-        kept = connections()
-        send(server, by=kept)
         with pytest.raises(errors.Stale):
             send(server, "POST", by=kept, retry_on=errors.UNSENT)
-    assert len(server.requests) == 2
+    assert (server.connections, len(server.requests)) == (2, 4)
 
 
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\n"])

@@ -2,6 +2,8 @@
 
 import base64
 import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,10 @@ from chalicelib.identity import Identity
 from chalicelib.sessions.sessions import FAILURES, Sessions
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token, user_reference
-from tests.support.fakes import Clock
+from simulator import aws
+from tests.support.aws_proxy import AwsProxy
+from tests.support.engines import new_table
+from tests.support.fakes import Alerts, Clock
 
 APPID, OTHER_APPID = "wx4f4bc4dec97d474b", "wx0000000000000001"
 TTL = 3600
@@ -32,7 +37,8 @@ class Store:
     dynamodb: Any
     table: str
     openid: str
-    alerts: list[dict[str, str]]
+    alerts: list[tuple[str, dict[str, str]]]
+    engine: Any  # the proxy before the table, if there is one
 
     @property
     def user(self) -> bytes:
@@ -72,10 +78,8 @@ class Store:
 
     def raw(self, item: bytes) -> dict[str, Any]:
         """Read an item as it is in the table; empty if there is none."""
-        answer = self.dynamodb.get_item(
-            TableName=self.table, Key=self.key_of(item), ConsistentRead=True
-        )
-        found: dict[str, Any] = answer.get("Item", {})
+        where = {"TableName": self.table, "Key": self.key_of(item)}
+        found: dict[str, Any] = self.dynamodb.get_item(**where, ConsistentRead=True).get("Item", {})
         return found
 
     def put(self, **attributes: Any) -> None:
@@ -101,19 +105,21 @@ class Store:
         return list(answer["Items"])
 
 
-def table_at(url: str, name: str) -> Table:
-    """Build a Table, whose client reads from the environment where DynamoDB is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", url)
+@contextmanager
+def stores(url: str, engine: AwsProxy | None = None) -> Iterator[Callable[..., Store]]:
+    """Give what makes stores on one new table of an engine, perhaps through a proxy."""
+    name = new_table(url)
+    with pytest.MonkeyPatch.context() as patch:  # the client reads where DynamoDB is
+        patch.setenv("AWS_ENDPOINT_URL", engine.url if engine else url)
         patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-        return Table(name, "us-east-1")
+        table = Table(name, "us-east-1")
 
+    def store(clock: Clock, appids: Sequence[str] = (APPID, OTHER_APPID)) -> Store:
+        alerts = Alerts()
+        sessions = Sessions(table, appids, TTL, clock, alerts)
+        return Store(
+            sessions, clock, dynamodb, name, f"o-user{next(_numbers)}", alerts.told, engine
+        )
 
-def store_on(table: Table, name: str, dynamodb: Any, clock: Clock) -> Store:
-    alerts: list[dict[str, str]] = []
-
-    def alert(what: str, **facts: str) -> None:
-        alerts.append({"what": what, **facts})
-
-    made = Sessions(table, [APPID, OTHER_APPID], TTL, clock, alert)
-    return Store(made, clock, dynamodb, name, f"o-user{next(_numbers)}", alerts)
+    with closing(aws.client("dynamodb", url)) as dynamodb:
+        yield store

@@ -15,8 +15,7 @@ from chalicelib.errors import DeadlineExceeded, InvalidToken, Misconfigured, Sto
 from chalicelib.identity import Identity
 from chalicelib.sessions.table import Table
 from chalicelib.sessions.tokens import Token
-from simulator import aws
-from tests.store.store import APPID, KEY, KEY2, Store, store_on, table_at
+from tests.store.store import APPID, KEY, KEY2, Store, stores
 from tests.support import aws_proxy
 from tests.support.aws_proxy import (
     AwsProxy,
@@ -26,39 +25,30 @@ from tests.support.aws_proxy import (
     let_through,
     refusing,
 )
-from tests.support.engines import new_table
 from tests.support.fakes import Clock
 
 BROKEN = refusing("InternalServerError", status=500)
-COLLISION = refusing("ConditionalCheckFailedException")
 CONFLICT = cancelling("None", "TransactionConflict")
-READS = {"GetItem", "BatchGetItem", "Query"}
+OPERATIONS = ["PutItem", "UpdateItem", "DeleteItem", *aws_proxy.READS]
 
 
-def calls_of(engine: AwsProxy) -> list[tuple[str, dict[str, Any]]]:
-    return [(done.name, done.parameters) for done in engine.operations]
+def calls_of(store: Store) -> list[tuple[str, dict[str, Any]]]:
+    return [(done.name, done.parameters) for done in store.engine.operations]
 
 
 @pytest.fixture(scope="module")
-def failing(moto_url: str) -> Iterator[tuple[AwsProxy, Table, str, Any]]:
-    """An engine that fails on demand, a table behind it, its name, and a client beside it."""
-    engine, name = AwsProxy(moto_url), new_table(moto_url)
-    with closing(aws.client("dynamodb", moto_url)) as dynamodb:
-        yield engine, table_at(engine.url, name), name, dynamodb
-    engine.close()
+def failing(moto_url: str) -> Iterator[Callable[..., Store]]:
+    """What makes stores behind an engine that fails on demand."""
+    with closing(AwsProxy(moto_url)) as engine, stores(moto_url, engine) as made:
+        yield made
 
 
 @pytest.fixture
-def engine(failing: tuple[AwsProxy, Table, str, Any]) -> AwsProxy:
-    """The engine that fails on demand, without a demand yet."""
-    failing[0].faults.clear()
-    failing[0].operations.clear()
-    return failing[0]
-
-
-@pytest.fixture
-def store(engine: AwsProxy, failing: tuple[AwsProxy, Table, str, Any], clock: Clock) -> Store:
-    return store_on(*failing[1:], clock)
+def store(failing: Callable[..., Store], clock: Clock) -> Store:
+    made = failing(clock)
+    made.engine.faults.clear()
+    made.engine.operations.clear()
+    return made
 
 
 def acts(store: Store) -> dict[str, Callable[[], object]]:
@@ -74,103 +64,76 @@ def acts(store: Store) -> dict[str, Callable[[], object]]:
     }
 
 
-def test_ending_a_user_needs_two_rights_and_reads_no_sealed_key(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_ending_a_user_needs_two_rights_and_reads_no_sealed_key(store: Store) -> None:
     """TransactWriteItems needs no right of its own, but those of the parts (AWS, IAM for it)."""
     store.login()
-    engine.taken()
+    store.engine.taken()
     store.sessions.end_user(APPID, store.openid)
-    operations, (first, ends, last) = zip(*calls_of(engine), strict=True)
+    operations, (first, ends, last) = zip(*calls_of(store), strict=True)
     assert operations == ("Query", "TransactWriteItems", "Query")
     assert [list(item) for item in ends["TransactItems"]] == [["Delete"]]
     names = [set(query["ExpressionAttributeNames"].values()) for query in (first, last)]
     assert names == [{"user", "item"}] * 2
 
 
-def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_a_user_who_logs_out_meanwhile_is_ended_all_the_same(store: Store) -> None:
     store.login()
-    engine.then(let_through, CONFLICT)
+    store.engine.then(let_through, CONFLICT)
     store.sessions.end_user(APPID, store.openid)
     assert store.partition() == []
 
 
 @pytest.mark.parametrize("before", [[], [let_through]], ids=["Query", "TransactWriteItems"])
 def test_a_store_that_fails_does_not_pass_for_a_user_who_has_gone(
-    store: Store, engine: AwsProxy, before: list[Any]
+    store: Store, before: list[Any]
 ) -> None:
     store.login()
-    engine.then(*before, *[BROKEN] * STORE_ATTEMPTS)
+    store.engine.then(*before, *[BROKEN] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable):
         store.sessions.end_user(APPID, store.openid)
 
 
-OPERATIONS = ["PutItem", "GetItem", "BatchGetItem", "UpdateItem", "DeleteItem", "Query"]
-
-
-# --- what is sent --------------------------------------------------------------------------------
-
-
-def test_every_read_is_consistent(store: Store, engine: AwsProxy) -> None:
+def test_every_read_is_consistent(store: Store) -> None:
     token = store.login()
     store.sessions.find(token)
     store.keys(token)
     store.login(replaces=token.text)
     store.sessions.end_all(store.login())
-    reads = [json.dumps(members) for name, members in calls_of(engine) if name in READS]
+    reads = [json.dumps(members) for name, members in calls_of(store) if name in aws_proxy.READS]
     assert len(reads) == 4
     assert all('"ConsistentRead": true' in read for read in reads)
 
 
-def test_finding_who_it_is_reads_no_sealed_key(store: Store, engine: AwsProxy) -> None:
+def test_finding_who_it_is_reads_no_sealed_key(store: Store) -> None:
     token = store.login()
-    engine.taken()
+    store.engine.taken()
     store.sessions.warm(NO_DEADLINE)
     store.sessions.find(token)
     store.sessions.end_all(token)
-    read = [set(m["ExpressionAttributeNames"].values()) for n, m in calls_of(engine) if n in READS]
+    read = [
+        set(m["ExpressionAttributeNames"].values())
+        for n, m in calls_of(store)
+        if n in aws_proxy.READS
+    ]
     identity = {"user", "item", "version", "appid", "openid", "unionid", "expires_at"}
     assert read == [identity] * 3
 
 
-def test_only_a_token_of_this_user_is_looked_up_when_it_is_replaced(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_only_a_token_of_this_user_is_looked_up_when_it_is_replaced(store: Store) -> None:
     store.login(replaces="wxg_junk")
     store.login(replaces=Token.new(b"x" * 16).text)
-    assert engine.taken() == ["PutItem", "PutItem"]
-
-
-# --- faults are translated -----------------------------------------------------------------------
+    assert store.engine.taken() == ["PutItem", "PutItem"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_fault_that_lasts_is_given_up_after_three_attempts(
-    store: Store, engine: AwsProxy, operation: str
-) -> None:
+def test_a_fault_that_lasts_is_given_up_after_three_attempts(store: Store, operation: str) -> None:
     act = acts(store)[operation]
-    engine.taken()
-    engine.then(*[BROKEN] * STORE_ATTEMPTS)
+    store.engine.taken()
+    store.engine.then(*[BROKEN] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
         act()
     assert caught.value.evidence == {"reason": "InternalServerError"}
-    assert engine.taken() == [operation] * STORE_ATTEMPTS
-
-
-def test_a_fault_that_passes_is_not_noticed(store: Store, engine: AwsProxy) -> None:
-    token = store.login()
-    engine.then(BROKEN, aws_proxy.dead)
-    assert store.is_live(token)
-
-
-def test_a_connection_that_is_cut_each_time_is_named(store: Store, engine: AwsProxy) -> None:
-    token = store.login()
-    engine.then(*[aws_proxy.dead] * STORE_ATTEMPTS)
-    with pytest.raises(StoreUnavailable) as caught:
-        store.sessions.find(token)
-    assert caught.value.evidence == {"reason": "ConnectionClosedError"}
+    assert store.engine.taken() == [operation] * STORE_ATTEMPTS
 
 
 def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
@@ -182,16 +145,13 @@ def test_a_region_that_does_not_exist_is_for_the_operator_to_repair() -> None:
 @pytest.mark.parametrize("answer", [aws_proxy.page, aws_proxy.breaking_off])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
-    store: Store, engine: AwsProxy, operation: str, answer: aws_proxy.Fault
+    store: Store, operation: str, answer: aws_proxy.Fault
 ) -> None:
     act = acts(store)[operation]
-    engine.then(answer)
+    store.engine.then(answer)
     with pytest.raises(StoreUnavailable) as caught:
         act()
     assert caught.value.evidence == {"reason": "answer is incomplete"}
-
-
-# --- a login whose write fails -------------------------------------------------------------------
 
 
 @pytest.mark.dynamodb_local
@@ -200,67 +160,44 @@ def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
 ) -> None:
     with (
         closing(AwsProxy(dynamodb_local_url)) as engine,
-        closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb,
+        stores(dynamodb_local_url, engine) as made,
     ):
-        name = new_table(dynamodb_local_url)
-        store = store_on(table_at(engine.url, name), name, dynamodb, clock)
+        store = made(clock)
         old = store.login(KEY)
-        engine.then(let_through, done_but_cut)
+        store.engine.then(let_through, done_but_cut)
         assert store.keys(store.login(KEY2, replaces=old.text)) == (KEY2, KEY)
         assert len(store.partition()) == 1
 
 
-def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_a_replacement_that_lost_to_a_logout_is_a_plain_session(store: Store) -> None:
     old = store.login(KEY)
-    engine.then(let_through, aws_proxy.after(lambda: store.delete(old)))
+    store.engine.then(let_through, aws_proxy.after(lambda: store.delete(old)))
     token = store.login(KEY2, replaces=old.text)
     assert (store.keys(token), store.is_live(old)) == ((KEY2,), False)
 
 
-@pytest.mark.parametrize(
-    ("fault", "times", "reason"),
-    [
-        (CONFLICT, STORE_ATTEMPTS, "conflict"),
-        (cancelling("None", "ThrottlingError"), 1, "TransactionCanceledException"),
-    ],
-)
-def test_a_replacement_that_fails_changes_nothing(
-    store: Store, engine: AwsProxy, fault: aws_proxy.Fault, times: int, reason: str
-) -> None:
+def test_a_replacement_that_meets_a_conflict_each_time_is_given_up(store: Store) -> None:
     old = store.login(KEY)
-    engine.then(*[let_through, fault] * times)
+    store.engine.then(*[let_through, CONFLICT] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
         store.login(KEY2, replaces=old.text)
-    assert caught.value.evidence == {"reason": reason}
-    assert (store.is_live(old), len(store.partition())) == (True, 1)
+    assert caught.value.evidence == {"reason": "conflict"}
 
 
-def left(seconds: float) -> Deadline:
-    return Deadline(seconds, clock=lambda: 0.0)
+def test_a_login_needs_time_for_one_attempt_or_writes_nothing(store: Store) -> None:
+    def create(left: float) -> Token:
+        who, deadline = Identity(APPID, store.openid, None), Deadline(left, clock=lambda: 0.0)
+        return store.sessions.create(who, KEY, None, deadline)
 
-
-def test_a_login_without_time_for_an_attempt_writes_nothing(store: Store, engine: AwsProxy) -> None:
-    deadline = left(STORE_ATTEMPT - 0.01)
     with pytest.raises(DeadlineExceeded):
-        store.sessions.create(Identity(APPID, store.openid, None), KEY, None, deadline)
-    assert engine.taken() == []
+        create(STORE_ATTEMPT - 0.01)
+    assert store.engine.taken() == []
+    assert store.is_live(create(STORE_ATTEMPT))
 
 
-def test_time_for_one_attempt_is_enough(store: Store) -> None:
-    who = Identity(APPID, store.openid, None)
-    assert store.is_live(store.sessions.create(who, KEY, None, left(STORE_ATTEMPT)))
-
-
-# --- logouts that fail ---------------------------------------------------------------------------
-
-
-def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(store: Store) -> None:
     token = store.login()
-    engine.then(done_but_cut)
+    store.engine.then(done_but_cut)
     with pytest.raises(InvalidToken):
         store.sessions.end(token)
     assert not store.is_live(token)
@@ -268,30 +205,28 @@ def test_a_logout_whose_answer_was_lost_is_refused_and_the_session_is_dead(
 
 @pytest.mark.parametrize("fault", [BROKEN, done_but_cut])
 def test_a_logout_everywhere_that_failed_can_be_repeated(
-    store: Store, engine: AwsProxy, fault: aws_proxy.Fault
+    store: Store, fault: aws_proxy.Fault
 ) -> None:
     token, other = store.login(), store.login()
-    engine.then(let_through, *[fault] * STORE_ATTEMPTS)
+    store.engine.then(let_through, *[fault] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable):
         store.sessions.end_all(token)
     store.sessions.end_all(token)
     assert (store.is_live(token), store.is_live(other)) == (False, False)
 
 
-def test_a_logout_everywhere_that_lost_to_a_logout_is_done(store: Store, engine: AwsProxy) -> None:
+def test_a_logout_everywhere_that_lost_to_a_logout_is_done(store: Store) -> None:
     token = store.login()
-    engine.then(let_through, aws_proxy.after(lambda: store.delete(token)))
+    store.engine.then(let_through, aws_proxy.after(lambda: store.delete(token)))
     store.sessions.end_all(token)
     assert store.partition() == []
 
 
-def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(
-    store: Store, engine: AwsProxy
-) -> None:
+def test_a_logout_everywhere_takes_as_many_batches_as_it_needs(store: Store) -> None:
     tokens = [store.login() for _ in range(52)]
-    engine.taken()
+    store.engine.taken()
     store.sessions.end_all(tokens[0])
-    batches = [m["RequestItems"][store.table] for n, m in calls_of(engine) if n == "BatchWriteItem"]
+    batches = [m["RequestItems"][store.table] for n, m in calls_of(store) if n == "BatchWriteItem"]
     assert [len(batch) for batch in batches] == [25, 25, 1]
     assert store.partition() == []
 
@@ -311,55 +246,49 @@ def not_deleted(store: Store, token: Token) -> aws_proxy.Fault:
     return capacity(UnprocessedItems={store.table: [request]})
 
 
-def test_what_a_batch_left_over_is_deleted_by_the_next(store: Store, engine: AwsProxy) -> None:
+def test_what_a_batch_left_over_is_deleted_by_the_next(store: Store) -> None:
     token, other = store.login(), store.login()
-    engine.taken()
-    engine.then(let_through, not_deleted(store, other), not_deleted(store, other))
+    store.engine.taken()
+    store.engine.then(let_through, not_deleted(store, other), not_deleted(store, other))
     store.sessions.end_all(token)
-    assert engine.taken() == ["Query", *["BatchWriteItem"] * 3, "DeleteItem"]
+    assert store.engine.taken() == ["Query", *["BatchWriteItem"] * 3, "DeleteItem"]
     assert store.partition() == []
 
 
-def test_a_batch_that_is_never_done_ends_neither_the_token(store: Store, engine: AwsProxy) -> None:
+def test_a_batch_that_is_never_done_ends_neither_the_token(store: Store) -> None:
     token, other = store.login(), store.login()
-    engine.then(let_through, *[not_deleted(store, other)] * STORE_ATTEMPTS)
+    store.engine.then(let_through, *[not_deleted(store, other)] * STORE_ATTEMPTS)
     with pytest.raises(StoreUnavailable) as caught:
         store.sessions.end_all(token)
     assert caught.value.evidence == {"reason": "UnprocessedItems"}
     assert (store.is_live(token), store.is_live(other)) == (True, True)
 
 
-def test_sessions_on_a_second_page_are_ended_too(store: Store, engine: AwsProxy) -> None:
+def test_sessions_on_a_second_page_are_ended_too(store: Store) -> None:
     token, other = store.login(), store.login()
     key = key_in_json(store, b"\0")
-    engine.taken()
+    store.engine.taken()
     empty = {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key}
-    engine.then(answering({"ConsumedCapacity": {}, **empty}))
+    store.engine.then(answering({"ConsumedCapacity": {}, **empty}))
     store.sessions.end_all(token)
-    assert [m.get("ExclusiveStartKey") for n, m in calls_of(engine) if n == "Query"] == [None, key]
+    assert [m.get("ExclusiveStartKey") for n, m in calls_of(store) if n == "Query"] == [None, key]
     assert not store.is_live(other)
 
 
-# --- failures of decryption ----------------------------------------------------------------------
-
-
-def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store, engine: AwsProxy) -> None:
+def test_keys_that_dynamodb_left_out_are_a_store_fault(store: Store) -> None:
     token = store.login()
     unprocessed = {store.table: {"Keys": [key_in_json(store, token.item)]}}
-    engine.then(capacity(Responses={store.table: []}, UnprocessedKeys=unprocessed))
+    store.engine.then(capacity(Responses={store.table: []}, UnprocessedKeys=unprocessed))
     with pytest.raises(StoreUnavailable) as caught:
         store.sessions.find_with_keys(token)
     assert caught.value.evidence == {"reason": "UnprocessedKeys"}
 
 
-def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store, engine: AwsProxy) -> None:
+def test_a_count_whose_answer_was_lost_is_never_too_low(store: Store) -> None:
     token = store.login()
-    engine.then(done_but_cut)
+    store.engine.then(done_but_cut)
     store.sessions.count_failure(token)
     assert list(store.failures().values()) == [2]
-
-
-# --- the client ----------------------------------------------------------------------------------
 
 
 def client_of(table: Table) -> Any:

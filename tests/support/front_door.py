@@ -18,6 +18,14 @@ from simulator.gateway import LAMBDA_SECONDS, Context, answer_of, event_of, thro
 from tests.support.engines import new_table
 
 APPID = desk.DEFAULT_APP
+TAPS = {
+    "user": ("getUserInfo", "openId"),
+    "phone": ("getPhoneNumber", "purePhoneNumber"),
+    "werun": ("getWeRunData", "stepInfoList"),
+    "share": ("getShareInfo", "openGId"),
+    "group": ("getGroupEnterInfo", "opengid"),
+}
+"""The wx call that gives each kind of open data, and a member of it."""
 
 
 @dataclass
@@ -37,7 +45,6 @@ class Answer:
         return self.headers.get("X-Wxgate-Error")
 
     def keeps_its_promises(self) -> None:
-        """Check what the contract says of every answer, whatever was asked."""
         assert self.headers["X-Request-Id"]
         assert self.headers["X-Content-Type-Options"] == "nosniff"
         if self.code is not None:
@@ -77,6 +84,11 @@ class Phone:
 
     def code(self) -> str:
         return str(self.do("login")["code"])
+
+    def tap(self, kind: str = "phone") -> dict[str, str]:
+        """Get open data of a kind, as /decrypt takes them."""
+        data = self.do(TAPS[kind][0])
+        return {"kind": kind, "encryptedData": data["encryptedData"], "iv": data["iv"]}
 
 
 @dataclass

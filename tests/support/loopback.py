@@ -19,12 +19,8 @@ from typing import Self
 import trustme
 
 HOST = "127.0.0.1"
-SMALL = 4096
-"""Bytes of a socket's buffers that a test wants to fill quickly."""
-
-THREAD = "loopback"
-"""The name of every thread of these servers: what they do is not the gate's doing."""
-
+SMALL = 4096  # bytes of a socket's buffers that a test wants to fill quickly
+THREAD = "loopback"  # the name of every thread of these servers: what they do is not the gate's
 Headers = Iterable[Iterable[str]]
 
 
@@ -51,33 +47,24 @@ class Peer:
         self.closing = server.closing
         self.received = bytearray()
         self._server = server
-        self._pending = bytearray()
+        self.pending = bytearray()
 
     def read_request(self) -> Request:
-        """Take a request's head, and as many bytes of body as its Content-Length says.
-
-        Raises:
-            ConnectionError: if the client ends the connection first.
-        """
-        while (end := self._pending.find(b"\r\n\r\n")) < 0:
-            self._read_more()
-        line, *lines = bytes(self._pending[:end]).decode("latin-1").split("\r\n")
+        """Take a head, and as many bytes of body as it says; ConnectionError if the client ends."""
+        while (end := self.pending.find(b"\r\n\r\n")) < 0:
+            self.read_some()
+        line, *lines = bytes(self.pending[:end]).decode("latin-1").split("\r\n")
         pairs = [(name, value.strip(" ")) for name, _, value in (ln.partition(":") for ln in lines)]
         lengths = [int(value) for name, value in pairs if name.lower() == "content-length"]
         size = end + 4 + (lengths[0] if lengths else 0)
-        while len(self._pending) < size:
-            self._read_more()
-        raw = bytes(self._pending[:size])
-        del self._pending[:size]
+        while len(self.pending) < size:
+            self.read_some()
+        raw = bytes(self.pending[:size])
+        del self.pending[:size]
         method, target = [*line.split(" "), ""][:2]
         request = Request(method, target, pairs, raw[end + 4 :], raw)
         self._server.requests.append(request)
         return request
-
-    def wait_for_data(self) -> None:
-        """Wait for the first byte of a request; ConnectionError if the client leaves."""
-        if not self._pending:
-            self._read_more(1)
 
     def read_to_the_end(self, seconds: float | None = None) -> None:
         """Take what still comes, so that a second request would be seen."""
@@ -85,18 +72,17 @@ class Peer:
         while self._read(65_536):
             pass
 
-    def _read_more(self, size: int = 65_536) -> None:
+    def read_some(self, size: int = 65_536) -> None:
         if not self._read(size):
             raise ConnectionResetError
 
     def _read(self, size: int) -> int:
         data = self.sock.recv(size)
         self.received += data
-        self._pending += data
+        self.pending += data
         return len(data)
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
         self.sock.sendall(data)
 
     def wait(self, seconds: float) -> bool:
@@ -104,7 +90,6 @@ class Peer:
         return not self.closing.wait(seconds)
 
     def cut(self) -> None:
-        """End the connection."""
         self.sock.close()
 
     def close(self) -> None:
@@ -120,7 +105,6 @@ class Peer:
         self.sock.close()
 
     def reset(self) -> None:
-        """End the connection with RST instead of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -191,7 +175,6 @@ def then(act: Act, ending: Act) -> Act:
 
 
 def says_and_stays(data: bytes) -> Act:
-    """Read the request, send this, and leave the connection open."""
     return says(data, ending=Peer.read_to_the_end)
 
 
@@ -210,7 +193,6 @@ is_silent = says_and_stays(b"")
 
 
 def hangs_up(peer: Peer) -> None:
-    """Close before anything was read."""
     peer.sock.shutdown(socket.SHUT_RDWR)
     peer.sock.close()
 
@@ -236,16 +218,6 @@ def repeats(head: bytes, unit: bytes, sent: list[int] | None = None, most: int =
             peer.send(unit)
             counts.append(len(unit))
         peer.end()
-
-    return act
-
-
-def reads_slowly(size: int, pause: float) -> Act:
-    """Take so many bytes of the request after each pause, and never answer."""
-
-    def act(peer: Peer) -> None:
-        while peer.wait(pause) and peer.sock.recv(size):
-            pass
 
     return act
 
@@ -283,12 +255,10 @@ class Loopback:
 
     @property
     def connections(self) -> int:
-        """How many connections came."""
         return len(self._peers)
 
     @property
     def received(self) -> list[bytes]:
-        """What came, one entry per connection that sent anything."""
         return [bytes(peer.received) for peer, _ in self._peers if peer.received]
 
     def forget_endings(self) -> None:
@@ -306,7 +276,6 @@ class Loopback:
             self._script = before
 
     def close(self) -> None:
-        """End every connection and every thread."""
         # A last connection ends the queue, so that every one before it is counted.
         with socket.socket() as last:
             last.bind((HOST, 0))
@@ -339,7 +308,8 @@ class Loopback:
                 with peer.sock as plain:
                     peer.sock = self._tls.wrap_socket(plain, server_side=True)
             while True:
-                peer.wait_for_data()
+                if not peer.pending:
+                    peer.read_some(1)
                 self._next_act()(peer)
         peer.sock.close()
 
@@ -349,7 +319,6 @@ class Loopback:
 
 
 def closed_port() -> int:
-    """Give a port where nobody listens."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
     return port

@@ -154,11 +154,8 @@ def test_http_client_is_left_to_urllib3(path: str, tree: ast.Module) -> None:
 # --- the keyword list of a handler is the IAM policy of its Lambda function ---
 
 HANDLERS = {
-    "login": login,
-    "proxy": proxy,
-    "decrypt": decrypt,
-    "events": events,
-    "deliver": deliver,
+    handler.__name__.rpartition(".")[2]: handler
+    for handler in (login, proxy, decrypt, events, deliver)
 }
 VALUES = {"clock", "settings"}
 
@@ -201,9 +198,6 @@ def test_each_use_case_takes_what_it_needs_and_no_more() -> None:
     assert keywords(deliver) == {"deliver": {"upstream", "assertions", "queue", "settings"}}
 
 
-# --- sizes ---
-
-
 @shipped
 def test_no_function_is_longer_than_forty_lines(path: str, tree: ast.Module) -> None:
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -224,9 +218,6 @@ def test_what_ships_and_its_tests_stay_within_their_size() -> None:
     tests = sum(lines_of(file) for file in (ROOT / "tests").rglob("*.py"))
     assert ships <= SHIPPED_LINES + PUSH_LINES
     assert tests <= TESTS_PER_LINE * ships
-
-
-# --- tests ---
 
 
 def test_no_test_replaces_what_it_tests() -> None:
@@ -252,8 +243,6 @@ def test_coverage_leaves_out_nothing_that_ships() -> None:
     assert settings["report"].keys() <= {"show_missing", "skip_covered", "exclude_also"}
     assert settings["report"]["exclude_also"] == ["if TYPE_CHECKING:"]
 
-
-# --- suppressed checks ---
 
 SUPPRESSION = re.compile(
     r"noqa(?:: [A-Z0-9, ]+)?|nosec(?: [B0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?|pragma: no cover"

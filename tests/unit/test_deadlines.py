@@ -15,16 +15,13 @@ def test_a_deadline_comes_nearer_and_passes() -> None:
     assert deadline.remaining() == -0.5
 
 
-def test_sooner_is_counted_from_now_and_never_later() -> None:
+def test_sooner_is_counted_from_now_and_never_later_and_less_from_the_end() -> None:
     clock = Clock()
     deadline = Deadline.after(2.0, clock)
     clock.advance(1.0)
     assert deadline.sooner(0.5).remaining() == 0.5
     assert deadline.sooner(9.0).remaining() == 1.0
-
-
-def test_less_leaves_time_for_what_follows() -> None:
-    assert Deadline.after(2.0, Clock()).less(1.5).remaining() == 0.5
+    assert deadline.less(0.75).remaining() == 0.25
 
 
 def test_no_deadline_never_comes() -> None:

@@ -5,7 +5,9 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,9 +50,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_environ
 
 
-# --- the environment ---
-
-
 def test_the_process_environment_is_read_in_silence(
     environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,79 +85,63 @@ def test_the_functions_are_those_of_the_app(environ: Callable[..., None]) -> Non
     assert names == set(FUNCTIONS) == set(SERVICES)
 
 
-# --- what is built ---
-
-
 def test_services_are_built_from_the_settings(services: Services) -> None:
     assert services.sessions.ttl == 3600
     assert services.wechat.app(None) == APPID
     assert services.upstream.url("a/b") == "https://api.example.com/base/a/b"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_service_is_built_once_even_if_threads_need_it_at_once(
-    services: Services, name: str
-) -> None:
+def test_a_service_is_built_once_even_if_threads_need_it_at_once(services: Services) -> None:
     barrier = threading.Barrier(8)
 
-    def get(_: int) -> object:
+    def get(_: int) -> list[int]:
         barrier.wait()
-        return getattr(services, name)
+        return [id(getattr(services, name)) for name in NAMES]
 
     with ThreadPoolExecutor(8) as threads:
-        assert len(set(map(id, threads.map(get, range(8))))) == 1
+        assert len(set(map(tuple, threads.map(get, range(8))))) == 1
 
 
-def test_secrets_manager_has_two_seconds_in_all(services: Services) -> None:
+def test_secrets_manager_has_two_seconds_in_all_and_the_session_of_the_sdk_that_is_there(
+    services: Services,
+) -> None:
+    made: list[str] = []
+    event = "creating-client-class.secretsmanager"
+    services._table.sdk_session.register(event, lambda **_: made.append(event))
     config = services._secrets._client.meta.config
+    assert made == [event]
     assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
     assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
 
 
-def test_the_clients_of_aws_share_one_session_of_the_sdk(services: Services) -> None:
-    made: list[str] = []
-    event = "creating-client-class.secretsmanager"
-    services._table.sdk_session.register(event, lambda **_: made.append(event))
-    assert services.assertions is not None
-    assert made == [event]
+REJECTED = {
+    "ConfigParseError": {"AWS_CONFIG_FILE": __file__},
+    "InvalidDefaultsMode": {"AWS_DEFAULTS_MODE": "weird"},
+    "InvalidConfigError": {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "weird"},
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("AWS_CONFIG_FILE", __file__, "ConfigParseError"),
-        ("AWS_DEFAULTS_MODE", "weird", "InvalidDefaultsMode"),
-        ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "weird", "InvalidConfigError"),
-    ],
-)
+@pytest.mark.parametrize("reason", REJECTED)
 def test_a_setting_that_the_sdk_rejects_is_the_operators_fault(
-    name: str, value: str, reason: str, environ: Callable[..., None]
+    reason: str, environ: Callable[..., None]
 ) -> None:
-    environ(**{name: value})
+    environ(**REJECTED[reason])
     with pytest.raises(Misconfigured) as caught:
         Services(GOOD).assertions.key_set()
     assert caught.value.evidence["reason"] == reason
 
 
-# --- INIT ---
-
-
-class Room:
-    """A service that records that it is warmed up, and then does what `act` does."""
-
-    def __init__(self, name: str, warmed: list[str], act: Callable[[Deadline], object]) -> None:
-        self._name, self._warmed, self._act = name, warmed, act
-
-    def warm(self, deadline: Deadline) -> None:
-        self._warmed.append(self._name)
-        self._act(deadline)
-
-
 def furnished(function: str, act: Callable[[Deadline], object]) -> tuple[Services, list[str]]:
-    """Services whose rooms are fakes, and the list of those that were warmed up."""
+    """Services whose rooms do what `act` does, and the list of those that were warmed up."""
     services, warmed = Services({**GOOD, "WXGATE_FUNCTION": function}), list[str]()
-    vars(services).update({name: Room(name, warmed, act) for name in NAMES})
+
+    def warm(name: str, deadline: Deadline) -> None:
+        warmed.append(name)
+        act(deadline)
+
+    rooms = {name: SimpleNamespace(warm=partial(warm, name)) for name in NAMES}
+    vars(services).update(rooms)
     return services, warmed
 
 

@@ -24,10 +24,7 @@ def refused(data: bytes) -> bool:
 @pytest.mark.parametrize(
     ("data", "value"),
     [
-        (
-            b' \t\r\n{"a" : [1, 2.5, -0, 1e3, true, false, null]} \n',
-            {"a": [1, 2.5, 0, 1000.0, True, False, None]},
-        ),
+        (b' \t\r\n{"a" : [2.5, -0, 1e3, true, null]} \n', {"a": [2.5, 0, 1000.0, True, None]}),
         ('{"昵称":"小程序\\n"}'.encode(), {"昵称": "小程序\n"}),
         (b'{"a":"\\ud83d\\ude00\\u0000"}', {"a": "😀\0"}),
         (b'{"":{"":""}}', {"": {"": ""}}),
@@ -41,31 +38,21 @@ def test_rfc_8259_is_read(data: bytes, value: object) -> None:
     assert load_object(data) == value
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b'{"a":1,"a":2}', b'{"a":1,"a":1}', b'{"a":[{"x":{"b":0,"b":0}}]}', b'{"a":1,"\\u0061":2}'],
-)
-def test_a_duplicate_key_is_refused_at_any_depth(data: bytes) -> None:
-    assert refused(data)
+NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 5000]
+SURROGATES = ['"\\ud800"', '"\\udfff"', '"\\ude00\\ud83d"', '[{"b":"\\udc00"}]']
+CODECS = ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+OTHERWISE = {
+    "keys": [b'{"a":1,"a":2}', b'{"a":1,"a":1}', b'{"a":[{"x":{"b":0,"b":0}}]}'],
+    "spelt keys": [b'{"a":1,"\\u0061":2}', b'{"\\ud800":1}'],
+    "numbers": [f'{{"a":[{number}]}}'.encode() for number in NUMBERS],
+    "surrogates": [*(f'{{"a":{text}}}'.encode() for text in SURROGATES), b'{"a":"\xed\xa0\x80"}'],
+    "encodings": ['{"a":1}'.encode(codec) for codec in CODECS],
+}
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 5000])
-def test_a_number_that_others_read_otherwise_is_refused(number: str) -> None:
-    assert refused(f'{{"a":[{number}]}}'.encode())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [b'"\\ud800"', b'"\\udfff"', b'"\\ude00\\ud83d"', b'[{"b":"\\udc00"}]', b'"\xed\xa0\x80"'],
-)
-def test_a_lone_surrogate_is_refused_also_in_a_key(text: bytes) -> None:
-    assert refused(b'{"a":' + text + b"}")
-    assert refused(b'{"\\ud800":1}')
-
-
-@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_no_encoding_but_utf_8_is_read(codec: str) -> None:
-    assert refused('{"a":1}'.encode(codec))
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_what_others_would_read_otherwise_is_refused(what: str) -> None:
+    assert [data for data in OTHERWISE[what] if not refused(data)] == []
 
 
 @pytest.mark.parametrize(
@@ -96,22 +83,15 @@ def test_nesting_is_bounded_at_32_and_beyond_the_interpreter(shape: str) -> None
     assert refused(NESTED[shape](100_000).encode()[:200_000])
 
 
-# --- no other error, and nothing of the text in it ---
-
-
 @given(st.binary() | st.text(alphabet='{}[]",:\\ud8001eE+-.tfn ').map(str.encode))
 def test_no_bytes_raise_another_error(data: bytes) -> None:
     if not refused(data):
         assert load_object(data) == json.loads(data)
 
 
+NUMBER = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    # Text without surrogates is what a text in UTF-8 can hold.
-    | st.text(),
+    st.none() | st.booleans() | NUMBER | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )

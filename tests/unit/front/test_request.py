@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib import errors
 from chalicelib.deadlines import NO_DEADLINE
-from chalicelib.errors import (
-    GateError,
-    InvalidRequest,
-    InvalidToken,
-    RequestTooLarge,
-    UnsupportedMediaType,
-)
 from chalicelib.front.request import MAX_BODY, MAX_JSON_BODY, Request, deadline_of
 from chalicelib.sessions.tokens import Token, user_reference
 from simulator.gateway import Context, event_of
@@ -37,12 +31,9 @@ def request(*headers: tuple[str, str], body: bytes | str | None = None, **change
 
 
 def error_of(call: Callable[[], object]) -> type[Exception]:
-    with pytest.raises(GateError) as caught:
+    with pytest.raises(errors.GateError) as caught:
         call()
     return caught.type
-
-
-# --- the bearer ---
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
@@ -63,15 +54,15 @@ def test_a_bearer_is_read_in_any_case(name: str, scheme: str) -> None:
     ],
 )
 def test_any_other_authorization_is_an_invalid_token(value: str) -> None:
-    assert error_of(request(("Authorization", value)).token) is InvalidToken
+    assert error_of(request(("Authorization", value)).token) is errors.InvalidToken
 
 
 @pytest.mark.parametrize("others", [[], [OWN], ["Basic x"], [""]], ids=range(4))
 def test_no_authorization_or_several_are_an_invalid_token(others: list[str]) -> None:
     headers = [("authorization", other) for other in others]
     sent = [*headers, ("Authorization", OWN)] if others else []
-    assert error_of(request(*sent).token) is InvalidToken
-    assert error_of(request(*sent[::-1]).token) is InvalidToken
+    assert error_of(request(*sent).token) is errors.InvalidToken
+    assert error_of(request(*sent[::-1]).token) is errors.InvalidToken
 
 
 AUTHORIZED = {"Authorization": OWN}
@@ -89,17 +80,14 @@ AUTHORIZED = {"Authorization": OWN}
     ids=range(10),
 )
 def test_header_maps_that_disagree_are_an_invalid_token(single: Any, multi: Any) -> None:
-    assert error_of(request(headers=single, multiValueHeaders=multi).token) is InvalidToken
+    assert error_of(request(headers=single, multiValueHeaders=multi).token) is errors.InvalidToken
 
 
-@pytest.mark.parametrize("single", [AUTHORIZED, None])
-@pytest.mark.parametrize("multi", [{"Authorization": [OWN]}, {"authorization": [OWN]}])
-def test_header_maps_that_agree_or_stand_alone_are_read(single: Any, multi: Any) -> None:
-    assert request(headers=single, multiValueHeaders=multi).token() == TOKEN
+def test_header_maps_that_agree_or_stand_alone_are_read() -> None:
+    multi, lower = {"Authorization": [OWN]}, {"authorization": [OWN]}
+    for single, lists in ((AUTHORIZED, multi), (AUTHORIZED, lower), (None, lower)):
+        assert request(headers=single, multiValueHeaders=lists).token() == TOKEN
     assert request(headers=AUTHORIZED, multiValueHeaders=None).token() == TOKEN
-
-
-# --- JSON bodies ---
 
 
 @pytest.mark.parametrize(
@@ -131,39 +119,40 @@ def test_json_is_read(media_type: str) -> None:
     ],
 )
 def test_another_media_type_is_unsupported(media_type: str) -> None:
-    assert error_of(request(("Content-Type", media_type), body="{}").json) is UnsupportedMediaType
+    assert (
+        error_of(request(("Content-Type", media_type), body="{}").json)
+        is errors.UnsupportedMediaType
+    )
 
 
 def test_a_media_type_is_needed_once() -> None:
-    with pytest.raises(InvalidRequest, match=r"^Content-Type is missing. Send application/json.$"):
+    with pytest.raises(
+        errors.InvalidRequest, match=r"^Content-Type is missing. Send application/json.$"
+    ):
         request(body="{}").json()
     twice = request(JSON_TYPE, ("content-type", "application/json"), body="{}")
-    assert error_of(twice.json) is UnsupportedMediaType
+    assert error_of(twice.json) is errors.UnsupportedMediaType
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip", "utf-8", ""])
 def test_a_compressed_body_is_unsupported(encoding: str) -> None:
     sent = request(JSON_TYPE, ("Content-Encoding", encoding), body="{}")
-    assert error_of(sent.json) is UnsupportedMediaType
-
-
-def test_identity_is_not_compression() -> None:
+    assert error_of(sent.json) is errors.UnsupportedMediaType
     assert request(JSON_TYPE, ("Content-Encoding", " Identity "), body="{}").json() == {}
 
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '"x"', "1", "{", '{"a":1,"a":1}', '{"a":NaN}'])
 def test_a_body_that_is_not_a_strict_json_object_is_malformed(body: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"^The body is not one strict JSON object in UTF-8.$"):
+    with pytest.raises(
+        errors.InvalidRequest, match=r"^The body is not one strict JSON object in UTF-8.$"
+    ):
         request(JSON_TYPE, body=body).json()
 
 
 def test_a_json_body_is_bounded() -> None:
     fits = b'{"a":"' + b"x" * (MAX_JSON_BODY - 8) + b'"}'
     assert len(request(JSON_TYPE, body=fits).json()["a"]) == MAX_JSON_BODY - 8
-    assert error_of(request(JSON_TYPE, body=fits + b" ").json) is RequestTooLarge
-
-
-# --- bodies ---
+    assert error_of(request(JSON_TYPE, body=fits + b" ").json) is errors.RequestTooLarge
 
 
 EVERYTHING = bytes(range(256))
@@ -186,25 +175,24 @@ def test_a_body_arrives_as_it_was_sent(event: dict[str, Any], body: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [1, True, [], {}, "\ud800", "x", "e30", "e30=\n", "e3 0=", "e30=e30=", "-_-_", "=e30"]
+    "body",
+    [1, 1.5, True, [], {}, "\ud800", "x", "e30", "e30=\n", "e3 0=", "e30=e30=", "-_-_", "=e30"],
 )
-def test_a_body_that_is_not_the_base64_that_is_announced_is_malformed(body: object) -> None:
-    sent = Request({"body": body, "isBase64Encoded": True})
-    assert error_of(lambda: sent.body) is InvalidRequest
-
-
-@pytest.mark.parametrize("body", [1, 1.5, True, [], {}, ["x"], "\ud800"], ids=repr)
-def test_a_body_that_is_not_text_is_malformed(body: object) -> None:
-    assert error_of(lambda: Request({"body": body}).body) is InvalidRequest
+def test_a_body_that_is_no_text_or_not_the_base64_that_is_announced_is_malformed(
+    body: object,
+) -> None:
+    assert (
+        error_of(lambda: Request({"body": body, "isBase64Encoded": True}).body)
+        is errors.InvalidRequest
+    )
+    if not isinstance(body, str) or body == "\ud800":
+        assert error_of(lambda: Request({"body": body}).body) is errors.InvalidRequest
 
 
 def test_a_body_is_bounded_by_what_lambda_can_carry() -> None:
     assert len(request(body=b"x" * MAX_BODY).body) == MAX_BODY
-    assert error_of(lambda: request(body=b"x" * (MAX_BODY + 1)).body) is RequestTooLarge
+    assert error_of(lambda: request(body=b"x" * (MAX_BODY + 1)).body) is errors.RequestTooLarge
     assert len(base64.b64encode(b"x" * MAX_BODY)) == 6 * 1024 * 1024
-
-
-# --- what API Gateway says ---
 
 
 def test_headers_keep_order_case_and_repetition() -> None:
@@ -232,11 +220,6 @@ def test_the_source_address_is_what_api_gateway_saw(address: str) -> None:
     forged = [("X-Forwarded-For", "1.2.3.4"), ("X-Real-Ip", "1.2.3.4")]
     event = event_of("GET", "/api/a", forged, None, ROUTES, source_ip=address)
     assert Request(event).source_ip == address
-
-
-def test_the_request_id_is_api_gateways_whatever_the_client_sends() -> None:
-    sent = request(("X-Request-Id", "00000000-0000-4000-8000-000000000000"))
-    assert sent.id == sent.event["requestContext"]["requestId"] == sent.id
 
 
 @pytest.mark.parametrize(
@@ -271,50 +254,28 @@ def test_the_trace_id_is_read(trace: str) -> None:
 
 
 def test_every_element_of_x_forwarded_for_is_read() -> None:
-    sent = request(
-        ("X-Forwarded-For", " , ,a, b ,"), ("X-Forwarded-For", ""), ("x-forwarded-for", "c")
-    )
-    assert sent.forwarded_for == ("a", "b", "c")
+    values = [("X-Forwarded-For", value) for value in (" , ,a, b ,", "")]
+    assert request(*values, ("x-forwarded-for", "c")).forwarded_for == ("a", "b", "c")
     assert request().forwarded_for == ()
 
 
 PARAMETERS: list[object] = [None, {}, [], {"proxy": 7}, {"proxy": None}]
 ADDRESSES: list[object] = [None, "", "evil", "1.2.3.4, 5.6.7.8", "1.2.3.4\r\nX: y", 7, []]
 TRACES = [
-    [],
-    [""],
-    ["x"],
-    [f"{TRACE}\r\nX: y"],
-    [f"{TRACE};"],
-    [TRACE] * 2,
+    *([], [""], ["x"], [f"{TRACE}\r\nX: y"], [f"{TRACE};"], [TRACE] * 2),
     [f"{TRACE};a={'b' * 256}"],
 ]
-ODD: dict[str, list[dict[str, Any]]] = {
-    "source_ip": [{"requestContext": {"identity": {"sourceIp": it}}} for it in ADDRESSES],
-    "trace_id": [{"multiValueHeaders": {"X-Amzn-Trace-Id": it}} for it in TRACES],
-}
+ODD: list[dict[str, Any]] = [
+    *({"requestContext": {"identity": {"sourceIp": it}}} for it in ADDRESSES),
+    *({"multiValueHeaders": {"X-Amzn-Trace-Id": it}} for it in TRACES),
+    *({"pathParameters": it} for it in PARAMETERS),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "event"), [(name, event) for name, events in ODD.items() for event in events]
-)
-def test_what_is_malformed_is_none(name: str, event: dict[str, Any]) -> None:
-    assert getattr(Request(event), name) is None
-
-
-@pytest.mark.parametrize("parameters", PARAMETERS)
-def test_a_parameter_that_is_missing_or_malformed_is_empty(parameters: object) -> None:
-    assert Request({"pathParameters": parameters}).parameter("proxy") == ""
-
-
-# --- any event ---
-
-
-@pytest.mark.parametrize("event", [None, [], "x", 1, {}, {"requestContext": None}], ids=repr)
-def test_an_event_of_another_type_reads_as_an_empty_request(event: Any) -> None:
+@pytest.mark.parametrize("event", ODD)
+def test_what_is_malformed_is_as_if_it_were_not_there(event: dict[str, Any]) -> None:
     sent = Request(event)
-    assert (sent.resource, sent.method, sent.path, sent.headers, sent.query) == ("", "", "", [], [])
-    assert (sent.body, sent.source_ip) == (b"", None)
+    assert (sent.source_ip, sent.trace_id, sent.parameter("proxy")) == (None, None, "")
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.text()
@@ -346,5 +307,5 @@ def test_any_event_is_accepted(event: Any) -> None:
         sent.json,
         sent.token,
     ):
-        with suppress(GateError):
+        with suppress(errors.GateError):
             read()

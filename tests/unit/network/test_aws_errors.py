@@ -1,5 +1,6 @@
 """Errors of the AWS SDK by name, and who can repair them."""
 
+import botocore.session
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -10,6 +11,7 @@ from botocore.exceptions import (
 )
 
 from chalicelib.errors import Misconfigured, StoreUnavailable
+from chalicelib.network import aws_clients
 from chalicelib.network.aws_errors import reason, translated
 from tests.support.fakes import client_error
 
@@ -38,3 +40,10 @@ def test_what_does_not_pass_by_itself_is_for_the_operator_to_repair(name: str) -
     error = translated({**PASSING, **OPERATORS}[name], StoreUnavailable, secret="x")
     assert type(error) is (Misconfigured if name in OPERATORS else StoreUnavailable)
     assert error.evidence == {"reason": name, "secret": "x"}
+
+
+def test_a_region_that_is_none_is_the_operators_fault() -> None:
+    session = botocore.session.get_session()
+    with pytest.raises(Misconfigured) as caught:
+        aws_clients.client("secretsmanager", "not a region", session, 1.0, 1)
+    assert caught.value.evidence == {"reason": "InvalidRegionError"}

@@ -27,23 +27,18 @@ def value(version: Version) -> str:
     return version.text("value")
 
 
-@pytest.fixture
-def manager(clock: Clock) -> SecretsManager:
-    manager = SecretsManager(clock)
-    manager.put(NAME, {"value": FIRST})
-    return manager
-
-
-@pytest.fixture
-def alerts() -> Alerts:
-    return Alerts()
-
-
 class Reader:
-    """Secrets, asked for one name and one member."""
+    """Secrets, asked for one name and one member, and the service that they are read from."""
 
-    def __init__(self, manager: SecretsManager, clock: Clock, alerts: Alerts) -> None:
-        self.secrets = Secrets(manager, clock, alerts)
+    def __init__(self, clock: Clock) -> None:
+        self.alerts = Alerts()
+        self.manager = SecretsManager(clock)
+        self.secrets = Secrets(self.manager, clock, self.alerts)
+        self.wait = clock.advance
+        self.put(FIRST)
+
+    def put(self, text: str, stage: str = "AWSCURRENT") -> None:
+        self.manager.put(NAME, {"value": text}, stage)
 
     def current(self, name: str = NAME) -> str:
         return self.secrets.current(name, value)
@@ -56,8 +51,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(manager: SecretsManager, clock: Clock, alerts: Alerts) -> Reader:
-    return Reader(manager, clock, alerts)
+def reader(clock: Clock) -> Reader:
+    return Reader(clock)
 
 
 def refusal(call: Callable[[], object]) -> GateError:
@@ -66,31 +61,24 @@ def refusal(call: Callable[[], object]) -> GateError:
     return caught.value
 
 
-# --- the cache -----------------------------------------------------------------------------------
-
-
 def test_the_times_are_those_that_operators_are_told() -> None:
     assert (CACHE_SECONDS, STALE_IF_ERROR, REFRESH_INTERVAL, COOL_DOWN) == (300, 3600, 30, 10)
 
 
-def test_a_value_is_cached_for_five_minutes(
-    reader: Reader, manager: SecretsManager, clock: Clock
-) -> None:
+def test_a_value_is_cached_for_five_minutes(reader: Reader) -> None:
     assert reader.current() == FIRST
-    manager.put(NAME, {"value": SECOND})
-    clock.advance(CACHE_SECONDS - 1)
+    reader.put(SECOND)
+    reader.wait(CACHE_SECONDS - 1)
     assert reader.current() == FIRST
-    clock.advance(1)
+    reader.wait(1)
     assert reader.current() == SECOND
-    assert manager.calls == [(NAME, "AWSCURRENT")] * 2
+    assert reader.manager.calls == [(NAME, "AWSCURRENT")] * 2
 
 
-def test_a_clock_that_is_set_back_keeps_no_value_for_ever(
-    reader: Reader, manager: SecretsManager, clock: Clock
-) -> None:
+def test_a_clock_that_is_set_back_keeps_no_value_for_ever(reader: Reader) -> None:
     reader.current()
-    clock.advance(-1)
-    manager.put(NAME, {"value": SECOND})
+    reader.wait(-1)
+    reader.put(SECOND)
     assert reader.current() == SECOND
 
 
@@ -110,123 +98,98 @@ def at_once(call: Callable[[], object]) -> list[object]:
     return got
 
 
-def test_threads_that_come_at_once_cause_one_read(reader: Reader, manager: SecretsManager) -> None:
+def test_threads_that_come_at_once_cause_one_read(reader: Reader) -> None:
     assert at_once(reader.current) == [FIRST] * 8
-    assert manager.count() == 1
+    assert reader.manager.count() == 1
 
 
-# --- the service is down -------------------------------------------------------------------------
-
-
-def test_without_a_value_a_failure_of_the_service_is_unavailable(
-    reader: Reader, manager: SecretsManager
-) -> None:
-    manager.failure = DOWN
+def test_without_a_value_a_failure_of_the_service_is_unavailable(reader: Reader) -> None:
+    reader.manager.failure = DOWN
     error = refusal(reader.current)
     assert isinstance(error, SecretsUnavailable)
     assert error.evidence == {"reason": "ConnectTimeoutError", "secret": NAME}
-    manager.failure = None
+    reader.manager.failure = None
     assert reader.current() == FIRST  # no cool-down without a value
 
 
-def test_a_stale_value_is_used_for_an_hour_and_the_operator_alerted(
-    reader: Reader, manager: SecretsManager, clock: Clock, alerts: Alerts
-) -> None:
+def test_a_stale_value_is_used_for_an_hour_and_the_operator_alerted(reader: Reader) -> None:
     reader.current()
-    manager.failure = DOWN
-    clock.advance(CACHE_SECONDS)
-    assert reader.current() == FIRST
-    assert alerts.told == [("StaleSecret", {"secret": NAME, "reason": "ConnectTimeoutError"})]
-    clock.advance(STALE_IF_ERROR - CACHE_SECONDS - 1)
-    assert reader.current() == FIRST
-    clock.advance(1)
+    reader.manager.failure = DOWN
+    told = ("StaleSecret", {"secret": NAME, "reason": "ConnectTimeoutError"})
+    for passed in (CACHE_SECONDS, STALE_IF_ERROR - CACHE_SECONDS - 1):
+        reader.wait(passed)
+        assert reader.current() == FIRST
+    reader.wait(1)
     assert isinstance(refusal(reader.current), SecretsUnavailable)
-    assert len(alerts.told) == 2  # what is refused is no stale value
+    assert reader.alerts.told == [told] * 2  # what is refused is no stale value
 
 
-def test_in_the_cool_down_no_secret_with_a_value_is_read(
-    reader: Reader, manager: SecretsManager, clock: Clock, alerts: Alerts
-) -> None:
-    manager.put(OTHER, {"value": SECOND})
+def test_in_the_cool_down_no_secret_with_a_value_is_read(reader: Reader) -> None:
+    reader.manager.put(OTHER, {"value": SECOND})
     reader.current()
     reader.current(OTHER)
-    clock.advance(CACHE_SECONDS)
-    manager.failure = DOWN
+    reader.wait(CACHE_SECONDS)
+    reader.manager.failure = DOWN
     reads = []
     for _ in range(4):
-        before = len(manager.calls)
+        before = len(reader.manager.calls)
         assert (reader.current(), reader.current(OTHER)) == (FIRST, SECOND)
-        reads.append(len(manager.calls) - before)
-        clock.advance(COOL_DOWN / 2)
+        reads.append(len(reader.manager.calls) - before)
+        reader.wait(COOL_DOWN / 2)
     assert reads == [1, 0, 1, 0]
-    assert len(alerts.told) == 2
-    manager.failure = None  # the service is back
-    manager.put(NAME, {"value": THIRD})
+    assert len(reader.alerts.told) == 2
+    reader.manager.failure = None  # the service is back
+    reader.put(THIRD)
     assert reader.current() == THIRD
 
 
 @pytest.mark.parametrize("cooling", [False, True])
-def test_a_clock_that_is_set_back_takes_no_stale_value_away(
-    reader: Reader, manager: SecretsManager, clock: Clock, cooling: bool
-) -> None:
+def test_a_clock_that_is_set_back_takes_no_stale_value_away(reader: Reader, cooling: bool) -> None:
     reader.current()
-    manager.failure = DOWN
+    reader.manager.failure = DOWN
     if cooling:
-        clock.advance(CACHE_SECONDS)
+        reader.wait(CACHE_SECONDS)
         reader.current()
-    clock.advance(-2 * CACHE_SECONDS)
+    reader.wait(-2 * CACHE_SECONDS)
     assert reader.current() == FIRST
 
 
-def test_an_answer_that_broke_off_is_a_failure_of_the_service(
-    reader: Reader, manager: SecretsManager
-) -> None:
-    manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT").clear()
+def test_an_answer_that_broke_off_is_a_failure_of_the_service(reader: Reader) -> None:
+    reader.manager.get_secret_value(SecretId=NAME, VersionStage="AWSCURRENT").clear()
     assert isinstance(refusal(reader.current), SecretsUnavailable)
 
 
-# --- the operator's faults -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "DecryptionFailure", "ResourceNotFoundException"]
-)
-def test_an_operators_fault_is_not_hidden_by_a_cached_value(
-    reader: Reader, manager: SecretsManager, clock: Clock, code: str
-) -> None:
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_an_operators_fault_is_not_hidden_by_a_cached_value(reader: Reader, code: str) -> None:
     reader.current()
-    clock.advance(CACHE_SECONDS)
-    manager.failure = client_error(code)
+    reader.wait(CACHE_SECONDS)
+    reader.manager.failure = client_error(code)
     error = refusal(reader.current)
     assert isinstance(error, Misconfigured)
     assert error.evidence == {"reason": code, "secret": NAME}
 
 
+NO_OBJECTS = [
+    *(FIRST, "", [FIRST], b'{"value":"binary"}', f'{{"value":"{FIRST}"'),
+    *(f'{{"value":"{FIRST}\ud800"}}', f'{{"value":"{FIRST}","value":"{FIRST}"}}'),
+]
+NO_VALUES = [{"secret": FIRST}, {"value": ""}, {"value": None}, {"value": [FIRST]}]
 MALFORMED: list[tuple[Any, str]] = [
-    *(
-        (text, "secret is not a JSON object")
-        for text in (
-            *(FIRST, "", [FIRST], b'{"value":"binary"}', f'{{"value":"{FIRST}"'),
-            *(f'{{"value":"{FIRST}\ud800"}}', f'{{"value":"{FIRST}","value":"{FIRST}"}}'),
-        )
-    ),
-    *(
-        (fields, "value is missing or malformed")
-        for fields in ({"secret": FIRST}, {"value": ""}, {"value": None}, {"value": [FIRST]})
-    ),
+    *((text, "secret is not a JSON object") for text in NO_OBJECTS),
+    *((fields, "value is missing or malformed") for fields in NO_VALUES),
 ]
 
 
 @pytest.mark.parametrize(("stored", "reason"), MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_secret_is_misconfigured_not_told_and_works_once_repaired(
-    reader: Reader, manager: SecretsManager, stored: object, reason: str
+    reader: Reader, stored: object, reason: str
 ) -> None:
-    manager.put(NAME, stored)
+    reader.manager.put(NAME, stored)
     error = refusal(reader.current)
     assert isinstance(error, Misconfigured)
     assert error.evidence == {"reason": reason, "secret": NAME}
     assert FIRST not in told_by(error)
-    manager.put(NAME, {"value": SECOND})
+    reader.put(SECOND)
     assert reader.current() == SECOND
 
 
@@ -236,129 +199,102 @@ def test_a_version_knows_its_age_and_shows_nothing_of_itself(reader: Reader) -> 
     assert FIRST not in f"{version} {version!r} {vars(reader.secrets)}"
 
 
-# --- the three stages ----------------------------------------------------------------------------
-
-
-def test_stages_are_read_pending_first_and_cached_together(
-    reader: Reader, manager: SecretsManager, clock: Clock
-) -> None:
-    manager.put(NAME, {"value": SECOND})
-    manager.put(NAME, {"value": THIRD}, "AWSPENDING")
+def test_stages_are_read_pending_first_and_cached_together(reader: Reader) -> None:
+    reader.put(SECOND)
+    reader.put(THIRD, "AWSPENDING")
     order = [(NAME, stage) for stage in ("AWSPENDING", "AWSCURRENT", "AWSPREVIOUS")]
     for _ in range(2):
         assert reader.stages() == (THIRD, SECOND, FIRST)
-    assert manager.calls == order
-    manager.promote(NAME)
-    clock.advance(CACHE_SECONDS)
+    assert reader.manager.calls == order
+    reader.manager.promote(NAME)
+    reader.wait(CACHE_SECONDS)
     assert reader.stages() == (None, THIRD, SECOND)
-    assert manager.calls == order * 2
+    assert reader.manager.calls == order * 2
 
 
 @pytest.mark.parametrize("stage", ["AWSPENDING", "AWSPREVIOUS"])
-def test_a_stage_beside_the_current_one_may_be_out_of_reach(
-    reader: Reader, manager: SecretsManager, stage: str
-) -> None:
-    manager.failing[stage] = client_error("DecryptionFailure")
+def test_a_stage_beside_the_current_one_may_be_out_of_reach(reader: Reader, stage: str) -> None:
+    reader.manager.failing[stage] = client_error("DecryptionFailure")
     assert reader.stages() == (None, FIRST, None)
 
 
 @pytest.mark.parametrize("stage", ["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"])
-def test_a_failure_at_one_stage_is_a_failure_of_all(
-    reader: Reader, manager: SecretsManager, clock: Clock, stage: str
-) -> None:
-    manager.failing[stage] = DOWN
+def test_a_failure_at_one_stage_is_a_failure_of_all(reader: Reader, stage: str) -> None:
+    reader.manager.failing[stage] = DOWN
     assert isinstance(refusal(reader.stages), SecretsUnavailable)
-    manager.failing.clear()
-    manager.put(NAME, {"value": SECOND})
+    reader.manager.failing.clear()
+    reader.put(SECOND)
     reader.stages()
-    manager.failing[stage] = DOWN
-    clock.advance(CACHE_SECONDS)
+    reader.manager.failing[stage] = DOWN
+    reader.wait(CACHE_SECONDS)
     assert reader.stages() == (None, SECOND, FIRST)
 
 
 @pytest.mark.parametrize("stored", ["change me", {}, b"binary"])
-@pytest.mark.parametrize("other_than", [False, True])
-def test_what_never_was_a_secret_is_no_previous_version(
-    reader: Reader, manager: SecretsManager, stored: object, other_than: bool
-) -> None:
-    manager.put(NAME, stored)
-    manager.put(NAME, {"value": SECOND})
-    if other_than:
-        assert reader.other_than(SECOND) is None
-    else:
-        assert reader.stages() == (None, SECOND, None)
+def test_what_never_was_a_secret_is_no_previous_version(reader: Reader, stored: object) -> None:
+    reader.manager.put(NAME, stored)
+    reader.put(SECOND)
+    assert reader.stages() == (None, SECOND, None)
+    assert Secrets(reader.manager, Clock(), Alerts()).alternative_to(NAME, SECOND, value) is None
 
 
-# --- a value was refused -------------------------------------------------------------------------
-
-
-def test_the_version_that_is_current_by_now_is_found_by_one_read(
-    reader: Reader, manager: SecretsManager
-) -> None:
+def test_the_version_that_is_current_by_now_is_found_by_one_read(reader: Reader) -> None:
     reader.current()
-    manager.put(NAME, {"value": SECOND})
+    reader.put(SECOND)
     assert reader.other_than(FIRST) == SECOND
     assert reader.current() == SECOND
-    assert manager.calls == [(NAME, "AWSCURRENT")] * 2
+    assert reader.manager.calls == [(NAME, "AWSCURRENT")] * 2
 
 
 def test_if_the_current_version_is_refused_the_previous_one_is_cached_instead(
-    reader: Reader, manager: SecretsManager, clock: Clock
+    reader: Reader,
 ) -> None:
-    manager.put(NAME, {"value": SECOND})
+    reader.put(SECOND)
     assert reader.current() == SECOND
     assert reader.other_than(SECOND) == FIRST
-    clock.advance(CACHE_SECONDS - 1)
+    reader.wait(CACHE_SECONDS - 1)
     assert reader.current() == FIRST
-    clock.advance(1)
+    reader.wait(1)
     assert reader.current() == SECOND
 
 
-def test_a_value_that_is_refused_in_turn_needs_no_further_read(
-    reader: Reader, manager: SecretsManager
-) -> None:
-    manager.put(NAME, {"value": SECOND})
+def test_a_value_that_is_refused_in_turn_needs_no_further_read(reader: Reader) -> None:
+    reader.put(SECOND)
     reader.other_than(SECOND)
-    reads = len(manager.calls)
+    reads = len(reader.manager.calls)
     assert reader.other_than(FIRST) == SECOND
     assert reader.current() == SECOND
-    assert len(manager.calls) == reads
+    assert len(reader.manager.calls) == reads
 
 
-def test_a_value_that_another_thread_has_found_needs_no_read(
-    reader: Reader, manager: SecretsManager
-) -> None:
+def test_a_value_that_another_thread_has_found_needs_no_read(reader: Reader) -> None:
     reader.current()
     assert at_once(lambda: reader.other_than(FIRST)) == [None] * 8
-    assert manager.count() == 2
-    manager.put(NAME, {"value": SECOND})
-    reader.secrets.alternative_to(NAME, THIRD, value)
+    assert reader.manager.count() == 2
+    reader.put(SECOND)
+    reader.other_than(THIRD)
     assert reader.other_than(THIRD) == FIRST
-    assert manager.count() == 2
+    assert reader.manager.count() == 2
 
 
-def test_a_refused_value_is_read_again_once_in_thirty_seconds(
-    reader: Reader, manager: SecretsManager, clock: Clock
-) -> None:
+def test_a_refused_value_is_read_again_once_in_thirty_seconds(reader: Reader) -> None:
     reader.current()
-    for advance, reads in ((0, 2), (0, 2), (REFRESH_INTERVAL - 1, 2), (1, 3), (-1, 4)):
-        clock.advance(advance)
+    for passed, reads in ((0, 2), (0, 2), (REFRESH_INTERVAL - 1, 2), (1, 3), (-1, 4)):
+        reader.wait(passed)
         assert reader.other_than(FIRST) is None
         assert reader.current() == FIRST
-        assert manager.count() == reads
+        assert reader.manager.count() == reads
 
 
 @pytest.mark.parametrize("fault", [DOWN, client_error("AccessDeniedException"), {"value": ""}])
-def test_a_refused_value_is_not_used_again_if_the_read_fails(
-    reader: Reader, manager: SecretsManager, fault: Any
-) -> None:
+def test_a_refused_value_is_not_used_again_if_the_read_fails(reader: Reader, fault: Any) -> None:
     reader.current()
     if isinstance(fault, Exception):
-        manager.failure = fault
+        reader.manager.failure = fault
     else:
-        manager.put(NAME, fault)
+        reader.manager.put(NAME, fault)
     for call in (lambda: reader.other_than(FIRST), reader.current):
         assert isinstance(refusal(call), SecretsUnavailable if fault is DOWN else Misconfigured)
-    manager.failure = None
-    manager.put(NAME, {"value": SECOND})
+    reader.manager.failure = None
+    reader.put(SECOND)
     assert reader.other_than(FIRST) == SECOND

@@ -26,9 +26,6 @@ def refused(text: object) -> bool:
     return False
 
 
-# --- the format ---
-
-
 @given(user=st.binary(min_size=16, max_size=16), secret=st.binary(min_size=32, max_size=32))
 def test_what_is_written_is_read_back(user: bytes, secret: bytes) -> None:
     token = Token(user, secret)
@@ -36,11 +33,8 @@ def test_what_is_written_is_read_back(user: bytes, secret: bytes) -> None:
 
 
 def test_the_wire_form_is_fixed() -> None:
-    token = Token(bytes(range(16)), bytes(range(32)))
-    assert token.text == (
-        "wxg_AAECAwQFBgcICQoLDA0ODwABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fbtq-s01y"
-    )
-    assert len(token.text) == 76
+    text = "wxg_AAECAwQFBgcICQoLDA0ODwABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fbtq-s01y"
+    assert Token(bytes(range(16)), bytes(range(32))).text == text
 
 
 def test_every_change_of_one_character_is_refused() -> None:
@@ -57,13 +51,10 @@ def test_every_change_of_one_character_is_refused() -> None:
 @pytest.mark.parametrize(
     "spell",
     [
-        lambda text: text.upper(),
-        lambda text: text.replace("wxg_", "wxg"),
-        lambda text: text.replace("wxg_", "WXG_"),
-        lambda text: text.removeprefix(PREFIX),
-        lambda text: text[: len(PREFIX)] + base64.b64encode(b"\xfb" * 54).decode(),
-        lambda text: text[:-1],
-        lambda text: text.replace("w", "\uff57"),
+        *(lambda text: text.upper(), lambda text: text.replace("wxg_", "WXG_")),
+        *(lambda text: text.replace("wxg_", "wxg"), lambda text: text.replace("w", "\uff57")),
+        *(lambda text: text.removeprefix(PREFIX), lambda text: text[:-1]),
+        lambda _: PREFIX + base64.b64encode(b"\xfb" * 54).decode(),
         *(lambda text, end=end: text + end for end in ("=", "\n", " ", "A", ",wxg_")),
         *(lambda text, start=start: start + text for start in (" ", "\n")),
         *(lambda _, junk=junk: junk for junk in (None, b"", "", "wxg_", "wxg_" + "A" * 72)),
@@ -79,9 +70,6 @@ def test_a_token_has_one_spelling(spell: Callable[[str], object]) -> None:
 def test_no_text_is_a_token_by_chance(text: str) -> None:
     assert refused(text)
     assert refused(PREFIX + text)
-
-
-# --- randomness ---
 
 
 def test_two_tokens_of_one_user_share_the_reference_alone_and_none_is_at_rest() -> None:
@@ -101,28 +89,11 @@ def test_many_tokens_are_unique_and_every_bit_is_balanced() -> None:
     assert all(abs(count - 2000) < 9 * 1000**0.5 for count in ones)
 
 
-# --- who it is for ---
-
-
 def test_a_user_is_an_openid_of_one_app() -> None:
-    references = {
-        user_reference("wx1", "alice"),
-        user_reference("wx2", "alice"),
-        user_reference("wx1", "bob"),
-        user_reference("wx1\0alice", ""),
-    }
+    users = [("wx1", "alice"), ("wx2", "alice"), ("wx1", "bob"), ("wx1\0alice", "")]
+    references = {user_reference(*user) for user in users}
     assert len(references) == 4
     assert {len(reference) for reference in references} == {16}
-
-
-# --- the sealed session_key ---
-
-
-def test_a_sealed_session_key_opens_with_its_token() -> None:
-    token = Token.new(USER)
-    sealed = token.seal(SESSION_KEY, "current")
-    assert SESSION_KEY.encode() not in sealed
-    assert Token.parse(token.text).unseal(sealed, "current") == SESSION_KEY
 
 
 def test_a_session_key_is_sealed_as_its_readers_know_it() -> None:
@@ -133,11 +104,8 @@ def test_a_session_key_is_sealed_as_its_readers_know_it() -> None:
     key = hmac.digest(prk, b"wxgate session_key v1\x01", "sha256")
     bound_to = token.user + token.item + b"current"
     assert AESGCM(key).decrypt(sealed[:12], sealed[12:], bound_to) == SESSION_KEY.encode()
-
-
-def test_sealing_twice_never_looks_the_same() -> None:
-    token = Token.new(USER)
-    assert token.seal(SESSION_KEY, "current") != token.seal(SESSION_KEY, "current")
+    assert Token.parse(token.text).unseal(sealed, "current") == SESSION_KEY
+    assert token.seal(SESSION_KEY, "current") != sealed
 
 
 def opens(token: Token, sealed: bytes, slot: str = "current") -> bool:
@@ -150,7 +118,6 @@ def opens(token: Token, sealed: bytes, slot: str = "current") -> bool:
 def test_a_session_key_opens_for_its_own_token_and_slot_alone() -> None:
     token, other = Token.new(USER), Token.new(bytes(16))
     sealed = token.seal(SESSION_KEY, "current")
-    assert opens(token, sealed)
     assert not opens(token, sealed, "previous")
     assert not opens(Token(other.user, token.secret), sealed)
     assert not opens(Token(token.user, other.secret), sealed)

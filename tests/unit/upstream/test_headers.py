@@ -19,8 +19,6 @@ from chalicelib.upstream.headers import (
     private,
 )
 
-# --- to the upstream -----------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("name", sorted(REQUEST_HEADERS))
 def test_an_allowed_header_goes_as_it_was_sent(name: str) -> None:
@@ -88,11 +86,7 @@ def test_a_setting_lets_further_headers_through() -> None:
     patterns = ("tenant-id", "x-client-*")
     assert forwarded_headers(sent, patterns) == sent[:3]
     assert forwarded_headers(sent) == []
-    assert answer_headers(sent, patterns) == {
-        "Tenant-Id": "7",
-        "X-Client-Version": "2",
-        "X-Client-": "3",
-    }
+    assert answer_headers(sent, patterns) == {name.title(): value for name, value in sent[:3]}
 
 
 @pytest.mark.parametrize("name", ["Tenant-Id ", "tenant-id:", "tenant-\u0131d", "tenant-a\r\nX"])
@@ -106,18 +100,13 @@ def test_a_header_of_the_operators_comes_once_in_all_spellings_that_servers_conf
             forwarded_headers([("Tenant-Id", "7"), (other, "8")], ("tenant*",))
 
 
-NAMES = st.sampled_from([*FORBIDDEN, "x_wx_openid", "X--WX-OPENID", "Accept", ""]) | st.text(
-    max_size=12
-)
-VALUES = st.sampled_from(["o-victim", "close, X-WX-OPENID", "chunked", "5"]) | st.text(max_size=12)
+TEXTS = st.text(max_size=12)
+NAMES = st.sampled_from([*FORBIDDEN, "x_wx_openid", "X--WX-OPENID", "Accept", ""]) | TEXTS
+VALUES = st.sampled_from(["o-victim", "close, X-WX-OPENID", "chunked", "5"]) | TEXTS
+PATTERNS = st.sets(st.sampled_from(["*", "x*", "x-*", "x_wx*", "c*", "tenant-id"])).map(tuple)
 
 
-@given(
-    st.lists(st.tuples(NAMES, VALUES), max_size=8),
-    st.lists(st.sampled_from(["*", "x*", "x-*", "x_wx*", "c*", "tenant-id"]), max_size=3).map(
-        tuple
-    ),
-)
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8), PATTERNS)
 def test_no_header_of_the_gates_own_passes_whatever_is_sent_and_set(
     headers: Pairs, patterns: tuple[str, ...]
 ) -> None:
@@ -135,16 +124,11 @@ def test_no_header_of_the_gates_own_passes_whatever_is_sent_and_set(
 @pytest.mark.parametrize(
     ("sent", "asked"),
     [
-        ([], "identity"),
-        ([""], "identity"),
-        (["gzip, deflate, br"], "gzip, deflate, br"),
+        *(([], "identity"), ([""], "identity"), (["gzip, deflate, br"], "gzip, deflate, br")),
+        *((["gzip", "br"], "gzip, br"), (["zstd, gzip;q=0"], "gzip;q=0")),
+        *((["identity;q=0"], "identity;q=0"), (["gzip\r\nX-A: 1, br"], "br")),
         (["br;q=1.0, GZIP ; q=0.8, *;q=0.1"], "br;q=1.0, GZIP ; q=0.8"),
-        (["zstd, gzip;q=0"], "gzip;q=0"),
-        (["identity;q=0"], "identity;q=0"),
-        (["gzip", "br"], "gzip, br"),
-        (["zstd, compress, x-gzip, *"], "identity"),
-        (["gzip;q=2, gzip;level=9, gzip br, gzip;q=0.1234"], "identity"),
-        (["gzip\r\nX-A: 1, br"], "br"),
+        (["x-gzip, *, gzip;q=2, gzip;a=9, gzip br, gzip;q=0.1234, gzip\x0b, Xbr"], "identity"),
     ],
 )
 def test_an_encoding_is_asked_for_as_far_as_every_client_unpacks_it(
@@ -153,30 +137,24 @@ def test_an_encoding_is_asked_for_as_far_as_every_client_unpacks_it(
     assert accept_encoding([("Accept-ENCODING", value) for value in sent]) == asked
 
 
+PHONE, SEEN = "198.51.100.7", "203.0.113.9"
+
+
 @pytest.mark.parametrize(
     ("hops", "forwarded_for", "address"),
     [
-        (0, ("6.6.6.6", "198.51.100.7", "203.0.113.9"), "203.0.113.9"),
-        (1, ("6.6.6.6", "198.51.100.7", "203.0.113.9"), "198.51.100.7"),
-        (2, ("6.6.6.6", "198.51.100.7", "192.0.2.1", "203.0.113.9"), "198.51.100.7"),
-        (1, ("2001:DB8::1", "203.0.113.9"), "2001:db8::1"),
-        (1, ("203.0.113.9",), "203.0.113.9"),
-        (5, ("6.6.6.6", "203.0.113.9"), "203.0.113.9"),
-        (1, (), "203.0.113.9"),
-        (1, ("unknown", "203.0.113.9"), "203.0.113.9"),
-        (1, ("198.51.100.7:443", "203.0.113.9"), "198.51.100.7"),
-        (1, ("[2001:db8::1]:443", "203.0.113.9"), "2001:db8::1"),
-        (1, ("2001:db8::1%<any text>", "203.0.113.9"), "2001:db8::1"),
-        (1, ("o-victim\r\nX-WX-OPENID: o", "203.0.113.9"), "203.0.113.9"),
+        *((0, ("6.6.6.6", PHONE), SEEN), (1, ("6.6.6.6", PHONE, SEEN), PHONE)),
+        *((2, ("6.6.6.6", PHONE, "192.0.2.1", SEEN), PHONE), (1, (SEEN,), SEEN), (1, (), SEEN)),
+        *((5, ("6.6.6.6", SEEN), SEEN), (1, ("2001:DB8::1", SEEN), "2001:db8::1")),
+        *((1, (f"{PHONE}:443", SEEN), PHONE), (1, ("[2001:db8::1]:443", SEEN), "2001:db8::1")),
+        *((1, ("unknown", SEEN), SEEN), (1, ("o-victim\r\nX-WX-OPENID: o", SEEN), SEEN)),
+        (1, ("2001:db8::1%<any text>", SEEN), "2001:db8::1"),
     ],
 )
 def test_the_phones_address_stands_as_many_places_from_the_right_as_there_are_proxies(
     hops: int, forwarded_for: tuple[str, ...], address: str
 ) -> None:
-    assert client_address(forwarded_for, hops, "203.0.113.9") == address
-
-
-# --- to the client -------------------------------------------------------------------------------
+    assert client_address(forwarded_for, hops, SEEN) == address
 
 
 @pytest.mark.parametrize("name", sorted(ANSWER_HEADERS))
@@ -198,11 +176,8 @@ def test_any_other_answer_header_is_dropped(name: str) -> None:
 
 def test_a_header_that_may_repeat_is_joined_and_of_any_other_the_first_counts() -> None:
     headers = [("Link", "<a>"), ("link", "<b>"), ("Content-Type", "a/b"), ("content-type", "c/d")]
-    assert answer_headers([*headers, ("X-A", "1"), ("x-a", "2")], ("x-a",)) == {
-        "Link": "<a>, <b>",
-        "Content-Type": "a/b",
-        "X-A": "1",
-    }
+    passed = answer_headers([*headers, ("X-A", "1"), ("x-a", "2")], ("x-a",))
+    assert passed == {"Link": "<a>, <b>", "Content-Type": "a/b", "X-A": "1"}
 
 
 @pytest.mark.parametrize("value", ["a\r\n b", "a\x00", "a\rX: y", "\x1b[31m", "\x7f"])
@@ -231,21 +206,12 @@ def test_a_header_in_utf_8_is_read_as_utf_8(text: str) -> None:
 @pytest.mark.parametrize(
     ("said", "passed"),
     [
-        ("", "private, no-store"),
+        *((said, said) for said in ("private, max-age=60", "max-age=60 , PRIVATE", "no-store")),
+        *((said, "private, no-store") for said in ("", " , ,", '"private"', "Public")),
+        *((f"{said}=60", "private, no-store") for said in ("s-maxage", "private, S-MaxAge")),
         ("public, max-age=3600", "private, no-store"),
-        ("Public", "private, no-store"),
-        ("s-maxage=60", "private, no-store"),
-        ("private, S-MaxAge=60", "private, no-store"),
-        ("max-age=60", "private, max-age=60"),
-        ("no-cache", "private, no-cache"),
-        ('private="etag", max-age=60', 'private, private="etag", max-age=60'),
-        ("private, max-age=60", "private, max-age=60"),
-        ("max-age=60 , PRIVATE", "max-age=60 , PRIVATE"),
-        ("no-store", "no-store"),
-        (" , ,", "private, no-store"),
-        ('x="a,private,b", max-age=60', 'private, x="a,private,b", max-age=60'),
-        ('"private"', "private, no-store"),
-        ('x="public", max-age=60', 'private, x="public", max-age=60'),
+        *((said, f"private, {said}") for said in ("max-age=60", "no-cache", 'x="public", x=1')),
+        *((said, f"private, {said}") for said in ('private="etag", x=1', 'x="a,private,b", x=1')),
     ],
 )
 def test_no_shared_cache_may_keep_what_is_one_users(said: str, passed: str) -> None:

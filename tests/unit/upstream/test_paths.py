@@ -47,15 +47,10 @@ PASSED = [
     *("a%3fb", "a%3Fadmin=1", "a%23b", "a%3bb", "a%253Fb", "%3F", "a/%20/b", "100%25", "100%2525"),
     *("100%25252525", "%25%25", "%E8%AE%A2%E5%8D%95", "%e8%ae%a2%e5%8d%95", "caf%C3%A9"),
     "a%E5%98%8A%E5%98%8DX:y",  # 嘊嘍: cut to eight bits, LF and CR; nobody cuts them here
-    "%E2%80%A6%E2%80%A6x",  # ……x
-    "%F0%9F%98%80",
-    "%F0%9F%91%A8%E2%80%8D%F0%9F%91%A9%E2%80%8D%F0%9F%91%A7",  # 👨‍👩‍👧, held by joiners
+    *map(quote, ("……x", "😀", "👨\u200d👩\u200d👧")),
     *("login", "api/orders", "a" * MAX_PATH),
-    *(f"faq/{quote(text)}" for text in ("怎么退款？ · 男；女 · ＃话题＃ · C#入门", "满50％80％")),
-    *(
-        f"faq/{quote(text)}"
-        for text in ("男／女", "a＼b", "；", "？", "℀", "½", "［］｛｝", "Ａ．Ｂ")
-    ),
+    *map(quote, ("怎么退款？ · 男；女 · ＃话题＃ · C#入门", "满50％80％", "男／女", "a＼b", "；")),
+    *map(quote, ("？", "℀", "½", "［］｛｝", "Ａ．Ｂ")),
 ]
 
 
@@ -77,8 +72,8 @@ def test_what_users_write_passes_as_it_is(subpath: str) -> None:
         ("/api/api/orders", "api/orders", "api/orders"),
         ("/api/api/orders", "orders", "orders"),
         ("/api/x/api/orders/", "orders", "orders/"),
-        ("/api/x/api/%E8%AE%A2/a%2Bb", "订/a+b", "%E8%AE%A2/a%2Bb"),
-        ("/api/x/api/%E8%AE%A2", "%E8%AE%A2", "%E8%AE%A2"),
+        ("/api/x/api/%E8%AE%A2/a%2BX/", "订/a+X", "%E8%AE%A2/a%2BX/"),
+        ("/api/x/api/%E8%AE%A2X/", "%E8%AE%A2X", "%E8%AE%A2X/"),
         ("/api/x/api/100%2525", "100%25", "100%2525"),
         ("/shop/api/orders", "something else", "orders"),
         ("/shop/api/a/api/b", None, "a/api/b"),
@@ -99,15 +94,11 @@ def test_the_mapping_is_what_stands_before_the_route_and_its_parameter(
         *("http://evil.test/api/orders", "//evil.test/api/orders"),
     ],
 )
-@pytest.mark.parametrize("proxy", [None, "orders"])
-def test_a_path_that_is_not_below_the_route_is_refused(path: str, proxy: str | None) -> None:
-    with pytest.raises(InvalidPath):
-        checked_path(path, proxy)
-
-
-def test_a_path_that_its_parameter_cuts_nowhere_is_refused_if_it_could_be_cut_twice() -> None:
-    with pytest.raises(InvalidPath):
-        checked_path("/api/x/api/orders", "something else")
+def test_a_path_that_is_not_below_the_route_is_refused(path: str) -> None:
+    # The last could be cut twice, and its parameter cuts it nowhere.
+    for below, proxy in ((path, None), (path, "orders"), ("/api/x/api/orders", "something else")):
+        with pytest.raises(InvalidPath):
+            checked_path(below, proxy)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +107,7 @@ def test_a_path_that_its_parameter_cuts_nowhere_is_refused_if_it_could_be_cut_tw
         ("/v1/api/orders/8", "orders/8", "/v1"),
         ("/api/v1/xxx/api/orders", "orders", "/api/v1/xxx"),
         ("/api/orders", "orders", ""),
-        ("/v1/api/订单", "%E8%AE%A2%E5%8D%95", "/v1"),
+        ("/v1/api/订/api/8", "%E8%AE%A2/api/8", "/v1"),
         ("", "orders", ""),
     ],
 )
@@ -128,7 +119,7 @@ def test_what_the_client_has_before_the_route_is_known(
 
 # --- public --------------------------------------------------------------------------------------
 
-GLOBS = ("products/*", "news", quote("新闻") + "/*", quote("问？") + "/*")
+GLOBS = ("products/*", "news", quote("新闻") + "/*", quote("问？") + "/*", "%FF")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +131,7 @@ GLOBS = ("products/*", "news", quote("新闻") + "/*", quote("问？") + "/*")
 )
 def test_a_path_that_a_glob_matches_in_every_reading_is_public(subpath: str) -> None:
     assert matches_a_glob(subpath, GLOBS)
+    assert not matches_a_glob(subpath, ())
 
 
 @pytest.mark.parametrize(
@@ -147,15 +139,9 @@ def test_a_path_that_a_glob_matches_in_every_reading_is_public(subpath: str) -> 
     [
         *("orders", "news/7", "News", "news/", "products", "my/products/7", ""),
         "%6eews",  # as it is, it does not match
-        "orders%3f/products/7",
-        "news%3F",
-        "products%3F/7",  # once decoded it ends before the slash
-        "products%23/7",
-        "products%253F/7",
-        quote("products？/7"),  # once folded
-        quote("products＃/7"),
-        quote("ｐroducts/7"),
-        "products%252F7",
+        # Once decoded these end before the slash, or once folded.
+        *("orders%3f/products/7", "news%3F", "products%3F/7", "products%23/7", "products%253F/7"),
+        *(quote("products？/7"), quote("products＃/7"), quote("ｐroducts/7"), "products%252F7"),
     ],
 )
 def test_a_path_that_a_glob_does_not_match_in_some_reading_is_not_public(subpath: str) -> None:
@@ -169,31 +155,21 @@ def test_a_question_mark_in_a_reading_ends_the_path_for_the_globs() -> None:
         assert not matches_a_glob(quote(f"secret{mark}/news"), ("*/news",))
 
 
-def test_without_globs_nothing_is_public() -> None:
-    assert not matches_a_glob("news", ())
-
-
 # --- redirects ----------------------------------------------------------------------------------
 
 HTTPS = Origin("https", "api.test", 443)
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "start",
     [
-        "/base/orders/8?x=1#y",
-        "https://api.test/base/orders/8?x=1#y",
-        "https://API.TEST/base/orders/8?x=1#y",
-        "https://api.test:443/base/orders/8?x=1#y",
-        "https://ann:secret@api.test/base/orders/8?x=1#y",
-        "//api.test/base/orders/8?x=1#y",
-        "//api.test:443/base/orders/8?x=1#y",
-        "http://api.test:80/base/orders/8?x=1#y",
-        "http://api.test/base/orders/8?x=1#y",
-        "https://api.test./base/orders/8?x=1#y",
+        *("", "https://api.test", "https://API.TEST", "https://api.test:443", "https://api.test."),
+        *("https://ann:secret@api.test", "//api.test", "//api.test:443"),
+        *("http://api.test:80", "http://api.test"),
     ],
 )
-def test_a_redirect_within_the_upstream_leads_to_the_gate(sent: str) -> None:
+def test_a_redirect_within_the_upstream_leads_to_the_gate(start: str) -> None:
+    sent = f"{start}/base/orders/8?x=1#y"
     assert location(sent, HTTPS, "/base", "/v1") == "/v1/api/orders/8?x=1#y"
 
 
@@ -237,8 +213,6 @@ def test_a_redirect_elsewhere_on_the_upstreams_host_is_not_shown(sent: str) -> N
 def test_a_redirect_that_is_relative_or_to_another_host_is_passed_on(sent: str) -> None:
     assert location(sent, HTTPS, "/base", "") == sent
 
-
-# --- any path ------------------------------------------------------------------------------------
 
 BRICKS = [
     *("/", "//", ".", "..", "...", ";", "..;", "a", "b.c", "x=y", "@", "~", "?", "#", "\\", " "),

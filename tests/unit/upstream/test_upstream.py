@@ -32,7 +32,6 @@ ASKED = Outgoing(
     prefix="/v1",
 )
 OK = Reply(200, [], b"")
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def upstream(wire: Wire, url: str = "https://api.test/base", **variables: str) -> Upstream:
@@ -57,12 +56,9 @@ def sent(outgoing: Outgoing, **variables: str) -> Pairs:
 
 def passed_on(headers: Pairs, body: bytes = b"", identity: Pairs = ANN) -> dict[str, str]:
     """The headers that come back."""
-    _, reply = forward(replace(ASKED, identity=identity), Reply(200, headers, body))
-    assert reply.body == body
+    _, reply = forward(replace(ASKED, identity=identity), Reply(418, headers, body))
+    assert (reply.status, reply.body) == (418, body)
     return dict(reply.headers)
-
-
-# --- where it goes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -70,7 +66,7 @@ def passed_on(headers: Pairs, body: bytes = b"", identity: Pairs = ANN) -> dict[
     [
         ("https://api.test", "https://api.test", ""),
         ("https://API.test:443/base/", "https://api.test", "/base"),
-        ("https://api.test:8443/a/b", "https://api.test:8443", "/a/b"),
+        ("https://api.test:8443/a/X", "https://api.test:8443", "/a/X"),
         ("https://[2606:2800::1]/", "https://[2606:2800::1]", ""),
     ],
 )
@@ -80,40 +76,19 @@ def test_the_origin_and_the_base_path_are_the_operators(url: str, origin: str, b
     assert upstream(Wire(), url).url("orders") == f"{origin}{base}/orders"
 
 
-@pytest.mark.parametrize("subpath", ["@evil.test/x", ".evil.test/x", "evil.test:80", "http:evil"])
-def test_a_path_that_looks_like_a_host_stays_a_path(subpath: str) -> None:
-    exchanged, _ = forward(replace(ASKED, subpath=subpath), url="https://api.test")
-    assert (exchanged.origin.host, exchanged.target) == ("api.test", f"/{subpath}")
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_request_is_passed_to_the_exchange_and_sent_again_only_if_it_is_safe(method: str) -> None:
-    exchanged, _ = forward(replace(ASKED, method=method, body=b"\x00\xff"))
+    query = [("a b", "1&b=/#+"), ("e", "")]
+    exchanged, _ = forward(replace(ASKED, method=method, body=b"\x00\xff", query=query))
+    assert exchanged.target == "/base/orders?a%20b=1%26b%3D%2F%23%2B&e="
     assert (exchanged.method, exchanged.body, exchanged.max_bytes) == (method, b"\x00\xff", 1000)
     safe = (network.Refused, network.Stale)
     assert exchanged.retry_on == (safe if method in ("GET", "HEAD") else ())
 
 
-def test_public_paths_are_the_operators() -> None:
-    service = upstream(Wire(), PUBLIC_PATHS="products/*,news")
-    public = [path for path in ("news", "products/7", "orders") if service.is_public(path)]
-    assert public == ["news", "products/7"]
-
-
 def test_a_connection_is_opened_ahead() -> None:
     with pytest.raises(network.AddressForbidden):  # all that a wire without a network can say
         upstream(Wire(), "https://127.0.0.1", UPSTREAM_ALLOW_PRIVATE="true").warm(Deadline.after(5))
-
-
-# --- the query -----------------------------------------------------------------------------------
-
-
-def test_a_query_is_encoded_as_it_was_meant() -> None:
-    query = [("a", "1&admin=true"), ("b/", "x#/"), ("c", "a b"), ("d", "+"), ("e", ""), ("f", "上")]
-    exchanged, _ = forward(replace(ASKED, query=query))
-    assert exchanged.target == (
-        "/base/orders?a=1%26admin%3Dtrue&b%2F=x%23%2F&c=a%20b&d=%2B&e=&f=%E4%B8%8A"
-    )
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -151,21 +126,13 @@ def test_nothing_is_begun_that_cannot_be_sent_or_finished(
     assert wire.exchanged == []
 
 
-# --- headers -------------------------------------------------------------------------------------
-
-
 def test_the_upstream_gets_what_is_allowed_and_what_is_the_gates() -> None:
     trace = "Root=1-67891233-abcdef012345678912345678"
-    headers = [
-        ("Accept", "application/json"),
-        ("authorization", "Bearer wxg_x"),
-        ("Accept-Encoding", "gzip, zstd"),
-        ("X-WX-OPENID", "o-victim"),
-        ("content-type", "text/plain"),
-    ]
+    allowed = [("Accept", "application/json"), ("content-type", "text/plain")]
+    others = [("authorization", "Bearer wxg_x"), ("Accept-Encoding", "gzip, zstd")]
+    headers = [*others, ("X-WX-OPENID", "o-victim"), *allowed]
     assert sent(replace(ASKED, headers=headers, trace_id=trace)) == [
-        ("Accept", "application/json"),
-        ("content-type", "text/plain"),
+        *allowed,
         ("Accept-Encoding", "gzip"),
         ("X-Request-Id", "request-7"),
         ("X-Amzn-Trace-Id", trace),
@@ -212,30 +179,17 @@ def test_a_redirect_leads_to_the_gate_or_is_not_shown() -> None:
     assert "Location" not in passed_on([("Location", "/admin")])
 
 
-# --- how it fails --------------------------------------------------------------------------------
+FAILURES: dict[type[errors.GateError], list[type[network.TransportError]]] = {
+    errors.UpstreamUnreachable: [network.AddressForbidden, network.Refused, network.NotTrusted],
+    errors.UpstreamTimeout: [network.ConnectTimeout, network.TimedOut],
+    errors.UpstreamBadResponse: [network.NoAnswer, network.Stale, network.Broken],
+    errors.UpstreamTooLarge: [network.TooLarge],
+}
 
 
-@pytest.mark.parametrize("status", [200, 204, 304, 401, 418, 429, 502])
-def test_a_status_is_the_upstreams(status: int) -> None:
-    assert forward(ASKED, Reply(status, [], b""))[1].status == status
-
-
-@pytest.mark.parametrize(
-    ("failures", "error"),
-    [
-        (
-            [network.Unresolved, network.Refused, network.NotTrusted, network.AddressForbidden],
-            errors.UpstreamUnreachable,
-        ),
-        ([network.ConnectTimeout, network.TimedOut], errors.UpstreamTimeout),
-        ([network.NoAnswer, network.Stale, network.Broken], errors.UpstreamBadResponse),
-        ([network.TooLarge], errors.UpstreamTooLarge),
-    ],
-)
-def test_a_failure_has_its_code(
-    failures: list[type[network.TransportError]], error: type[errors.GateError]
-) -> None:
-    for failure in failures:
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_failure_has_its_code(error: type[errors.GateError]) -> None:
+    for failure in FAILURES[error]:
         with pytest.raises(error) as caught:
             forward(ASKED, failure())
         assert caught.value.evidence == {"reason": failure.__name__}
@@ -243,7 +197,7 @@ def test_a_failure_has_its_code(
 
 @pytest.mark.parametrize(
     ("timeout", "left", "seconds"),
-    [("20", 25.0, 20.0), ("5", 25.0, 5.0), ("29", 900.0, 20.0), ("20", 10.0, 8.5)],
+    [("20", 25.0, 20.0), ("5", 25.0, 5.0), ("29", 900.0, 20.0), ("20", 2.0, 0.5)],
 )
 def test_the_deadline_is_the_timeout_or_what_the_invocation_has_left(
     timeout: str, left: float, seconds: float
