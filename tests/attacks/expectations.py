@@ -11,8 +11,6 @@ from tests.attacks.invariants import Case, folded
 from tests.attacks.world import APPID
 from tests.support.wechat import APPSECRET, USERS
 
-# --- our decisions -------------------------------------------------------------------------------
-
 Decision = tuple[int, str | None]
 """A status, and our Code where the gate refuses."""
 
@@ -62,8 +60,6 @@ def decision(entry: Entry, mode: Mode) -> Decision | None:
     merged = _WHEN_MERGED.get(entry.id) if mode is MERGED else None
     return merged or DECISIONS.get(entry.id)
 
-
-# --- one entry's own sentence --------------------------------------------------------------------
 
 Check = Callable[[Case], None]
 

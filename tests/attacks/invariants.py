@@ -62,12 +62,10 @@ class Case:
 
     @property
     def code(self) -> str | None:
-        """The gate's error Code, None where the gate did not refuse."""
         return self.exchange.answer.code
 
     @property
     def sent(self) -> Received | None:
-        """What the upstream received, None where it was not called."""
         return self.exchange.upstream[0] if self.exchange.upstream else None
 
     @property
@@ -93,7 +91,6 @@ class Case:
 
     @cached_property
     def input(self) -> set[str]:
-        """Every text of the client's that must not be said: of the path, the headers, the body."""
         event = self.exchange.event
         texts = re.split(r"[/?&=]", str(self.request.path))
         texts += [v for values in (event["multiValueHeaders"] or {}).values() for v in values]
@@ -110,7 +107,6 @@ class Case:
 
     @cached_property
     def answered(self) -> str:
-        """The answer as text: headers and body."""
         headers = [f"{name}: {value}" for name, value in self.exchange.answer.headers.items()]
         return "\n".join([*headers, self.exchange.answer.body.decode("latin-1")])
 

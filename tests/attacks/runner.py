@@ -52,7 +52,6 @@ class Runner:
                 assert [op.name for op in exchange.store] == [op.name for op in model.store]
 
     def model(self, group: str) -> Exchange:
-        """Give the exchange that stands for a uniform group."""
         if group not in self._models:
             door, token = self.world.door, self.tokens.user("A")
             requests: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -67,7 +66,6 @@ class Runner:
 
 
 def comparable(exchange: Exchange) -> tuple[int, dict[str, str], bytes]:
-    """Give the answer without its request id."""
     headers = {k: v for k, v in exchange.answer.headers.items() if k != "X-Request-Id"}
     return exchange.answer.status, headers, exchange.answer.body
 

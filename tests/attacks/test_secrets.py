@@ -26,9 +26,6 @@ def test_a_dump_with_one_token_yields_that_tokens_key_alone(world: World) -> Non
         mine.unseal(sealed[other.item], "current")
 
 
-# --- the scanners: what they overlook would pass every attack ------------------------------------
-
-
 def test_a_planted_secret_is_found_in_each_of_its_spellings() -> None:
     for form in watch.forms(APPSECRET + "/+="):
         text = f"GET /sns/jscode2session?secret={form}&grant_type=x"

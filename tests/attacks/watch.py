@@ -129,7 +129,6 @@ def forms(secret: str) -> frozenset[str]:
 
 
 def leaks(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
-    """Name the secrets that a text holds, in any form."""
     return [
         name
         for name, values in secrets.items()

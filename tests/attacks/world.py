@@ -50,7 +50,6 @@ class Exchange:
 
     @property
     def own_seconds(self) -> float:
-        """What it took, less what a busy machine withheld."""
         return self.seconds - self.seen.stalled
 
     @property
@@ -119,7 +118,6 @@ class World:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Exchange]:
-        """Note what servers and process do during a block."""
         marks = len(self.wechat.requests), len(self.upstream.requests), len(self.aws.operations)
         noted, started = Exchange(), time.monotonic()
         with watch.watching() as noted.seen:
@@ -159,7 +157,6 @@ class World:
         return watch.leaks(dump, {**self.secrets, "phone": phone, "code": codes})
 
     def forget_failures(self) -> None:
-        """Delete every failure counter, as the end of its window would."""
         done = self.aws.operations[self._forgotten :]
         keys = [op.parameters["Key"].items() for op in done if op.name == "UpdateItem"]
         for key in {tuple((name, value["B"]) for name, value in key) for key in keys}:
@@ -168,7 +165,6 @@ class World:
         self._forgotten = len(self.aws.operations)
 
     def change_item(self, token: str, **attributes: Any) -> None:
-        """Change the stored item of a token; None takes an attribute away."""
         item = self.dynamodb.get_item(TableName=self.table, Key=_key(token))["Item"] | attributes
         left = {name: value for name, value in item.items() if value is not None}
         self.dynamodb.put_item(TableName=self.table, Item=left)
@@ -214,7 +210,6 @@ class Door:
         noted.seen.exceptions += self._notes
 
     def serve(self, event: Any, context: Any = None) -> Exchange:
-        """Serve one event and give all that was seen."""
         with self._watching() as noted:
             result = self.app(event, context or Context())
         return self._exchange(event, result, noted)
@@ -234,7 +229,6 @@ class Door:
         return replace(noted, event=event, result=result, answer=answer)
 
     def send(self, method: str, target: str, *, context: Any = None, **sent: Any) -> Exchange:
-        """Send one request, with what FrontDoor.send takes, through the event of API Gateway."""
         return self.serve(self.event(method, target, **sent), context)
 
     def event(self, method: str, target: str, **sent: Any) -> dict[str, Any]:

@@ -34,7 +34,6 @@ def token(world: World) -> str:
 
 @pytest.fixture
 def cold(world: World) -> Door:
-    """An app that has read no secret yet."""
     return world.open_door()
 
 

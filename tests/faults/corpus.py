@@ -203,12 +203,10 @@ def nothing_leaks(world: World, seen: Seen, at: Elsewhere | None = None) -> None
 
 
 def alerts(exchange: Exchange) -> list[str]:
-    """Name what alerted the operator though the request was served."""
     return [event["alert"] for event in exchange.seen.events if event["event"] == "alert"]
 
 
 def request_line(exchange: Exchange) -> dict[str, Any]:
-    """Give the one log line of a request; an alert is a line of its own."""
     [line] = [event for event in exchange.seen.events if event["event"] != "alert"]
     assert line["event"] == "request"
     return line

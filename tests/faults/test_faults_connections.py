@@ -27,7 +27,6 @@ def door_to(world: World, token: str, side: str, url: str, **environ: str) -> Do
 
 
 def called(door: Door, token: str, side: str, method: str) -> Exchange:
-    """Send a request that calls one side: of WeChat a login."""
     return login(door) if side == "wechat" else proxied(door, token, method)
 
 

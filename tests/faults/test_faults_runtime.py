@@ -162,7 +162,6 @@ def test_logins_that_cross_keep_their_own_keys(world: World, fault: Fault) -> No
 
 
 def _decrypted(world: World, token: str, session_key: str) -> Exchange:
-    """Open a phone number that was sealed under a key."""
     sealed = message(PHONE, session_key=session_key)
     body = body_of("phone", sealed.iv, sealed.blocks)
     return world.door.send("POST", "/decrypt", token=token, json_body=body)

@@ -103,9 +103,6 @@ def test_on_a_new_phone_the_user_is_not_logged_in_though_wechats_session_holds(
     assert app.send("GET", "/api/orders").status == 200
 
 
-# --- R3 ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("state", "logins"), list(zip(STATES, (1, 1, 2, 2), strict=True)))
 def test_r3_way_1_the_page_logs_in_if_it_must_and_every_tap_opens(
     app: MiniProgram, state: str, logins: int

@@ -22,13 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def sam() -> Template:
-    """The SAM template, as `make package` writes it."""
     return template.sam_template("arm64")
 
 
 @pytest.fixture(scope="session")
 def stack(sam: Template) -> Template:
-    """What CloudFormation makes of it."""
     return template.transformed(sam, "us-east-1")
 
 
@@ -50,7 +48,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def runtime_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """AWS's runtime client, alone in a folder; Linux has it."""
     pytest.importorskip("awslambdaric")
     return install_client(tmp_path_factory.mktemp("runtime"))
 
@@ -85,7 +82,6 @@ def visit(send: Send, phone: Phone) -> None:
 
 
 def strings(value: object) -> Iterator[str]:
-    """Give every string of a JSON value, keys aside."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -103,7 +99,6 @@ PSEUDO = {
 
 
 def made(stack: Template, **values: str) -> Template:
-    """What CloudFormation makes with these parameters."""
     return resolved(stack, {**PSEUDO, **values})
 
 

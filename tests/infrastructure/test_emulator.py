@@ -76,7 +76,6 @@ class Cloud:
         return subprocess.run(line, **options, capture_output=True, text=True, check=False)
 
     def deploy(self, stage: str, *parameters: str, **words: str) -> str:
-        """Deploy, and see that it succeeded."""
         options = [f"PARAMETERS={' '.join(parameters)}", *(f"{k}={v}" for k, v in words.items())]
         done = self.make("deploy", stage, *options)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -40,7 +40,6 @@ class Visitor(FastHttpUser):
     numbers = itertools.count()
 
     def on_start(self) -> None:
-        """Take a name, and that of another user to impersonate."""
         number = next(self.numbers)
         self.name, self.other = f"visitor-{number}", f"visitor-{number + 1}"
         self.openid = openid_of(APPID, self.name)
@@ -49,13 +48,11 @@ class Visitor(FastHttpUser):
 
     @task(60)
     def call_api(self) -> None:
-        """Call the API, in the name of another user; send it some bytes now and then."""
         sent = secrets.token_bytes(random.randrange(4000)) if random.random() < 0.25 else b""
         self._call_api("POST" if sent else "GET", self._token(), sent)
 
     @task(5)
     def log_in(self) -> None:
-        """Log in; sometimes in place of another session, which then ends."""
         replaced = None
         if len(self.tokens) == MAX_TOKENS or (self.tokens and random.random() < 0.3):
             replaced = self.tokens.pop(random.randrange(len(self.tokens)))

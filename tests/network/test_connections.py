@@ -72,7 +72,6 @@ def at(port: int, address: str = HOST) -> tuple[Any, ...]:
 
 
 def resolving_to(*entries: tuple[Any, ...]) -> Connections:
-    """Connections for which every name has these addresses."""
     return connections(look_up=lambda _host, _port: list(entries))
 
 
@@ -358,9 +357,6 @@ def test_the_next_address_is_tried_if_one_does_not_accept() -> None:
 def test_a_host_that_is_no_name_is_unresolved(host: str) -> None:
     with pytest.raises(errors.Unresolved):
         send(Origin("http", host, 80))
-
-
-# --- TLS (which certificate is believed: UP-06, WX-04 of the corpus of faults) -------------------
 
 
 @pytest.mark.parametrize(

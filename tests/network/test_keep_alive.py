@@ -240,9 +240,6 @@ def test_connections_that_nobody_refers_to_are_closed() -> None:
         assert closed.wait(5)
 
 
-# --- what is sent again (and what never is: tests/faults/test_faults_connections.py) -------------
-
-
 def test_a_request_is_sent_again_if_its_caller_says_so() -> None:
     with Loopback(answers(), resets(), answers(b"again"), resets(), answers()) as server:
         kept = connections()

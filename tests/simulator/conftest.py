@@ -19,7 +19,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    """A simulated WeChat of this test's own."""
     with Desk() as desk:
         yield desk
 

@@ -148,7 +148,6 @@ def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
 
 
 def eventually(happens: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
     end = time.monotonic() + desks.START_SECONDS
     while not happens():
         assert time.monotonic() < end

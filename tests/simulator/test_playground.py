@@ -34,7 +34,6 @@ class Page:
         self.netloc = urlsplit(url).netloc
 
     def ask(self, *request: Any) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Send exactly this method, target, body and headers; give status, headers and body."""
         with closing(http.client.HTTPConnection(self.netloc, timeout=10)) as peer:
             peer.request(*request)
             answer = peer.getresponse()

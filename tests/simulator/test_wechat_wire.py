@@ -13,7 +13,6 @@ SNS = "/sns/jscode2session"
 
 
 def raw(desk: Desk, request: bytes) -> bytes:
-    """Send bytes on a connection of their own, and return all that comes back."""
     with socket.create_connection(("127.0.0.1", desk.server.port), timeout=5) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(4096), b""))

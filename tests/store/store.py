@@ -77,7 +77,6 @@ class Store:
         return {"user": {"B": self.user}, "item": {"B": item}}
 
     def raw(self, item: bytes) -> dict[str, Any]:
-        """Read an item as it is in the table; empty if there is none."""
         where = {"TableName": self.table, "Key": self.key_of(item)}
         found: dict[str, Any] = self.dynamodb.get_item(**where, ConsistentRead=True).get("Item", {})
         return found
@@ -94,7 +93,6 @@ class Store:
         self.dynamodb.delete_item(TableName=self.table, Key=self.key_of(token.item))
 
     def partition(self) -> list[dict[str, Any]]:
-        """All items of this test's user."""
         answer = self.dynamodb.query(
             TableName=self.table,
             KeyConditionExpression="#u = :u",

@@ -12,7 +12,6 @@ SECONDS = 300
 
 
 def node_missing() -> str | None:
-    """Name in one line what of Node is missing; None where nothing is."""
     if shutil.which("node") and shutil.which("npm"):
         version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
         if int(version.stdout.strip().removeprefix("v").partition(".")[0]) >= OLDEST_NODE:
@@ -21,7 +20,6 @@ def node_missing() -> str | None:
 
 
 def missing() -> str | None:
-    """Name what is missing to click the playground."""
     return node_missing() or (None if _chromium() else "Chromium is missing")
 
 
@@ -30,7 +28,6 @@ def _chromium() -> str | None:
 
 
 def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of the folder's package, after installing what it needs."""
     if not (FOLDER / "node_modules").exists():
         npm("ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline").check_returncode()
     return npm("run", "--silent", script, **environ)

@@ -38,7 +38,6 @@ class Alerts:
 
 
 def client_error(code: str) -> ClientError:
-    """What botocore raises for an error answer of AWS."""
     return ClientError({"Error": {"Code": code, "Message": "refused"}}, "GetSecretValue")
 
 
@@ -84,7 +83,6 @@ class SecretsManager:
 
 
 def told_by(error: BaseException) -> str:
-    """All that an error, and those behind it, could print."""
     behind = filter(None, (error.__cause__, error.__context__))
     return "\n".join([str(error), repr(error), repr(vars(error)), *map(told_by, behind)])
 

@@ -67,7 +67,6 @@ class Peer:
         return request
 
     def read_to_the_end(self, seconds: float | None = None) -> None:
-        """Take what still comes, so that a second request would be seen."""
         self.sock.settimeout(seconds)
         while self._read(65_536):
             pass
@@ -130,12 +129,10 @@ def whole(body: bytes = b"", *, status: int | str = "200 OK", headers: str | Hea
 
 
 def chunked(*sizes_and_data: bytes) -> bytes:
-    """Make the head of a chunked answer, and what follows it."""
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(sizes_and_data)
 
 
 def answers(body: bytes = b"", *, status: int | str = "200 OK", headers: str | Headers = "") -> Act:
-    """Answer correctly, and keep the connection."""
     return says(whole(body, status=status, headers=headers), ending=kept)
 
 
@@ -144,7 +141,6 @@ def kept(_peer: Peer) -> None:
 
 
 def echo(peer: Peer) -> None:
-    """Answer with what arrived, as JSON, and keep the connection."""
     request = peer.read_request()
     body = {"method": request.method, "target": request.target, "headers": request.headers}
     peer.send(whole(json.dumps(body).encode(), headers=[("Content-Type", "application/json")]))
@@ -164,7 +160,6 @@ def says(*pieces: bytes, pause: float = 0, ending: Act = Peer.end) -> Act:
 
 
 def then(act: Act, ending: Act) -> Act:
-    """Do one act, and end the connection once its answer was read."""
 
     def both(peer: Peer) -> None:
         act(peer)
@@ -262,13 +257,11 @@ class Loopback:
         return [bytes(peer.received) for peer, _ in self._peers if peer.received]
 
     def forget_endings(self) -> None:
-        """Let `endings` be those that are still to come."""
         while self.endings.acquire(blocking=False):
             pass
 
     @contextmanager
     def scripted(self, *script: Act) -> Iterator[None]:
-        """Follow another script for a while."""
         before, self._script = self._script, list(script)
         try:
             yield

@@ -81,7 +81,6 @@ class Sqs:
 
     @property
     def next_at(self) -> float:
-        """When the next message is shown."""
         return min(message.visible_at for message in self.messages)
 
     def _find(self, receipt: str) -> Stored:

@@ -26,18 +26,11 @@ LAYERS = [
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_830
-"""What ships, in all, without message push. May only fall: the goal is 3,700."""
-
-TESTS_PER_LINE = 4.6
-"""Lines of tests for a line that ships. May only fall: the goal is 4."""
-
-PUSH_LINES = 720
-"""What WeChat's message push may add."""
+SHIPPED_LINES = 3_780 + 605 + 25  # may only fall; of the gate, of message push, of /sign
+TESTS_PER_LINE = 4
 
 
 def source(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    """Every Python file of some folders, as (path below the root, syntax tree)."""
     for folder in folders:
         files = [ROOT / folder] if folder.endswith(".py") else sorted((ROOT / folder).rglob("*.py"))
         assert files, folder
@@ -151,8 +144,6 @@ def test_http_client_is_left_to_urllib3(path: str, tree: ast.Module) -> None:
     assert not {name for name in imported(tree) if name.startswith("http.client")}, path
 
 
-# --- the keyword list of a handler is the IAM policy of its Lambda function ---
-
 HANDLERS = {
     handler.__name__.rpartition(".")[2]: handler
     for handler in (login, proxy, decrypt, events, deliver)
@@ -216,7 +207,7 @@ def test_no_module_is_longer_than_220_lines(path: str, tree: ast.Module) -> None
 def test_what_ships_and_its_tests_stay_within_their_size() -> None:
     ships = sum(lines_of(ROOT / path) for path, _ in SHIPPED)
     tests = sum(lines_of(file) for file in (ROOT / "tests").rglob("*.py"))
-    assert ships <= SHIPPED_LINES + PUSH_LINES
+    assert ships <= SHIPPED_LINES
     assert tests <= TESTS_PER_LINE * ships
 
 

@@ -61,7 +61,6 @@ class Signer:
         self.manager.put(NAME, value, stage)
 
     def kids(self) -> tuple[list[str], object]:
-        """The keys that it publishes, and the one that it signs with."""
         return published(self.assertions), signing(self.assertions)
 
 

@@ -59,9 +59,6 @@ def test_what_users_write_passes_as_it_is(subpath: str) -> None:
     assert checked_path(f"/api/{subpath}") == subpath
 
 
-# --- base path mappings --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("path", "proxy", "subpath"),
     [
@@ -117,8 +114,6 @@ def test_what_the_client_has_before_the_route_is_known(
     assert prefix_of(path, subpath) == prefix
 
 
-# --- public --------------------------------------------------------------------------------------
-
 GLOBS = ("products/*", "news", quote("新闻") + "/*", quote("问？") + "/*", "%FF")
 
 
@@ -154,8 +149,6 @@ def test_a_question_mark_in_a_reading_ends_the_path_for_the_globs() -> None:
     for mark in "?#？＃":
         assert not matches_a_glob(quote(f"secret{mark}/news"), ("*/news",))
 
-
-# --- redirects ----------------------------------------------------------------------------------
 
 HTTPS = Origin("https", "api.test", 443)
 

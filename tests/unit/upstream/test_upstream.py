@@ -50,7 +50,6 @@ def forward(
 
 
 def sent(outgoing: Outgoing, **variables: str) -> Pairs:
-    """The headers that go upstream."""
     return forward(outgoing, OK, 25, **variables)[0].headers
 
 

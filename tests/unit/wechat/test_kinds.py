@@ -105,8 +105,6 @@ def test_a_member_of_another_kind_is_refused_and_what_is_no_kind_opens_nothing(k
             assert refused_with(kind, **{name: None})
 
 
-# --- each kind -----------------------------------------------------------------------------------
-
 NO_DIGITS = ["١٣٥٨", "１３５８", "13580006666\n", " 13580006666", "135 8000 6666", "1e10"]
 NO_IDS = ["a b", "x\n", "嘊", '"', "x" * 129]
 GROUP_IDS = ("opengid", "open_single_roomid", "group_openid")
@@ -193,9 +191,6 @@ def test_what_wechat_adds_or_leaves_out_makes_no_difference() -> None:
     assert read(more, "werun") == {"stepInfoList": [day]}
     assert read(sample("phone", countryCode=86), "phone") == SAMPLES["phone"]
     assert read(written({**CHAT, "watermark": WATERMARK}), "group") == CHAT
-
-
-# --- the watermark -------------------------------------------------------------------------------
 
 
 def test_a_watermark_is_at_most_so_old() -> None:

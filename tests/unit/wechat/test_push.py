@@ -71,9 +71,6 @@ def signed(envelope: bytes, text: str) -> Pushed:
     return Pushed({**query, "msg_signature": signature}, envelope, "")
 
 
-# --- WeChat's own vectors ---
-
-
 def gate_of(vector: dict[str, Any]) -> Gate:
     secret = {"token": vector["token"], "aes_key": vector.get("encodingAESKey", "A" * 43)}
     gate = Gate(secret, vector.get("appid", APPID))
@@ -137,9 +134,6 @@ def test_any_message_under_the_right_key_is_a_message_or_refused(data: bytes, is
             assert isinstance(json.loads(gate.take(made(content, is_xml=is_xml)).body), dict)
         except PushRefused as error:
             assert error.evidence == {"reason": "envelope"}  # noqa: PT017 - one of two outcomes
-
-
-# --- what is refused ---
 
 
 def test_an_app_that_is_not_served_is_unknown(gate: Gate) -> None:
