@@ -8,6 +8,7 @@ import traceback
 from typing import Any, TextIO
 
 NAME = "wxgate"
+_logger = logging.getLogger(NAME)
 # At DEBUG these write whole requests: URLs with the appsecret, items, plain secrets. urllib3 logs
 # URLs at WARNING too.
 _TALKATIVE = ("boto3", "botocore", "pynamodb", "requests", "s3transfer", "urllib3")
@@ -71,10 +72,11 @@ def configure(level: str, function_name: str | None = None) -> None:
     """Set up the gate's logger and silence the libraries' own; `function_name` is Lambda's."""
     output = _Output()
     output.setFormatter(JsonFormatter(function_name))
-    logger = logging.getLogger(NAME)
-    logger.handlers = [output]
-    logger.propagate = False  # Lambda's runtime has a root handler: it would write each line twice
-    logger.setLevel(level)
+    _logger.handlers = [output]
+    _logger.propagate = False  # Lambda's runtime has a root handler: it would write each line twice
+    _logger.setLevel(level)
+    # No line shows them (Python, "Logging HOWTO", Optimization).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -84,7 +86,7 @@ def write(
 ) -> None:
     """Write one line; `fields` hold no secret and nothing that a client made up."""
     extra = {"fields": fields, "count": count}
-    logging.getLogger(NAME).log(level, event, exc_info=exc_info, extra=extra)
+    _logger.log(level, event, exc_info=exc_info, extra=extra)
 
 
 def alert(what: str, **facts: str) -> None:

@@ -65,6 +65,8 @@ class Request:
         self.resource = _member(self.context, "resourcePath", str)
         self.method = _member(self.context, "httpMethod", str)
         self.path = _member(self.event, "path", str)
+        self.headers: Pairs = _pairs(self.event, "multiValueHeaders", "headers")
+        self._named = [(name.lower(), value) for name, value in self.headers]
 
     @cached_property
     def id(self) -> str:
@@ -99,18 +101,13 @@ class Request:
         return tuple(stripped for element in elements if (stripped := element.strip()))
 
     @cached_property
-    def headers(self) -> Pairs:
-        """Every header in order, names as sent."""
-        return _pairs(self.event, "multiValueHeaders", "headers")
-
-    @cached_property
     def query(self) -> Pairs:
         """Every query parameter in order, decoded once by API Gateway."""
         return _pairs(self.event, "multiValueQueryStringParameters", "queryStringParameters")
 
     def values(self, name: str) -> list[str]:
         """All values of a header, by lower-case name, in order."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return [value for key, value in self._named if key == name]
 
     @cached_property
     def body(self) -> bytes:

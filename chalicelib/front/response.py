@@ -8,6 +8,7 @@ from typing import Any
 from chalicelib.errors import GateError
 
 MAX_ANSWER = 6_291_456  # bytes of a serialised Lambda answer (AWS Lambda quotas: 6 MB)
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ROOM = MAX_ANSWER - 16_384  # bytes of it for the body; the rest is for headers and envelope
 OWN_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -62,8 +63,7 @@ def _encoded(body: bytes) -> tuple[str, bool]:
 
 def json_answer(value: object, *, status: int = 200, headers: Mapping[str, str] = {}) -> Answer:
     """Answer a JSON value, with the headers of every answer that the gate makes itself."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Answer(text, {**OWN_HEADERS, **headers}, status)
+    return Answer(_compact(value), {**OWN_HEADERS, **headers}, status)
 
 
 def text_answer(text: str) -> Answer:

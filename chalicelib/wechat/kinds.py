@@ -75,6 +75,7 @@ KINDS: dict[str, dict[str, Read]] = {
 }
 _EMPTY_IS_NONE = (("unionId", ""), ("openGId", ""))
 _MEMBERS = {name for members in KINDS.values() for name in members}
+_FOREIGN = {kind: _MEMBERS - members.keys() for kind, members in KINDS.items()}
 
 
 def _is_complete(kind: str, fields: Fields) -> bool:
@@ -110,7 +111,7 @@ def read(plaintext: bytes, kind: str, *, whose: Identity, now: float, max_age: f
     if not (plaintext.startswith(b"{") and plaintext.endswith(b"}")) or kind not in KINDS:
         raise ValueError
     fields = strict_json.load_object(plaintext)
-    if not (_MEMBERS - KINDS[kind].keys()).isdisjoint(fields):
+    if not _FOREIGN[kind].isdisjoint(fields):
         raise ValueError
     found = documented(kind, fields, whose.appid)
     if not now - max_age <= _integer(fields["watermark"].get("timestamp")) <= now + CLOCK_SKEW:
