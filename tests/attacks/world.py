@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -79,12 +80,14 @@ class World:
         self.dynamodb: Any = aws.client("dynamodb", engine_url)
         with closing(aws.client("secretsmanager", engine_url)) as manager:
             aws.make_secrets(manager, PREFIX, dict.fromkeys((APPID, OTHER_APPID), APPSECRET))
+            signing = manager.get_secret_value(SecretId=f"{PREFIX}signing")["SecretString"]
         keys = [v for user in USERS.values() for k, v in user.items() if k.startswith("session")]
         self.secrets: dict[str, set[str]] = {
             "appsecret": {APPSECRET},
             "session_key": set(keys),
             "access_token": {wechat.ACCESS_TOKEN},
             "token": set(),
+            "private key": set(json.loads(signing)["private_key"].split("\n")[1:3]),
         }
         self.personal: dict[str, set[str]] = {
             "openid": {user["openid"] for user in USERS.values()},

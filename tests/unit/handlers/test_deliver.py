@@ -18,7 +18,7 @@ from chalicelib.deadlines import EVENT_PAUSES, NO_DEADLINE, Deadline
 from chalicelib.errors import QueueUnavailable
 from chalicelib.handlers.deliver import deliver
 from chalicelib.network.connections import Reply
-from chalicelib.network.exchange_errors import Refused, TimedOut, TransportError
+from chalicelib.network.exchange_errors import Refused, Stale, TimedOut, TransportError
 from chalicelib.network.queue import Queue
 from chalicelib.network.secrets import Secrets
 from chalicelib.settings import read
@@ -91,6 +91,7 @@ def test_an_event_is_posted_with_proof() -> None:
     (sent,) = delivery.wire.exchanged
     assert (sent.origin.authority, sent.method) == ("api.test", "POST")
     assert (sent.target, sent.body) == ("/base/wxgate/events", BODY.encode())
+    assert (sent.retry_on, sent.max_bytes) == ((Refused, Stale), 2**20)
     headers = delivery.headers()
     assertion = headers.pop("X-WX-ASSERTION")
     who = {"X-WX-APPID": APPID, "X-WX-OPENID": "o-ann", "X-WX-EVENT-ID": "event-1"}
