@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import snapshot_restore_py  # type: ignore[import-untyped]  # has no types
@@ -108,7 +109,8 @@ def test_secrets_manager_has_two_seconds_in_all_and_the_session_of_the_sdk_that_
     event = "creating-client-class.secretsmanager"
     services._table.sdk_session.register(event, lambda **_: made.append(event))
     config = services._secrets._client.meta.config
-    assert made == [event]
+    of_all: Any = services._table.sdk_session.get_default_client_config()
+    assert (made, of_all.user_agent, config.user_agent.split()[0]) == ([event], "wxgate", "wxgate")
     assert config.retries["total_max_attempts"] == deadlines.SECRETS_ATTEMPTS
     assert config.connect_timeout == config.read_timeout == deadlines.SECRETS_ATTEMPT
     assert deadlines.SECRETS_ATTEMPTS * deadlines.SECRETS_ATTEMPT < 2
