@@ -95,7 +95,6 @@ def watching() -> Iterator[Seen]:
 
 
 def _chain(error: BaseException | None) -> str:
-    """What a traceback prints of an exception and of those behind it, but for our own source."""
     if error is None:
         return ""
     context = None if error.__suppress_context__ else error.__context__

@@ -140,7 +140,6 @@ def _places(world: World, at: Elsewhere | None) -> dict[str, Address]:
 
 
 def calls_in(world: World, exchange: Exchange, at: Elsewhere | None = None) -> Calls:
-    """Count; connections or requests, whichever are more, and of a name its look-ups."""
     seen, places = exchange.seen, _places(world, at)
 
     def attempts(side: str) -> int:
@@ -195,7 +194,6 @@ def always(world: World, exchange: Exchange, at: Elsewhere | None = None) -> Non
 
 
 def nothing_leaks(world: World, seen: Seen, at: Elsewhere | None = None) -> None:
-    """Check that no secret was logged, and that only configured addresses were contacted."""
     assert watch.leaks(seen.said, {**world.secrets, **world.personal}) == [], seen.said
     places = set(_places(world, at).values())
     assert set(seen.addresses) <= places

@@ -38,7 +38,6 @@ GATE, WECHAT = f"http://{HOST}:{PORT}", f"http://{HOST}:{PORT + 1}"
 
 @events.init.add_listener
 def start(environment: Environment, **_: Any) -> None:
-    """Start the desk on DynamoDB Local, or on its own engine where that is missing."""
     environment.events.quitting.add_listener(stop)
     atexit.register(_running.close)
     # None of the user's own parts may be under load.
@@ -68,7 +67,6 @@ def _watch(process: psutil.Process) -> None:
 
 
 def stop(environment: Environment, **_: Any) -> None:
-    """End the desk; let the run fail if its memory grew."""
     _running.close()
     if len(_sizes) < SETTLED:
         return

@@ -149,7 +149,6 @@ class Visitor(FastHttpUser):
             assert "authorization" not in headers, "the token went upstream"
 
     def _claims(self, assertion: str) -> dict[str, Any]:
-        """Verify an assertion as an upstream does, and that it is about this user."""
         kid = jwt.get_unverified_header(assertion)["kid"]
         if kid not in self.keys:
             with self._gate("GET", "/.well-known/jwks.json") as found:

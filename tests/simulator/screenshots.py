@@ -8,7 +8,6 @@ from tests.support import browser
 
 
 def main() -> int:
-    """Set up a desk on free ports, and let Chromium take the pictures; give the exit status."""
     reason = browser.missing()
     if reason:
         sys.stderr.write(f"{reason}\n")

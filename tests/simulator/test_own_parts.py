@@ -104,7 +104,6 @@ HERE, THERE = "198.18.77.1", "198.18.77.2"  # of the range for tests of networks
 
 @pytest.fixture
 def second_host() -> Iterator[list[str]]:
-    """Make a second host, joined by a cable; give the words that run a command on it."""
     has_both = shutil.which("ip") and os.geteuid() == 0
     need(None if has_both else "a second host needs root and iproute2")
     commands = [

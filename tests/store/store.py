@@ -51,7 +51,6 @@ class Store:
         return self.sessions.create(who, session_key, replaces)
 
     def elsewhere(self, *, appid: str = APPID, user: str = "x") -> Token:
-        """Log in another user, or this one in another app."""
         return self.sessions.create(Identity(appid, self.openid + user, None), KEY, None)
 
     def keys(self, token: Token) -> tuple[str, ...]:
@@ -65,7 +64,6 @@ class Store:
         return True
 
     def failures(self) -> dict[bytes, int]:
-        """How often the user failed, by the sort keys of the counters."""
         counters = [item for item in self.partition() if item["item"]["B"].startswith(FAILURES)]
         return {item["item"]["B"]: int(item["failures"]["N"]) for item in counters}
 

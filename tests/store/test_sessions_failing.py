@@ -154,6 +154,12 @@ def test_an_incomplete_answer_is_not_taken_for_an_empty_one(
     assert caught.value.evidence == {"reason": "answer is incomplete"}
 
 
+def test_a_login_whose_answer_was_lost_is_repeated_and_stored_once(store: Store) -> None:
+    store.engine.then(done_but_cut)
+    assert store.is_live(store.login())
+    assert len(store.partition()) == 1
+
+
 @pytest.mark.dynamodb_local
 def test_a_replacement_whose_answer_was_lost_is_repeated_and_made_once(
     dynamodb_local_url: str, clock: Clock

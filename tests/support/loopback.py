@@ -184,7 +184,6 @@ def resets(after: bytes = b"") -> Act:
 
 
 is_silent = says_and_stays(b"")
-"""Read the request, and never answer."""
 
 
 def hangs_up(peer: Peer) -> None:

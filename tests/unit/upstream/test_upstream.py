@@ -42,7 +42,6 @@ def upstream(wire: Wire, url: str = "https://api.test/base", **variables: str) -
 def forward(
     outgoing: Outgoing, outcome: Reply | network.TransportError = OK, left: float = 25, **names: str
 ) -> tuple[Exchanged, Reply]:
-    """Forward a request, with so many seconds left, over a wire with this outcome."""
     wire = Wire(outcome)
     deadline = Deadline.after(left, Clock())
     reply = upstream(wire, **names).forward(outgoing, deadline, max_bytes=1000)
@@ -169,12 +168,14 @@ def test_caches_keep_what_is_everybodys_alone() -> None:
     public = ("Cache-Control", "public, max-age=3600")
     assert passed_on([public])["Cache-Control"] == "private, no-store"
     assert passed_on([])["Cache-Control"] == "private, no-store"
+    assert passed_on([("Cache-Control", "private")])["Cache-Control"] == "private"
     assert passed_on([public], identity=[])["Cache-Control"] == public[1]
     assert "Cache-Control" not in passed_on([], identity=[])
 
 
 def test_a_redirect_leads_to_the_gate_or_is_not_shown() -> None:
-    assert passed_on([("Location", "/base/orders/8")])["Location"] == "/v1/api/orders/8"
+    ours = passed_on([("Location", "/base/orders/8"), ("ETag", "e")])
+    assert (ours["Location"], ours["Etag"]) == ("/v1/api/orders/8", "e")
     assert "Location" not in passed_on([("Location", "/admin")])
 
 
