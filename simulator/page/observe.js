@@ -119,6 +119,7 @@ class Log {
     this.url = url;
     this.seen = 0;
     this.exists = false;
+    this.last = Promise.resolve();
   }
 
   async after(n) {
@@ -131,9 +132,10 @@ class Log {
     this.seen = (await this.after(0)).at(-1)?.n ?? 0;
   }
 
-  async news() {
-    if (!this.exists) return [];
-    return this.read().catch(() => []); // the desk has ended: the calls to it will tell
+  /** One reader at a time: two would each take the other's progress for a reset. */
+  news() {
+    const read = () => (this.exists ? this.read().catch(() => []) : []); // the desk has ended: the calls to it will tell
+    return (this.last = this.last.then(read));
   }
 
   async read() {
@@ -154,20 +156,22 @@ export async function begin(facts) {
   await Promise.all([facts.wechat && wechat.begin(), facts.upstream && upstream.begin()]);
 }
 
-/** Draw a push: what WeChat was answered each time, and then the event where the business API gets it. */
-export async function drawPush(appid, event, { attempts, ...told }) {
+const delivered = new Set(); // events that were drawn on their way to the business API
+
+/** Let WeChat push; draw what it was answered each time, and then the event where the business API gets it. */
+export async function drawPush(appid, event, push) {
+  delivered.delete(event);
+  const { attempts, ...told } = await push();
   for (const attempt of attempts ?? []) {
     arrow("wechat", "gate", "POST /events", pretty({ appid, event, ...told }), { tag: event });
     arrow("gate", "wechat", `${attempt.status ?? "no answer"} ${attempt.answer}`, pretty(attempt), { answer: true, bad: !attempt.ok });
   }
   if (!told.ok || !upstream.exists) return;
   const until = Date.now() + DELIVERY;
-  let calls = [];
-  while (!calls.length && Date.now() < until) {
+  while (!delivered.delete(event) && Date.now() < until) {
     await new Promise((done) => setTimeout(done, 50));
-    calls = await upstream.news();
+    (await upstream.news()).forEach(drawUpstream);
   }
-  calls.forEach(drawUpstream);
 }
 
 function drawWeChat(call) {
@@ -179,6 +183,7 @@ function drawWeChat(call) {
 }
 
 function drawUpstream(call) {
+  delivered.add(json(call.body)?.Event);
   const target = call.path + (call.query ? `?${call.query}` : "");
   const lines = Object.entries(call.headers).map(([name, value]) => `${name}: ${value}`);
   const text = [`${call.method} ${target}`, ...lines, "", call.body].join("\n") + claims(call.headers["X-WX-ASSERTION"]);

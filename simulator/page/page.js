@@ -29,7 +29,7 @@ const post = (path, members, headers) => fetch(path, {
 });
 
 /** Do what a user does in WeChat's settings, and draw what WeChat tells the gate of it. */
-const settings = async (act, event) => drawPush(appid, event, await (await post(`/wx/${act}`, { appid, user })).json());
+const settings = (act, event) => drawPush(appid, event, async () => (await post(`/wx/${act}`, { appid, user })).json());
 
 const fault = (kind) => post("/control/fault", { path: "/sns/jscode2session", kind });
 

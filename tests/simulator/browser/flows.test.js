@@ -301,3 +301,17 @@ test('a closed account ends every session before the business API hears of it', 
   assert.deepEqual(await playground.turn('closeAccount'), PUSHED)
   assert.deepEqual(await playground.tap('request'), REPLAYED)
 })
+
+test('what happens at the same time is drawn once', async () => {
+  await playground.tap('login')
+  const before = (await playground.arrows()).length
+  await playground.page.evaluate(() => {
+    for (const name of ['withdraw', 'closeAccount']) document.querySelector(`[data-switch=${name}]`).click()
+  })
+  await playground.tap('ten')
+  await playground.page.waitForFunction(() => !document.querySelector('[aria-busy]'))
+  const arrows = (await playground.arrows()).slice(before)
+  const count = (arrow) => arrows.filter((it) => it === arrow).length
+  assert.deepEqual(PUSHED.slice(0, 3).map(count), [2, 2, 2])
+  assert.equal(arrows.filter((it) => it.startsWith('gate → upstream: GET')).length, 10)
+})
