@@ -60,8 +60,11 @@ for name in ("login", "proxy", "decrypt", "events"):
     app.lambda_function(name=name)(serve)
 
 
+deliver_batch = bound(deliver.deliver)
+
+
 @app.lambda_function(name="deliver")
 def deliver_function(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Take events from the queue to the business API."""
-    result: dict[str, Any] = bound(deliver.deliver)(event, deadline_of(context))
+    result: dict[str, Any] = deliver_batch(event, deadline_of(context))
     return result

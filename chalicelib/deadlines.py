@@ -43,7 +43,7 @@ QUEUE_ATTEMPT = 1.0
 QUEUE_ATTEMPTS = 2
 # Seconds between the attempts to deliver an event: 24 hours in all, an hour at most (SQS: 12).
 EVENT_PAUSES = (5, 30, 120, 345, 900, 2200, *[3600] * 23)
-INIT = 0.5  # what INIT may spend on secrets and connections, in all
+INIT = 0.5  # that INIT waits for secrets and connections, once all is built
 
 
 @dataclass(frozen=True)

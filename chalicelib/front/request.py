@@ -36,7 +36,7 @@ def _pairs(event: dict[str, Any], multi: str, single: str) -> Pairs:
     lists = event.get(multi)
     if not isinstance(lists, dict):
         lists = {name: [value] for name, value in _member(event, single, dict).items()}
-    found = [(name, values) for name, values in lists.items() if isinstance(values, list)]
+    found = [(n, v) for n, v in lists.items() if isinstance(n, str) and isinstance(v, list)]
     return [(name, value) for name, values in found for value in values if isinstance(value, str)]
 
 

@@ -174,9 +174,10 @@ def _parsed(found: Attributes, token: Token, now: float, *, with_keys: bool) -> 
     if user_reference(appid, openid) != token.user:
         raise ValueError
     unionid = found["unionid"]["S"] if "unionid" in found else None
-    keys, until = [], int(found["previous_until"]["N"]) if "previous_key" in found else 0
+    keys, until = [], 0
     if with_keys:
         keys.append(token.unseal(found["sealed_key"]["B"], "current"))
+        until = int(found["previous_until"]["N"]) if "previous_key" in found else 0
         if now < until:
             keys.append(token.unseal(found["previous_key"]["B"], "previous"))
     return Session(appid, openid, unionid, tuple(keys), until), expires_at
