@@ -110,7 +110,7 @@ secrets: .venv/tests.installed
 rollback: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.rollback --stack $(STACK) $(PLACE) $(DRY)
 
-# Of the events that were not delivered in a day; DRY_RUN=1 only shows them.
+# Send undelivered events again; DRY_RUN=1 only shows them.
 redrive: .venv/tests.installed
 	@$(BIN)/python -m infrastructure.redrive --stack $(STACK) $(PLACE) $(DRY)
 

@@ -1,4 +1,4 @@
-"""`make redrive`: send the events again that were not delivered, or with DRY_RUN=1 show them.
+"""`make redrive`: send undelivered events again, or with DRY_RUN=1 show them.
 
 Their contents are not shown: they are personal data.
 """
@@ -21,7 +21,7 @@ def show(sqs: Any, url: str) -> None:
     """Print how many dead letters there are, and when and for which app the first ones came."""
     names = ["ApproximateNumberOfMessages"]
     count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]]
-    print(f"{count} events were not delivered.")
+    print(f"Not delivered: {count}")
     answer = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=SHOWN,

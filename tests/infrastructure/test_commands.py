@@ -290,12 +290,12 @@ def test_dead_letters_are_shown_without_their_contents_and_moved_where_they_came
     sqs = DeadLetters({**letter, "MessageAttributes": attributes}, letter)
     redrive.show(sqs, "https://sqs.test/dead")
     assert capsys.readouterr().out.splitlines() == [
-        "2 events were not delivered.",
+        "Not delivered: 2",
         "2030-03-17 17:46:40Z  the-appid  the-id",
         "2030-03-17 17:46:40Z  -  -",
     ]
     redrive.show(DeadLetters(), "https://sqs.test/dead")
-    assert capsys.readouterr().out == "0 events were not delivered.\n"
+    assert capsys.readouterr().out == "Not delivered: 0\n"
     assert sqs.moved == []
     redrive.send(sqs, "https://sqs.test/dead")
     assert sqs.moved == ["arn:dead"]
