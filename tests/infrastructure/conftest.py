@@ -63,7 +63,7 @@ Send = Callable[..., tuple[int, Any]]
 
 
 def visit(send: Send, phone: Phone) -> None:
-    """Do what a mini-program does that has no use for a session_key, through all functions."""
+    """Do what a mini-program does, through all functions that answer it."""
     status, answer = send("POST", "/login", "", {"code": phone.code()})
     assert status == 200, answer
     token = answer["token"]
@@ -74,6 +74,10 @@ def visit(send: Send, phone: Phone) -> None:
     status, opened = send("POST", "/phone", token, body)
     assert status == 200, opened
     assert opened["data"]["purePhoneNumber"]
+    steps = {**phone.do("getWeRunData"), "kind": "werun"}
+    status, opened = send("POST", "/decrypt", token, steps)
+    assert (status, len(opened["data"]["stepInfoList"])) == (200, 31)
+    assert send("GET", "/session", token) == (200, {"valid": True})
     assert len(send("GET", "/.well-known/jwks.json")[1]["keys"]) == 1
     assert send("GET", "/health")[0] == 200
     assert send("POST", "/logout", token, {}) == (204, None)
