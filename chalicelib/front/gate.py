@@ -8,6 +8,7 @@ from typing import Any
 from chalice.app import Chalice
 
 from chalicelib import errors, logs
+from chalicelib.deadlines import Clock
 from chalicelib.front.request import Request, deadline_of
 from chalicelib.front.response import Answer, refusal
 
@@ -23,10 +24,7 @@ class Gate(Chalice):
     """
 
     def __init__(
-        self,
-        name: str,
-        fault: str | None = None,
-        monotonic: Callable[[], float] = time.perf_counter,
+        self, name: str, fault: str | None = None, monotonic: Clock = time.perf_counter
     ) -> None:
         super().__init__(name, configure_logs=False)
         self.api.binary_types = ["*/*"]  # API Gateway passes every body through as it came

@@ -98,17 +98,15 @@ class Client:
         WeChat and Secrets Manager never change in the same instant, so the other may be a newer one
         or the one before. Errcode 40125 refuses the secret: a code in the call is not spent.
         """
-
-        def send(secret: str) -> Answer:
-            signed = {"appid": appid, "secret": secret, **fields}
-            return self._send(method, path, signed, deadline)
-
         secret = self.appsecret(appid)
-        answer = send(secret)
+        signed = {"appid": appid, "secret": secret, **fields}
+        answer = self._send(method, path, signed, deadline)
         if answer.errcode != INVALID_APPSECRET:
             return answer
         another = self._secrets.alternative_to(self._prefix + appid, secret, _appsecret)
-        return answer if another is None else send(another)
+        if another is None:
+            return answer
+        return self._send(method, path, {**signed, "secret": another}, deadline)
 
     def call(
         self, method: str, path: str, appid: str, fields: Fields, deadline: Deadline
