@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None, output: Path = OUTPUT, page: Pa
     A missed goal is reported and fails nothing: on a busy machine it may be the machine.
     """
     options = _arguments(arguments)
+    report.circumstances()
     for name in options.names or NAMES:
         print(f"Measuring {name} …", file=sys.stderr, flush=True)
         figures = measure(name, quick=options.quick)

@@ -1,5 +1,6 @@
 """What was measured, where it is kept: build/bench.json, and the tables of docs/benchmarks.md."""
 
+import functools
 import json
 import platform
 import re
@@ -13,8 +14,12 @@ from benchmarks import ROOT
 from benchmarks.figures import Figure, table
 
 
+@functools.cache
 def circumstances() -> dict[str, str]:
-    """Give the commit, the machine, the Python and the day."""
+    """Give the commit, the machine, the Python and the day, as they are when first asked for.
+
+    The tables that a run writes make the tree dirty.
+    """
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return {
