@@ -75,7 +75,6 @@ def configure(level: str, function_name: str | None = None) -> None:
     _logger.handlers = [output]
     _logger.propagate = False  # Lambda's runtime has a root handler: it would write each line twice
     _logger.setLevel(level)
-    # No line shows them (Python, "Logging HOWTO", Optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -85,8 +84,9 @@ def write(
     level: int, event: str, fields: Fields, *, count: Count | None = None, exc_info: bool = False
 ) -> None:
     """Write one line; `fields` hold no secret and nothing that a client made up."""
-    extra = {"fields": fields, "count": count}
-    _logger.log(level, event, exc_info=exc_info, extra=extra)
+    if _logger.isEnabledFor(level):  # not log(): it looks for the caller, which no line shows
+        info, extra = sys.exc_info() if exc_info else None, {"fields": fields, "count": count}
+        _logger.handle(_logger.makeRecord(NAME, level, "", 0, event, (), info, extra=extra))
 
 
 def alert(what: str, **facts: str) -> None:

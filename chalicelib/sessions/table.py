@@ -102,10 +102,10 @@ class Table:
     def get_all(self, user: bytes, items: Sequence[bytes]) -> dict[bytes, Attributes]:
         """Read items of a user in one round trip; those that exist, by sort key."""
         wanted = {"Keys": [_key(user, item) for item in items], "ConsistentRead": True}
-        get, capacity = self._table.connection.client.batch_get_item, "TOTAL"
-        answer = self._call(get, RequestItems={self._name: wanted}, ReturnConsumedCapacity=capacity)
-        if answer["UnprocessedKeys"]:
-            raise StoreUnavailable(reason="UnprocessedKeys")
+        with _translated():
+            answer = self._table.connection.client.batch_get_item(RequestItems={self._name: wanted})
+        if (left := answer.get("UnprocessedKeys")) != {}:  # a whole answer has it, if only empty
+            raise StoreUnavailable(reason="UnprocessedKeys" if left else "answer is incomplete")
         return {found["item"]["B"]: found for found in answer["Responses"][self._name]}
 
     def query(self, user: bytes, names: list[str]) -> dict[bytes, Attributes]:

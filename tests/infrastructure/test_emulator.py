@@ -1,9 +1,8 @@
 """The commands against an AWS emulator that is not ours: ministack runs the stack that SAM makes.
 
 What it does not do is checked elsewhere: CodeDeploy, SnapStart, WAF and gateway responses on the
-transformed template. It knows no metric math, so the stacks here have no alarms. Its BatchGetItem
-gives no ConsumedCapacity, which the gate takes for half an answer: a proxy before DynamoDB adds it.
-Its API Gateway makes no ANY of a path's any-method: the rehearsal asks for methods without a route.
+transformed template. It knows no metric math, so the stacks here have no alarms. Its API Gateway
+makes no ANY of a path's any-method: the rehearsal asks for methods without a route.
 """
 
 import json
@@ -15,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,9 +35,7 @@ from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
 from simulator.wechat.push import sealed, signature_of
 from tests.infrastructure.conftest import visit
-from tests.support.aws_proxy import JSON, AwsProxy, Operation
 from tests.support.front_door import Phone
-from tests.support.loopback import Peer, whole
 
 MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
 
@@ -108,11 +105,6 @@ class Cloud:
         return answer.status_code, answer.json() if is_json else answer.text or None
 
 
-def with_capacity(peer: Peer, _operation: Operation, forward: Callable[[], bytes]) -> None:
-    answer = json.loads(forward().partition(b"\r\n\r\n")[2])
-    peer.send(whole(json.dumps({"ConsumedCapacity": [], **answer}).encode(), headers=JSON))
-
-
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     home, port = tmp_path_factory.mktemp("ministack"), free_port()
@@ -121,16 +113,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     environ |= {"SAM_CLI_POLL_DELAY": "0.5"}
     server = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "TMPDIR": str(home)}
     url = environ["AWS_ENDPOINT_URL"]
-    with (
-        closing(AwsProxy(url)) as dynamodb,
-        dynamodb.failing("BatchGetItem", with_capacity),
-        subprocess.Popen(
-            [uvx(), "--python", sys.executable, *MINISTACK],
-            cwd=home,
-            env={**environ, **server, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.url},
-            start_new_session=True,
-        ) as process,
-    ):
+    with subprocess.Popen(
+        [uvx(), "--python", sys.executable, *MINISTACK],
+        cwd=home,
+        env={**environ, **server},
+        start_new_session=True,
+    ) as process:
         for _ in range(480):  # uvx may have to fetch it
             with suppress(requests.ConnectionError):
                 requests.get(url, timeout=5)
