@@ -75,7 +75,6 @@ def configure(level: str, function_name: str | None = None) -> None:
     _logger.handlers = [output]
     _logger.propagate = False  # Lambda's runtime has a root handler: it would write each line twice
     _logger.setLevel(level)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

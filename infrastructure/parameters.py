@@ -114,7 +114,7 @@ def check(
     for name, value in given.items():
         if not _allows(declared[name], value):
             told = {k: v for k, v in declared[name].items() if k not in ("Default", "Description")}
-            limits = ", ".join(f"{limit} {value}" for limit, value in told.items())
+            limits = ", ".join(f"{limit} {allowed}" for limit, allowed in told.items())
             raise Refused(f"{name}={value} is malformed: {limits}.")
 
 

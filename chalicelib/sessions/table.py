@@ -29,7 +29,6 @@ from chalicelib.network.aws_errors import reason, translated
 
 # All that the proxy's Lambda function reads: its role forbids the other attributes.
 IDENTITY = ["user", "item", "version", "appid", "openid", "unionid", "expires_at"]
-READ = {"ConsistentRead": True, "ReturnConsumedCapacity": "TOTAL"}
 KEYS = ["user", "item"]  # all that the function that ends a user's sessions reads
 BATCH = 25  # DynamoDB's limit of one BatchWriteItem; a transaction may have 100 parts
 Attributes = dict[str, dict[str, Any]]  # an item as DynamoDB gives it: name → {type: value}
@@ -92,7 +91,8 @@ class Table:
 
     def get(self, user: bytes, item: bytes, names: Sequence[str] = ()) -> Attributes | None:
         """Read an item, or its attributes of these names."""
-        options: dict[str, Any] = {"TableName": self._name, "Key": _key(user, item), **READ}
+        options: dict[str, Any] = {"TableName": self._name, "Key": _key(user, item)}
+        options |= {"ConsistentRead": True, "ReturnConsumedCapacity": "TOTAL"}
         if names:
             place = {f"#{n}": name for n, name in enumerate(names)}
             options |= {"ProjectionExpression": ", ".join(place), "ExpressionAttributeNames": place}

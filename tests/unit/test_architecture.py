@@ -26,7 +26,7 @@ LAYERS = [
 WITHIN = {"settings": {"rules"}}
 """The imports that are allowed between modules of the ground floor."""
 
-SHIPPED_LINES = 3_780 + 605 + 25  # may only fall; of the gate, of message push, of /sign
+SHIPPED_LINES = 3_779 + 605 + 25  # may only fall; of the gate, of message push, of /sign
 TESTS_PER_LINE = 4
 
 
