@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlencode
 
@@ -169,8 +170,9 @@ def calls(running_desk: desk.Desk) -> Iterator[Calls]:
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("AWS_ENDPOINT_URL", server.url)
         with closing(aws.client("sqs", server.url)) as sqs:  # the desk polls its own
-            environ.setenv("EVENTS_QUEUE_URL", aws.make_queue(sqs, f"policies-{os.getpid()}"))
+            queues = {name: aws.make_queue(sqs, f"policies-{name}-{token_hex(4)}") for name in USES}
         for name, use in USES.items():
+            environ.setenv("EVENTS_QUEUE_URL", queues[name])
             places = running_desk.urls["WeChat"], running_desk.urls["AWS"]
             token = FrontDoor(desk.load_app(), *places).login()
             # A container of its own: nothing is known from the login.
@@ -217,7 +219,6 @@ def take_from_the_queue(door: FrontDoor, _token: str) -> None:
     """As Lambda does by the function's role: one event is delivered, another is not."""
     url = os.environ["EVENTS_QUEUE_URL"]
     with closing(aws.client("sqs", door.aws_url)) as sqs:
-        sqs.purge_queue(QueueUrl=url)
         for appid in (APPID, ""):
             known = {"appid": appid or "-", **({"id": "e"} if appid else {})}
             typed = {n: {"DataType": "String", "StringValue": v} for n, v in known.items()}
