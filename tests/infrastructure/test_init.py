@@ -23,6 +23,8 @@ SCRIPT = """
 import json, sys, time
 frozen, wall = [0], time.time
 time.time = lambda: wall() + frozen[0]
+from chalicelib import deadlines
+deadlines.INIT = 60  # a busy machine takes longer than INIT waits
 import app
 loaded, fetched, connected = set(sys.modules), [], []
 client = app.services._secrets._client
