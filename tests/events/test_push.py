@@ -6,13 +6,12 @@ That the proof beside an event holds is asked by test_example.py.
 import json
 import time
 from collections.abc import Callable
-from urllib.parse import urlencode
 
 import pytest
 
 from simulator import desk
 from simulator.wechat import openid_of, push_secret_of
-from simulator.wechat.push import Pushed, sealed, signature_of
+from simulator.wechat.push import Pushed, sealed
 from tests.events.conftest import Events
 from tests.support.front_door import APPID
 
@@ -34,14 +33,6 @@ def test_an_event_reaches_the_business_api(events: Events, kind: str) -> None:
     openid = openid_of(APPID, "ann")
     assert (headers["X-WX-APPID"], headers["X-WX-OPENID"]) == (APPID, openid)
     assert events.deliver() == 0
-
-
-def test_wechats_check_of_the_url_is_answered(events: Events) -> None:
-    query = {"timestamp": str(int(time.time())), "nonce": "1514711492", "echostr": "4375120948"}
-    query["signature"] = signature_of(SECRET["token"], query["timestamp"], query["nonce"])
-    answer = events.door.send("GET", f"/events/{APPID}?{urlencode(query)}")
-    assert (answer.status, answer.body) == (200, b"4375120948")
-    assert answer.headers["Content-Type"].startswith("text/plain")
 
 
 def test_a_cancelled_users_tokens_are_dead_when_wechat_is_answered(events: Events) -> None:
@@ -78,17 +69,6 @@ def test_an_attack_is_answered_like_any_other_and_leaves_nothing(
     assert "o-ann" not in json.dumps(line)
 
 
-def test_without_the_queue_wechat_is_told_to_repeat_and_its_user_is_out(
-    events: Events, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token = events.door.login("ann")
-    monkeypatch.setenv("EVENTS_QUEUE_URL", events.queue + "-missing")
-    events.door.module = desk.load_app()
-    pushed = events.act("/wx/closeAccount", user="ann")
-    assert [attempt["status"] for attempt in pushed["attempts"]] == [503] * 3
-    assert events.door.send("GET", "/api/x", token=token).status == 401
-
-
 def test_without_events_path_there_is_no_such_route(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,16 +78,3 @@ def test_without_events_path_there_is_no_such_route(
     for method in ("GET", "POST", "PUT"):
         answer = events.door.send(method, f"/events/{APPID}")
         assert (answer.status, answer.code) == (404, "NotFound")
-
-
-def test_an_event_that_the_upstream_refuses_stays_in_the_queue(
-    events: Events, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events.take(sealed(APPID, MESSAGE, SECRET, time.time()))
-    monkeypatch.setenv("UPSTREAM_URL", "http://127.0.0.1:9")  # the port of discard: nobody listens
-    events.door.module = desk.load_app()
-    assert events.deliver() == 1
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = events.sqs.get_queue_attributes(QueueUrl=events.queue, AttributeNames=names)
-    assert found["Attributes"] == {names[0]: "0", names[1]: "1"}
-    assert events.deliver() == 0  # it comes again in five seconds
