@@ -16,7 +16,7 @@ def main() -> int:
     running = desk.set_up(0)
     taken = browser.run("screenshots", PLAYGROUND_URL=running.urls["playground"])
     running.close()
-    sys.stderr.write(taken.stdout + taken.stderr)
+    sys.stderr.write(taken.stdout)
     return taken.returncode
 
 

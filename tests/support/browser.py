@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
+
+from tests.support.desk import ENVIRONMENT
 
 FOLDER = Path(__file__).parents[1] / "simulator" / "browser"
 CHROMIUM = ("chromium", "google-chrome")
 OLDEST_NODE = 20
+CI = ("ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline")
 SECONDS = 300
 
 
@@ -29,17 +33,24 @@ def _chromium() -> str | None:
 
 def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
     if not (FOLDER / "node_modules").exists():
-        npm("ci", "--silent", "--no-audit", "--no-fund", "--prefer-offline").check_returncode()
+        npm(*CI).check_returncode()
     return npm("run", "--silent", script, **environ)
 
 
-def npm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def npm(*words: str, folder: Path = FOLDER, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run npm in a folder; where it takes too long, leave none of its children behind."""
+    with subprocess.Popen(
         ["npm", *words],
-        cwd=FOLDER,
-        env={**os.environ, "CHROMIUM": str(_chromium()), **environ},
-        capture_output=True,
+        cwd=folder,
+        env={**ENVIRONMENT, "CHROMIUM": str(_chromium()), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
