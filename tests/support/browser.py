@@ -37,7 +37,9 @@ def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return npm("run", "--silent", script, **environ)
 
 
-def npm(*words: str, folder: Path = FOLDER, **environ: str) -> subprocess.CompletedProcess[str]:
+def npm(
+    *words: str, folder: str | Path = FOLDER, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run npm in a folder; where it takes too long, leave none of its children behind."""
     with subprocess.Popen(
         ["npm", *words],
