@@ -3,27 +3,15 @@
 import json
 import socket
 
-import pytest
-
-from chalicelib.sessions.tokens import Token
 from tests.attacks import watch
 from tests.attacks.world import World
-from tests.support.wechat import APPSECRET, USERS
+from tests.support.wechat import APPSECRET
 
 
 def test_a_dump_of_the_table_yields_no_token_and_no_key(world: World) -> None:
     assert world.secrets_in_table() == []
     calls = json.dumps([done.parameters for done in world.aws.operations])
     assert watch.leaks(calls, world.secrets) == []
-
-
-def test_a_dump_with_one_token_yields_that_tokens_key_alone(world: World) -> None:
-    mine, other = Token.parse(world.door.login("code-A")), Token.parse(world.door.login("code-B"))
-    items = [item for item in world.items() if "sealed_key" in item]
-    sealed = {item["item"]["B"]: item["sealed_key"]["B"] for item in items}
-    assert mine.unseal(sealed[mine.item], "current") == USERS["A"]["session_key"]
-    with pytest.raises(ValueError, match=r"^$"):
-        mine.unseal(sealed[other.item], "current")
 
 
 def test_a_planted_secret_is_found_in_each_of_its_spellings() -> None:
