@@ -1,7 +1,6 @@
 """What WeChat pushes: sealed so that another library opens it, as often as it is not taken."""
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 import requests
 from wechatpy.crypto import WeChatCrypto
 
-from simulator import desk
 from simulator.wechat import WeChat, appsecret_of, openid_of, push_secret_of
 from simulator.wechat.messages import Call
 from tests.simulator.wechat_desk import APPID, NOW
@@ -124,19 +122,3 @@ def test_what_cannot_be_pushed_is_refused(members: dict[str, Any]) -> None:
     status, answer = call(made, "/wx/revoke", user="ann")
     assert (status, answer["errMsg"][:11]) == (400, "revoke:fail")
     assert taken == []
-
-
-def test_on_the_desk_an_event_reaches_the_echo_which_shows_it(running_desk: desk.Desk) -> None:
-    body = {"appid": desk.DEFAULT_APP, "event": "user_info_modified", "user": "echoed"}
-    urls = running_desk.urls
-    assert requests.post(f"{urls['WeChat']}/control/push", json=body, timeout=20).json()["ok"]
-    openid = openid_of(desk.DEFAULT_APP, "echoed")
-
-    def shown() -> list[dict[str, Any]]:
-        echo = requests.get(f"{urls['upstream']}/wxgate/events", timeout=5).json()
-        return [e for e in echo.get("events", []) if e["headers"].get("X-WX-OPENID") == openid]
-
-    end = time.monotonic() + 30
-    while not (found := shown()):
-        assert time.monotonic() < end
-    assert json.loads(found[0]["body"])["Event"] == "user_info_modified"
