@@ -33,7 +33,7 @@ from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
 from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
-from simulator.wechat.push import sealed, signature_of
+from simulator.wechat.push import sealed
 from tests.infrastructure.conftest import visit
 from tests.support.front_door import Phone
 
@@ -183,17 +183,6 @@ def test_all_functions_work_through_the_emulated_api_gateway(
     visit(partial(cloud.send, first), Phone(around.wechat_url))
 
 
-def test_wechat_s_check_of_the_url_is_answered(
-    cloud: Cloud, first: str, push: dict[str, str]
-) -> None:
-    query = {"timestamp": str(int(time.time())), "nonce": "1514711492", "echostr": "4375120948"}
-    refused = (403, {"Code": "PushRefused", "Message": "Forbidden."})
-    for token, answer in ((push["token"], (200, "4375120948")), ("another", refused)):
-        signature = signature_of(token, query["timestamp"], query["nonce"])
-        target = f"/events/{DEFAULT_APP}?{urlencode({**query, 'signature': signature})}"
-        assert cloud.send(first, "GET", target) == answer
-
-
 def test_a_push_ends_its_user_s_session_and_reaches_the_upstream_with_its_assertion(
     cloud: Cloud, first: str, around: Surroundings, push: dict[str, str]
 ) -> None:
@@ -228,14 +217,6 @@ def test_an_upgrade_sends_empty_values_too_and_can_be_rolled_back(cloud: Cloud, 
     done = cloud.make("rollback", first)
     assert done.returncode == 0, done.stderr
     assert cloud.send(first, "GET", "/api/news/1")[0] == 200
-
-
-def test_a_refused_upgrade_changes_nothing(cloud: Cloud, first: str) -> None:
-    before = cloud.stack(first)
-    done = cloud.make("deploy", first, "PARAMETERS=UpstreamAllowPrivate=false")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[0].startswith("UPSTREAM_URL is malformed")
-    assert cloud.stack(first) == before
 
 
 def test_a_stage_beside_it_comes_and_goes_and_leaves_its_table(cloud: Cloud, first: str) -> None:
