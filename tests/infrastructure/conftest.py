@@ -1,17 +1,21 @@
 """The template and the package, each made once."""
 
 import fcntl
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from infrastructure import package, rehearsal, template
 from infrastructure.intrinsics import resolved
 from infrastructure.parts import Template
-from simulator.runtime_api import install_client
+from simulator.desk import DEFAULT_APP
+from simulator.wechat.push import sealed
 from tests.support import load_fixtures, need
 from tests.support.front_door import Phone
 
@@ -47,12 +51,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def runtime_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("awslambdaric")
-    return install_client(tmp_path_factory.mktemp("runtime"))
-
-
-@pytest.fixture(scope="session")
 def around() -> Iterator[rehearsal.Surroundings]:
     with rehearsal.surroundings() as running:
         yield running
@@ -83,6 +81,14 @@ def visit(send: Send, phone: Phone) -> None:
     assert send("POST", "/logout", token, {}) == (204, None)
     for ended in (send("GET", "/api/orders", token), send("POST", "/phone", token, body)):
         assert (ended[0], ended[1]["Code"]) == (401, "InvalidToken")
+
+
+def closed_account(openid: str, secret: dict[str, str]) -> tuple[dict[str, str], str, bytes]:
+    """WeChat's push that a user has closed the account: what it says, its target and its body."""
+    event = "user_authorization_cancellation"
+    message = {"MsgType": "event", "Event": event, "OpenID": openid}
+    pushed = sealed(DEFAULT_APP, json.dumps(message).encode(), secret, time.time())
+    return message, f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}", pushed.body
 
 
 def strings(value: object) -> Iterator[str]:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import boto3
 import jwt
@@ -33,8 +32,7 @@ from infrastructure.template import ROOT
 from simulator.desk import DEFAULT_APP
 from simulator.dynamodb_local import free_port
 from simulator.wechat import appsecret_of
-from simulator.wechat.push import sealed
-from tests.infrastructure.conftest import visit
+from tests.infrastructure.conftest import closed_account, visit
 from tests.support.front_door import Phone
 
 MINISTACK = ("--from", "ministack==1.5.33", "--with", "aws-sam-translator==1.115.0", "ministack")
@@ -189,11 +187,8 @@ def test_a_push_ends_its_user_s_session_and_reaches_the_upstream_with_its_assert
     send = partial(cloud.send, first)
     token = send("POST", "/login", "", {"code": Phone(around.wechat_url).code()})[1]["token"]
     openid = send("GET", "/api/x", token)[1]["headers"]["X-WX-OPENID"]
-    event = "user_authorization_cancellation"
-    message = {"MsgType": "event", "Event": event, "OpenID": openid}
-    pushed = sealed(DEFAULT_APP, json.dumps(message).encode(), push, time.time())
-    target = f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}"
-    assert send("POST", target, "", json.loads(pushed.body)) == (200, "success")
+    message, target, body = closed_account(openid, push)
+    assert send("POST", target, "", json.loads(body)) == (200, "success")
     assert send("GET", "/api/x", token)[0] == 401
     echo, end = dict[str, Any](), time.monotonic() + 60
     while "events" not in echo and time.monotonic() < end:

@@ -4,12 +4,10 @@ import fnmatch
 import io
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from secrets import token_hex
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -20,8 +18,7 @@ from simulator import aws, desk
 from simulator.event_source import poll
 from simulator.serving import serve_wsgi
 from simulator.wechat import openid_of, push_secret_of
-from simulator.wechat.push import sealed
-from tests.infrastructure.conftest import FUNCTIONS, at, made, strings
+from tests.infrastructure.conftest import FUNCTIONS, at, closed_account, made, strings
 from tests.support.front_door import APPID, FrontDoor
 
 TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
@@ -208,11 +205,8 @@ def open_data(door: FrontDoor, token: str) -> None:
 
 
 def push(door: FrontDoor, _token: str) -> None:
-    message = {"MsgType": "event", "Event": "user_authorization_cancellation"}
-    body = json.dumps({**message, "OpenID": openid_of(APPID, "alice")}).encode()
-    pushed = sealed(APPID, body, push_secret_of(APPID), time.time())
-    target = f"/events/{APPID}?{urlencode(pushed.query)}"
-    assert door.send("POST", target, body=pushed.body).status == 200
+    _, target, body = closed_account(openid_of(APPID, "alice"), push_secret_of(APPID))
+    assert door.send("POST", target, body=body).status == 200
 
 
 def take_from_the_queue(door: FrontDoor, _token: str) -> None:

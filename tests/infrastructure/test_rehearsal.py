@@ -1,11 +1,9 @@
 """The package runs: each function in its own process, with its own environment, and no AWS."""
 
 import json
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import requests
 
@@ -15,16 +13,15 @@ from simulator.event_source import poll
 from simulator.parts import DEFAULT_APP
 from simulator.runtime_api import Function
 from simulator.wechat import push_secret_of
-from simulator.wechat.push import sealed
-from tests.infrastructure.conftest import visit
+from tests.infrastructure.conftest import closed_account, visit
 from tests.support.front_door import Phone
 
 
 def test_every_route_works_through_the_functions_of_the_package(
-    built: Path, runtime_client: Path, around: Surroundings
+    built: Path, runtime: Path, around: Surroundings
 ) -> None:
     sam = json.loads((built / "sam.json").read_text())
-    with closing(Rehearsal(sam, built / "package", runtime_client, around)) as gate:
+    with closing(Rehearsal(sam, built / "package", runtime, around)) as gate:
 
         def send(method: str, path: str, token: str = "", body: object = None) -> tuple[int, Any]:
             headers = [("Content-Type", "application/json")]
@@ -45,12 +42,8 @@ def test_every_route_works_through_the_functions_of_the_package(
 
 def push_through(gate: Rehearsal, around: Surroundings, openid: str) -> None:
     """Push that a user has closed the account: through one function, the queue and another."""
-    event = "user_authorization_cancellation"
-    message = {"MsgType": "event", "Event": event, "OpenID": openid}
-    secret = push_secret_of(DEFAULT_APP)
-    pushed = sealed(DEFAULT_APP, json.dumps(message).encode(), secret, time.time())
-    target = f"/events/{DEFAULT_APP}?{urlencode(pushed.query)}"
-    assert gate.send("POST", target, [], pushed.body)[::2] == (200, b"success")
+    message, target, body = closed_account(openid, push_secret_of(DEFAULT_APP))
+    assert gate.send("POST", target, [], body)[::2] == (200, b"success")
     deliver = gate.functions["Deliver"]
     with closing(aws.client("sqs", around.aws_url)) as sqs:
         assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 1

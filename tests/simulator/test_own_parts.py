@@ -139,7 +139,7 @@ def test_another_host_reaches_the_gate_and_nothing_else(second_host: list[str]) 
 
 @pytest.mark.dynamodb_local
 def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
-    dynamodb_local.skip_if_missing()
+    need(dynamodb_local.missing())
     with running({"DATA": str(tmp_path)}) as desk:
         token = log_in(desk.urls)
     with running({"DATA": str(tmp_path)}) as desk:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.runtime_api import Function, FunctionError, install_client
+from simulator.runtime_api import Function, FunctionError
 
 SOURCE = """
 import os, sys
@@ -20,12 +20,6 @@ def fail(event, context):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("awslambdaric")
-    return install_client(tmp_path_factory.mktemp("client"))
-
-
-@pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     (folder / "small.py").write_text(SOURCE)
@@ -33,10 +27,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_function_gets_what_lambda_gives_and_nothing_of_the_machine(
-    package: Path, client: Path, monkeypatch: pytest.MonkeyPatch
+    package: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WX_APPIDS", "of the parent")
-    with closing(Function("stack-echo", "small.echo", package, client, {"OWN": "1"})) as function:
+    with closing(Function("stack-echo", "small.echo", package, runtime, {"OWN": "1"})) as function:
         told = function.invoke({"a": "é"})
     assert told["event"] == {"a": "é"}
     assert told["function"] == "stack-echo"
@@ -44,16 +38,18 @@ def test_a_function_gets_what_lambda_gives_and_nothing_of_the_machine(
     assert {"OWN", "_HANDLER", "AWS_REGION"} <= set(told["seen"])
     assert not {"WX_APPIDS", "PATH", "HOME", "PYTHONPATH"} & set(told["seen"])
     assert str(package) in told["path"][:2]
-    assert str(client) in told["path"]
+    assert str(runtime) in told["path"]
     assert not [place for place in told["path"] if "site-packages" in place]
 
 
-def test_what_a_function_raises_is_told_and_its_start_is_timed(package: Path, client: Path) -> None:
-    with closing(Function("stack-fail", "small.fail", package, client, {})) as function:
+def test_what_a_function_raises_is_told_and_its_start_is_timed(
+    package: Path, runtime: Path
+) -> None:
+    with closing(Function("stack-fail", "small.fail", package, runtime, {})) as function:
         assert 0 < function.wait() < 30
         assert 0 < function.cpu_seconds() < 30
         with pytest.raises(FunctionError, match="ValueError"):
             function.invoke({})
-    missing = closing(Function("stack-none", "small.none", package, client, {}))
+    missing = closing(Function("stack-none", "small.none", package, runtime, {}))
     with missing as function, pytest.raises(FunctionError, match="HandlerNotFound"):
         function.wait()

@@ -1,14 +1,16 @@
-"""Fixtures: the embedded AWS and DynamoDB Local; a folder's conftest loads them."""
+"""Fixtures: the embedded AWS, DynamoDB Local, Lambda's runtime; a folder's conftest loads them."""
 
 import itertools
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from simulator import aws
-from tests.support import dynamodb_local
+from simulator.runtime_api import install_client
+from tests.support import dynamodb_local, need
 
 _numbers = itertools.count(1)
 
@@ -23,7 +25,7 @@ def moto_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
     """DynamoDB Local; skipped with one line if it cannot run, but never in CI."""
-    dynamodb_local.skip_if_missing()
+    need(dynamodb_local.missing())
     process, url = dynamodb_local.start()
     yield url
     process.kill()
@@ -37,6 +39,13 @@ def dynamodb_local_url() -> Iterator[str]:
 def engine_url(request: pytest.FixtureRequest) -> str:
     """Each engine in turn: a test of the store runs on both."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AWS's own runtime client, in a folder of its own."""
+    pytest.importorskip("awslambdaric")
+    return install_client(tmp_path_factory.mktemp("runtime"))
 
 
 def new_table(url: str) -> str:
