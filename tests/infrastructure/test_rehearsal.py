@@ -11,7 +11,6 @@ from infrastructure.rehearsal import Rehearsal, Surroundings
 from simulator import aws
 from simulator.event_source import poll
 from simulator.parts import DEFAULT_APP
-from simulator.runtime_api import Function
 from simulator.wechat import push_secret_of
 from tests.infrastructure.conftest import closed_account, visit
 from tests.support.front_door import Phone
@@ -50,13 +49,3 @@ def push_through(gate: Rehearsal, around: Surroundings, openid: str) -> None:
         assert poll(sqs, around.queue, lambda event, _: deliver.invoke(event)) == 0
     echo = requests.get(f"{around.upstream_url}/wxgate/events", timeout=5).json()
     assert [json.loads(event["body"]) for event in echo["events"]] == [message]
-
-
-def test_a_function_without_its_variables_starts_and_says_misconfigured(
-    built: Path, runtime_client: Path
-) -> None:
-    bare = Function("bare-login", "app.serve", built / "package", runtime_client, {})
-    with closing(bare) as function:
-        event = {"requestContext": {"resourcePath": "/login", "httpMethod": "POST"}}
-        answer = function.invoke(event)
-    assert answer["headers"]["X-Wxgate-Error"] == "Misconfigured"
