@@ -1,8 +1,6 @@
 """Least privilege: what the policies allow is what the code does, no more and no less."""
 
 import fnmatch
-import io
-import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,15 +8,14 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib.services import SERVICES
 from infrastructure.parts import Template
 from simulator import aws, desk
 from simulator.event_source import poll
-from simulator.serving import serve_wsgi
 from simulator.wechat import openid_of, push_secret_of
 from tests.infrastructure.conftest import FUNCTIONS, at, closed_account, made, strings
+from tests.support.aws_proxy import AwsProxy, Operation
 from tests.support.front_door import APPID, FrontDoor
 
 TRANSACTION = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
@@ -138,35 +135,16 @@ def test_the_keywords_of_a_function_s_handlers_are_its_policy(stack: Template, n
     assert named & set(RIGHTS.values()) == uses
 
 
-Calls = dict[str, list[tuple[str, Any]]]
-
-
-class Recorder:
-    """An AWS engine that remembers each call: the operation and its parameters."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Any]] = []
-        self.engine = DomainDispatcherApplication(create_backend_app)
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        operation = environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2]
-        self.calls.append((operation, json.loads(body)))
-        return self.engine(environ, start_response)
+Calls = dict[str, list[Operation]]
 
 
 @pytest.fixture(scope="module")
 def calls(running_desk: desk.Desk) -> Iterator[Calls]:
-    """The calls that each function makes of the desk's engine when it does all it can.
-
-    Moto has one state in a process, so the recorder's engine is the desk's.
-    """
-    recorder, made = Recorder(), Calls()
-    server = serve_wsgi(recorder, "127.0.0.1", 0)
+    """The calls that each function makes of the desk's engine when it does all it can."""
+    proxy, made = AwsProxy(running_desk.urls["AWS"]), Calls()
     with pytest.MonkeyPatch.context() as environ:
-        environ.setenv("AWS_ENDPOINT_URL", server.url)
-        with closing(aws.client("sqs", server.url)) as sqs:  # the desk polls its own
+        environ.setenv("AWS_ENDPOINT_URL", proxy.url)
+        with closing(aws.client("sqs", proxy.url)) as sqs:  # the desk polls its own
             queues = {name: aws.make_queue(sqs, f"policies-{name}-{token_hex(4)}") for name in USES}
         for name, use in USES.items():
             environ.setenv("EVENTS_QUEUE_URL", queues[name])
@@ -174,11 +152,11 @@ def calls(running_desk: desk.Desk) -> Iterator[Calls]:
             token = FrontDoor(desk.load_app(), *places).login()
             # A container of its own: nothing is known from the login.
             fresh = FrontDoor(desk.load_app(), *places)
-            recorder.calls.clear()
+            proxy.operations.clear()
             use(fresh, token)
-            made[name] = list(recorder.calls)
+            made[name] = list(proxy.operations)
     yield made
-    server.close()
+    proxy.close()
 
 
 def log_in_and_out(door: FrontDoor, _token: str) -> None:
@@ -232,15 +210,20 @@ USES = {
 }
 
 
-def actions(calls: list[tuple[str, Any]]) -> Iterator[str]:
-    """Give the IAM actions of calls; IAM and the SDK name the services of AWS's targets."""
-    for operation, parameters in calls:
-        if operation == "TransactWriteItems":
-            parts = (kind for item in parameters["TransactItems"] for kind in item)
-            yield from (f"dynamodb:{TRANSACTION[kind]}" for kind in parts)
-        else:
-            service = "secretsmanager" if operation == "GetSecretValue" else "dynamodb"
-            yield f"{'sqs' if 'QueueUrl' in parameters else service}:{operation}"
+IAM = {"DynamoDB": "dynamodb", "secretsmanager": "secretsmanager", "AmazonSQS": "sqs"}
+"""IAM's name for the service of a call."""
+
+
+def actions(calls: list[Operation]) -> Iterator[str]:
+    for done in calls:
+        items = done.parameters.get("TransactItems", [])
+        names = [TRANSACTION[kind] for item in items for kind in item] or [done.name]
+        yield from (f"{IAM[done.service]}:{name}" for name in names)
+
+
+def sent(calls: list[Operation], operation: str) -> list[dict[str, Any]]:
+    """The parameters of every call of an operation."""
+    return [done.parameters for done in calls if done.name == operation]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -249,7 +232,7 @@ def test_the_policy_allows_what_the_function_does_and_shows_the_secrets_that_it_
 ) -> None:
     granted = {action for s in statements(stack, name) for action in s["Action"]}
     assert set(actions(calls[name])) == {a for a in granted if not a.startswith("logs:")}
-    asked = [p["SecretId"] for operation, p in calls[name] if operation == "GetSecretValue"]
+    asked = [read["SecretId"] for read in sent(calls[name], "GetSecretValue")]
     read = {f"{secret.partition('/')[2]}-a1B2c3" for secret in asked}
     patterns = granted_secrets(stack, name)
     assert all(any(fnmatch.fnmatchcase(secret, p) for secret in read) for p in patterns)
@@ -263,7 +246,7 @@ def seen_by(find: Any) -> set[str]:
 
 
 def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(stack: Template, calls: Calls) -> None:
-    (read,) = [parameters for operation, parameters in calls["Proxy"] if operation == "GetItem"]
+    (read,) = sent(calls["Proxy"], "GetItem")
     names = [n.strip() for n in read["ProjectionExpression"].split(",")]
     attributes = {read["ExpressionAttributeNames"].get(n, n) for n in names}
     (find,) = [s for s in statements(stack, "Proxy") if "dynamodb:GetItem" in s["Action"]]
@@ -275,11 +258,11 @@ def test_the_proxy_reads_what_it_may_and_never_a_sealed_key(stack: Template, cal
 def test_the_events_function_sees_which_sessions_a_user_has_and_nothing_of_them(
     stack: Template, calls: Calls
 ) -> None:
-    reads = [parameters for operation, parameters in calls["Events"] if operation == "Query"]
+    reads = sent(calls["Events"], "Query")
     asked = [set(read["ExpressionAttributeNames"].values()) for read in reads]
     assert asked == [{"user", "item"}] * len(reads) != []
     find, end = [s for s in statements(stack, "Events") if "dynamodb" in str(s["Action"])]
     assert seen_by(find) == {"user", "item"}
     assert end["Condition"] == {"StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"}}
-    (write,) = [p for operation, p in calls["Events"] if operation == "TransactWriteItems"]
+    (write,) = sent(calls["Events"], "TransactWriteItems")
     assert all("ReturnValues" not in str(item) for item in write["TransactItems"])
