@@ -100,11 +100,14 @@ def test_a_phone_code_gives_the_number_once_and_to_its_user_alone(front_door: Fr
         assert front_door.send("POST", "/phone", token=token, json_body=code).code == "InvalidCode"
 
 
-def test_a_payment_is_signed_with_the_session_key(front_door: FrontDoor) -> None:
+def test_a_payment_is_signed_with_the_session_key_and_the_log_does_not_say_how(
+    front_door: FrontDoor, capsys: pytest.CaptureFixture[str]
+) -> None:
     token = front_door.login()
     answer = front_door.send("POST", "/sign", token=token, json_body={"data": "{}"})
     session = front_door.module.services.sessions.find_with_keys(Token.parse(token))
     assert answer.json == {"signature": user_signature(session.session_keys[0], b"{}")}
+    assert answer.json["signature"] not in capsys.readouterr().out
 
 
 def test_a_refused_token_is_challenged_the_same_for_every_cause(front_door: FrontDoor) -> None:

@@ -146,13 +146,6 @@ def test_a_token_survives_the_restart_in_a_folder(tmp_path: Path) -> None:
         assert call_api(desk.urls, token).status_code == 200
 
 
-def eventually(happens: Callable[[], bool]) -> None:
-    end = time.monotonic() + desks.START_SECONDS
-    while not happens():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_an_edit_is_served_and_a_broken_one_is_one_line_at_the_start_too(tmp_path: Path) -> None:
     copy, ignore = tmp_path, shutil.ignore_patterns("__pycache__")
     for name in ("chalicelib", "simulator", "infrastructure"):
@@ -162,7 +155,10 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line_at_the_start_too(tmp_pat
         token, health = log_in(desk.urls), f"{desk.urls['gate']}/health"
         version = copy / "chalicelib/__init__.py"
         version.write_text(version.read_text().replace(__version__, "0.9.9"))
-        eventually(lambda: requests.get(health, timeout=5).json()["version"] == "0.9.9")
+        end = time.monotonic() + desks.START_SECONDS
+        while requests.get(health, timeout=5).json()["version"] != "0.9.9":
+            assert time.monotonic() < end
+            time.sleep(0.05)
         door = copy / "app.py"
         door.write_text(door.read_text() + "\nthis is no Python\n")
         assert desk.process.stderr
