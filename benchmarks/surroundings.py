@@ -102,7 +102,7 @@ def _largest() -> Server:
 
 
 def _dynamodb_local(stack: ExitStack) -> str | None:
-    from tests.support import dynamodb_local
+    from simulator import dynamodb_local
 
     if dynamodb_local.missing():
         return None

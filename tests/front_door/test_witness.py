@@ -11,7 +11,7 @@ from wechatpy.exceptions import WeChatClientException
 
 from simulator.desk import Desk
 from simulator.wechat import appsecret_of, openid_of, unionid_of
-from tests.support.front_door import APPID, TAPS, FrontDoor, Phone
+from tests.support.front_door import APPID, FrontDoor, Phone
 
 
 @pytest.fixture
@@ -53,14 +53,6 @@ def test_a_foreign_library_gets_a_session_for_a_code_once(client: Any, phone: Ph
     with pytest.raises(WeChatClientException) as refused:
         client.wxa.code_to_session(code)
     assert refused.value.errcode == 40163
-
-
-@pytest.mark.parametrize("kind", TAPS)
-def test_a_foreign_library_opens_the_data(client: Any, phone: Phone, kind: str) -> None:
-    session = client.wxa.code_to_session(phone.code())
-    data = opened(session, phone.tap(kind))
-    assert data[TAPS[kind][1]]
-    assert data["watermark"]["appid"] == APPID
 
 
 def test_a_foreign_library_gets_an_access_token_and_trades_a_phone_code(

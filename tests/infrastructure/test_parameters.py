@@ -3,7 +3,6 @@
 import json
 import sys
 from contextlib import closing, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,14 +88,6 @@ def test_regions_of_every_partition_and_parameters_with_values_are_taken_and_not
     for word in ("TokenTtl", "=5", "A b=1"):
         with pytest.raises(Refused, match="not a parameter"):
             parameters.parsed([word])
-
-
-def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "parameters.yaml"
-    options = ["--stack", "wxgate-test", "--region", "us-east-1", "--out", str(out), "--dry-run"]
-    with pytest.raises(SystemExit, match=r"^TOKEN_TTL is malformed.*\Z"):
-        parameters.main([*options, "TokenTtl=5"])
-    assert not out.exists()
 
 
 def test_the_present_parameters_are_the_stack_s(

@@ -11,11 +11,11 @@ import pytest
 import requests
 
 from chalicelib import __version__
-from simulator import upstream
+from simulator import dynamodb_local, upstream
 from simulator.serving import Desk
 from simulator.wechat import WeChat, serve
 from tests.support import desk as desks
-from tests.support import dynamodb_local, need
+from tests.support import need
 from tests.support.desk import call_api, free_ports, is_free, log_in, post_login, running
 from tests.support.loopback import closed_port
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from simulator import aws
+from simulator import aws, dynamodb_local
 from simulator.runtime_api import install_client
-from tests.support import dynamodb_local, need
+from tests.support import need
 
 _numbers = itertools.count(1)
 
