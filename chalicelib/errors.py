@@ -3,7 +3,7 @@
 docs/errors.md says when each one occurs and what the client does then.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 
 class GateError(Exception):
@@ -16,15 +16,19 @@ class GateError(Exception):
     status: int
     message: str
     retry_after: int
+    headers: Mapping[str, str]
 
-    def __init_subclass__(cls, status: int, retry_after: int = 0) -> None:
-        cls.status, cls.message, cls.retry_after = status, str(cls.__doc__), retry_after
+    def __init_subclass__(
+        cls, status: int, retry_after: int = 0, headers: Mapping[str, str] = {}
+    ) -> None:
+        cls.status, cls.message = status, str(cls.__doc__)
+        cls.retry_after, cls.headers = retry_after, headers
 
     def __init__(self, message: str = "", *, retry_after: int = 0, **evidence: object) -> None:
         super().__init__(message or self.message)
         self.code, self.message, self.evidence = type(self).__name__, str(self), evidence
-        seconds = retry_after or self.retry_after
-        self.headers = {"Retry-After": str(seconds)} if seconds else {}
+        if seconds := retry_after or self.retry_after:
+            self.headers = {"Retry-After": str(seconds)}
 
 
 class InvalidRequest(GateError, status=400):
@@ -43,13 +47,9 @@ class InvalidCode(GateError, status=401):
     """WeChat rejected the code. Get a new code and try once more."""
 
 
-class InvalidToken(GateError, status=401):
+# RFC 6750 3; without an error attribute, which would tell one cause from another.
+class InvalidToken(GateError, status=401, headers={"WWW-Authenticate": "Bearer"}):
     """The token is not valid. Log in again, then repeat the request once."""
-
-    def __init__(self, **evidence: Any) -> None:
-        super().__init__(**evidence)
-        # RFC 6750 3; without an error attribute, which would tell one cause from another.
-        self.headers = {"WWW-Authenticate": "Bearer"}
 
 
 class UserBlocked(GateError, status=403):
@@ -66,10 +66,6 @@ class NotFound(GateError, status=404):
 
 class MethodNotAllowed(GateError, status=405):
     """The route does not support this method. See Allow."""
-
-    def __init__(self, allow: str) -> None:
-        super().__init__()
-        self.headers = {"Allow": allow}  # RFC 9110 15.5.6
 
 
 class RequestTooLarge(GateError, status=413):

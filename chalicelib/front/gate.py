@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from chalice.app import Chalice
@@ -23,18 +22,11 @@ class Gate(Chalice):
     `monotonic` is the clock that times requests, in seconds.
     """
 
-    def __init__(
-        self, name: str, fault: str | None = None, monotonic: Clock = time.perf_counter
-    ) -> None:
+    def __init__(self, name: str, fault: str | None, monotonic: Clock = time.perf_counter) -> None:
         super().__init__(name, configure_logs=False)
         self.api.binary_types = ["*/*"]  # API Gateway passes every body through as it came
         self._fault = fault
         self._monotonic = monotonic
-
-    def route(self, path: str, **options: Any) -> Callable[..., Any]:
-        """Bind a view to any media type: handlers check it themselves."""
-        decorator: Callable[..., Any] = super().route(path, content_types=["*/*"], **options)
-        return decorator
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
         """Serve one API Gateway REST proxy event; never raises."""
@@ -61,7 +53,8 @@ class Gate(Chalice):
         if self._fault:
             raise errors.Misconfigured(reason="environment")
         if request.method not in views:
-            raise errors.MethodNotAllowed(allow=", ".join(views))
+            request.answer_headers["Allow"] = ", ".join(views)  # RFC 9110 15.5.6
+            raise errors.MethodNotAllowed
         answer = views[request.method].view_function(request)
         if not isinstance(answer, Answer):
             raise TypeError

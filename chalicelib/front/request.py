@@ -150,11 +150,7 @@ class Request:
             raise InvalidRequest("The body is not one strict JSON object in UTF-8.") from None
 
     def token(self) -> Token:
-        """The bearer (RFC 6750 2.1) as a token with the right format and checksum; no I/O.
-
-        Raises:
-            InvalidToken: unless there is exactly one.
-        """
+        """The one bearer (RFC 6750 2.1), with the right checksum, or InvalidToken; no I/O."""
         sent, single = self.values("authorization"), self.event.get("headers")
         if isinstance(single, dict) and isinstance(self.event.get("multiValueHeaders"), dict):
             # The two maps of an event must agree, or two readers see two users.
