@@ -26,26 +26,16 @@ class ConnectionsAdapter(BaseAdapter):
         self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any
     ) -> requests.Response:
         """Send it; `timeout` is the Deadline of all. Raises TransportError, which has no text."""
-        body = request.body or b""
-        reply = self._connections.exchange(
-            Origin.of(str(request.url)),
-            str(request.method),
-            request.path_url,
-            [pair for pair in request.headers.items() if pair[0].lower() != "content-length"],
-            body.encode() if isinstance(body, str) else body,
-            deadline=timeout,
-            max_bytes=self._max_bytes,
-            retry_on=UNSENT,
-        )
+        headers = [(n, v) for n, v in request.headers.items() if n.lower() != "content-length"]
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        sent = (str(request.method), request.path_url, headers, body)
+        origin, limit = Origin.of(str(request.url)), self._max_bytes
+        reply = self._connections.exchange(origin, sent, timeout, max_bytes=limit, retry_on=UNSENT)
         response = requests.Response()
         response.status_code = reply.status
         response.headers = CaseInsensitiveDict(reply.headers)
         response.raw = io.BytesIO(reply.body)
         return response
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._connections.close()
 
 
 class Session(requests.Session):

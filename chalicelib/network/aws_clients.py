@@ -16,8 +16,7 @@ USER_AGENT = "wxgate"
 def client(service: Any, region: str | None, session: Any, attempt: float, attempts: int) -> Any:
     """Make a client of a botocore session; its calls take `attempts` of `attempt` seconds.
 
-    Raises:
-        Misconfigured: if the environment does not say all that the SDK needs.
+    Misconfigured is raised if the environment does not say all that the SDK needs.
     """
     config = Config(
         connect_timeout=attempt,

@@ -1,5 +1,6 @@
 """Errors of the AWS SDK: their short names, and which of them only the operator can repair."""
 
+import re
 from typing import Any
 
 import botocore.exceptions as sdk
@@ -10,25 +11,11 @@ from chalicelib.errors import GateError, Misconfigured
 _PASSING = (sdk.ConnectionError, sdk.HTTPClientError, sdk.IncompleteReadError)
 
 # Of the error codes of DynamoDB, Secrets Manager, SQS and all services (AWS's API references).
-_OPERATOR_FAULTS = frozenset(
-    (
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "AccessDenied",
-        "AccessDeniedException",
-        "DecryptionFailure",
-        "IncompleteSignatureException",
-        "InvalidClientTokenId",
-        "InvalidParameterException",
-        "InvalidRequestException",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "NotAuthorized",
-        "OptInRequired",
-        "ResourceNotFoundException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-        "ValidationException",
-    )
+_OPERATOR_FAULTS = re.compile(
+    r"AWS\.SimpleQueueService\.NonExistentQueue|AccessDenied(Exception)?|DecryptionFailure|KMS.*"
+    r"|IncompleteSignatureException|Invalid(ClientTokenId|(Parameter|Request|Signature)Exception)"
+    r"|MissingAuthenticationTokenException|NotAuthorized|OptInRequired|ResourceNotFoundException"
+    r"|SignatureDoesNotMatch|UnrecognizedClientException|ValidationException"
 )
 
 
@@ -42,5 +29,5 @@ def translated(error: Exception, passing: type[GateError], **evidence: Any) -> G
     """Give Misconfigured if only the operator can repair it, else an error of type `passing`."""
     name = reason(error)
     of_configuration = isinstance(error, sdk.BotoCoreError) and not isinstance(error, _PASSING)
-    operators = of_configuration or name in _OPERATOR_FAULTS or name.startswith("KMS")
+    operators = of_configuration or _OPERATOR_FAULTS.fullmatch(name)
     return (Misconfigured if operators else passing)(reason=name, **evidence)

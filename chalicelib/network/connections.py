@@ -23,10 +23,10 @@ from urllib3.util.connection import create_connection
 from chalicelib.deadlines import IDLE, Deadline
 from chalicelib.network import exchange_errors as errors
 from chalicelib.network.addresses import Origin, permitted
-from chalicelib.network.exchange import Connection, Pairs, Reply
+from chalicelib.network.exchange import Connection, Message, Pairs, Reply
 from chalicelib.network.sockets import DeadlineSocket, TLSSocket, seconds_left
 
-__all__ = ["Connections", "Origin", "Pairs", "Reply"]
+__all__ = ["Connections", "Message", "Origin", "Pairs", "Reply"]
 
 MAX_IDLE = 32
 
@@ -54,12 +54,9 @@ class Connections:
     def exchange(
         self,
         origin: Origin,
-        method: str,
-        target: str,
-        headers: Pairs,
-        body: bytes,
-        *,
+        message: Message,
         deadline: Deadline,
+        *,
         max_bytes: int,
         retry_on: tuple[type[errors.TransportError], ...] = (),
     ) -> Reply:
@@ -72,11 +69,12 @@ class Connections:
             NotConnected: nothing was sent.
             TimedOut, NoAnswer, Broken, TooLarge: it was sent.
         """
-        sent = [("Host", origin.authority), *headers]
+        method, target, headers, body = message
+        sent = (method, target, [("Host", origin.authority), *headers], body)
 
         def attempt(connection: Connection) -> Reply:
             try:
-                return connection.exchange(method, target, sent, body, deadline, max_bytes)
+                return connection.exchange(sent, deadline, max_bytes)
             finally:
                 self._keep(origin, connection)
 

@@ -15,6 +15,7 @@ from chalicelib.network import exchange_errors as errors
 from chalicelib.network.sockets import DeadlineSocket
 
 Pairs = list[tuple[str, str]]
+Message = tuple[str, str, Pairs, bytes]  # a request: method, target, headers, body
 
 _LENGTH = re.compile(r"[0-9]{1,18}[ \t]*")
 _ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -43,10 +44,9 @@ class Connection(HTTPConnection):
         self.reusable = True
         self.reused = False
 
-    def exchange(
-        self, method: str, target: str, headers: Pairs, body: bytes, deadline: Deadline, limit: int
-    ) -> Reply:
+    def exchange(self, message: Message, deadline: Deadline, limit: int) -> Reply:
         """Send exactly these bytes, and receive one answer; raises as Connections.exchange does."""
+        method, target, headers, body = message
         self.stream.deadline = deadline
         self.reusable = sent = False
         fields = HTTPHeaderDict(headers)

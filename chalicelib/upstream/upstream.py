@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from chalicelib import errors
 from chalicelib.deadlines import ANSWER_RESERVE, UPSTREAM_TOTAL, Deadline
 from chalicelib.network import exchange_errors as network
-from chalicelib.network.connections import Connections, Origin, Pairs, Reply
+from chalicelib.network.connections import Connections, Message, Origin, Pairs, Reply
 from chalicelib.settings import Settings
 from chalicelib.upstream import headers, paths
 
@@ -20,7 +20,6 @@ _ERRORS: dict[type[network.TransportError], type[errors.GateError]] = {
     network.TooLarge: errors.UpstreamTooLarge,
     **dict.fromkeys([network.NoAnswer, network.Stale, network.Broken], errors.UpstreamBadResponse),
 }
-_Sent = tuple[str, str, Pairs, bytes]  # method, target below the base path, headers, body
 
 
 @dataclass(frozen=True)
@@ -75,36 +74,29 @@ class Upstream:
             DeadlineExceeded: too little time is left to begin.
         """
         query, method = encoded_query(outgoing.query), outgoing.method
-        target = outgoing.subpath + (f"?{query}" if query else "")
-        sent = (method, target, self._headers(outgoing), outgoing.body)
+        target = f"{self._base}/{outgoing.subpath}" + (f"?{query}" if query else "")
+        message = (method, target, self._headers(outgoing), outgoing.body)
         # Only what is safe by definition is sent again (RFC 9110, 9.2.1).
-        reply = self._exchange(sent, deadline, max_bytes, repeatable=method in ("GET", "HEAD"))
+        reply = self._exchange(message, deadline, max_bytes, repeatable=method in ("GET", "HEAD"))
         return self._passed_on(reply, outgoing)
 
     def post(self, subpath: str, sent: Pairs, body: bytes, deadline: Deadline) -> int:
-        """Post a message of the gate's own, perhaps more than once, and give the status.
-
-        Raises:
-            What forward raises, but for InvalidRequest.
-        """
-        message = ("POST", subpath, [("Accept-Encoding", "identity"), *sent], body)
+        """Post a message of the gate's own, perhaps twice, and give the status; raises as above."""
+        headers = [("Accept-Encoding", "identity"), *sent]
+        message = ("POST", f"{self._base}/{subpath}", headers, body)
         return self._exchange(message, deadline, MAX_IGNORED, repeatable=True).status
 
     def _exchange(
-        self, sent: _Sent, deadline: Deadline, max_bytes: int, *, repeatable: bool
+        self, message: Message, deadline: Deadline, max_bytes: int, *, repeatable: bool
     ) -> Reply:
-        method, target, fields, body = sent
         deadline = deadline.less(ANSWER_RESERVE)
         if deadline.remaining() <= 0:
             raise errors.DeadlineExceeded
         try:
             return self._connections.exchange(
                 self.origin,
-                method,
-                f"{self._base}/{target}",
-                fields,
-                body,
-                deadline=deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
+                message,
+                deadline.sooner(min(self._settings.upstream_timeout, UPSTREAM_TOTAL)),
                 max_bytes=max_bytes,
                 retry_on=(network.Refused, network.Stale) if repeatable else (),
             )
@@ -144,8 +136,7 @@ class Upstream:
 def encoded_query(query: Pairs) -> str:
     """Encode the parameters that API Gateway decoded, in order (RFC 3986: only unreserved plain).
 
-    Raises:
-        InvalidRequest: beyond MAX_QUERY bytes, or if a value is no Unicode text.
+    InvalidRequest is raised beyond MAX_QUERY bytes, and if a value is no Unicode text.
     """
     try:
         text = urlencode(query, quote_via=quote)

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -49,17 +49,17 @@ def send(
     target: str = "/",
     *,
     by: Connections | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    body: bytes = b"",
     deadline: Deadline | None = None,
+    max_bytes: int = 1000,
     **options: Any,
 ) -> Reply:
     """Exchange; `options` are those of Connections.exchange."""
-    return (by or connections()).exchange(
-        to if isinstance(to, Origin) else Origin.of(to.url),
-        method,
-        target,
-        deadline=deadline or Deadline.after(ENOUGH),
-        **{"headers": [], "body": b"", "max_bytes": 1000, **options},
-    )
+    origin = to if isinstance(to, Origin) else Origin.of(to.url)
+    message = (method, target, list(headers), body)
+    within = deadline or Deadline.after(ENOUGH)
+    return (by or connections()).exchange(origin, message, within, max_bytes=max_bytes, **options)
 
 
 def reply_to(act: Act, method: str = "GET", *, max_bytes: int = 1000) -> Reply:

@@ -112,8 +112,8 @@ class Wire(Connections):
         self._outcomes = list(outcomes) or [Reply(200, [], b"")]
         self.exchanged: list[Exchanged] = []
 
-    def exchange(self, *given: Any, deadline: Deadline, **options: Any) -> Reply:
-        exchanged = Exchanged(*given, **{"seconds": deadline.remaining(), **options})
+    def exchange(self, origin: Any, message: Any, deadline: Deadline, **options: Any) -> Reply:
+        exchanged = Exchanged(origin, *message, **{"seconds": deadline.remaining(), **options})
         self.exchanged.append(exchanged)
         for again in (exchanged.retry_on, ()):
             outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]

@@ -55,14 +55,3 @@ def test_no_password_of_the_machine_is_sent(
 def test_a_failure_is_that_of_the_connections() -> None:
     with pytest.raises(Broken):
         sent_to(Wire(Broken()))
-
-
-def test_closing_the_session_closes_the_connections() -> None:
-    closed = []
-
-    class Closing(Wire):
-        def close(self) -> None:
-            closed.append(True)
-
-    Session(Closing(), max_bytes=1).close()
-    assert closed

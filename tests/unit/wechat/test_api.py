@@ -397,7 +397,7 @@ class Turnstile(Wire):
         self.issued = 0
 
     def exchange(self, *args: Any, **_: Any) -> Reply:
-        target: str = args[2]
+        target: str = args[1][1]
         if target == "/cgi-bin/stable_token":
             self.issued += 1
             return said({"access_token": f"t{self.issued}", "expires_in": 7200})
