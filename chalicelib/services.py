@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib import deadlines, logs, settings
 from chalicelib.deadlines import Deadline
@@ -41,17 +42,12 @@ SERVICES = {
 }
 
 
-class _Once(Generic[_T]):
+class _Once(cached_property[_T]):
     """A member of Services that is built when it is first read, by one thread at a time."""
 
-    def __init__(self, build: Callable[["Services"], _T]) -> None:
-        self._build, self._name = build, build.__name__
-
-    def __get__(self, services: "Services", _owner: type) -> _T:
+    def __get__(self, services: Any, owner: Any = None) -> _T:  # type: ignore[override]  # it has overloads
         with services.lock:
-            if self._name not in vars(services):
-                vars(services)[self._name] = self._build(services)
-            built: _T = vars(services)[self._name]
+            built: _T = super().__get__(services, owner)
             return built
 
 
@@ -62,14 +58,12 @@ class Services:
         function = environ.get("WXGATE_FUNCTION", "")  # set by the template; else all routes
         self.clock = clock
         self.fault: str | None = None
-        self.log_level = "INFO"
         self.lock = threading.RLock()
         self._used = SERVICES.get(function) or set[str]().union(*SERVICES.values())
         self._closers: list[Callable[[], None]] = []
         self._settings: settings.Settings | None = None
         try:
             self._settings = settings.read(environ, function)
-            self.log_level = self._settings.log_level
         except settings.BadEnvironment as error:
             self.fault = str(error)
 
@@ -212,7 +206,7 @@ def from_environment() -> Services:
     """Build the services of this process; never raises, but logs what is wrong."""
     services = Services(os.environ)
     function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    logs.configure(services.log_level, function_name)
+    logs.configure("INFO" if services.fault else services.settings.log_level, function_name)
     if services.fault:
         logs.write(logging.ERROR, "misconfigured", {"reason": services.fault})
     elif function_name:

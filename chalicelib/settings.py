@@ -77,11 +77,7 @@ VARIABLES: dict[str, Variable] = {f.name.upper(): f.metadata["variable"] for f i
 
 
 def read(environ: Mapping[str, str], function: str | None = None) -> Settings:
-    """Read the environment of one Lambda function, or of all of them.
-
-    Raises:
-        BadEnvironment: naming every variable at fault.
-    """
+    """Read the environment of one Lambda function, or of all; BadEnvironment names every fault."""
     served = {function} if function in FUNCTIONS else {*FUNCTIONS}
     faults: list[str] = []
     values: dict[str, Any] = {}

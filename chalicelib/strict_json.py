@@ -43,10 +43,8 @@ def _check(value: Any, depth: int = 1) -> None:
 def load_object(data: bytes) -> dict[str, Any]:
     """Parse UTF-8 bytes; duplicate keys, NaN, infinities and lone surrogates are errors.
 
+    NotStrictJson is raised for every fault; also beyond MAX_DEPTH, or if the value is no object.
     json.loads(bytes) is not used: it guesses UTF-16 and UTF-32, and skips a byte order mark.
-
-    Raises:
-        NotStrictJson: for every fault; also beyond MAX_DEPTH, or if the value is no object.
     """
     try:
         value = _DECODER.decode(data.decode())

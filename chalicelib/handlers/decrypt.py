@@ -64,8 +64,7 @@ def phone(
 
     Raises:
         InvalidCode: the user must tap again.
-        Misconfigured, SecretsUnavailable: without a signing key; the code is not spent.
-        DeadlineExceeded: there is too little time, and the code is not spent.
+        Misconfigured, SecretsUnavailable, DeadlineExceeded: the code is not spent.
         What else WeChat.phone_number raises.
     """
     token, code = request.token(), code_of(request.json())
@@ -118,7 +117,5 @@ def _signed(body: Mapping[str, Any]) -> tuple[str, str] | None:
     return raw_data, signature
 
 
-def _answer(
-    who: "Identity", kind: str, data: Mapping[str, Any], assertions: "Assertions"
-) -> Answer:
+def _answer(who: "Identity", kind: str, data: kinds.Fields, assertions: "Assertions") -> Answer:
     return json_answer({"data": data, "assertion": assertions.for_data(who, kind, data)})

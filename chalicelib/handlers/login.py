@@ -57,9 +57,8 @@ def logout(request: Request, *, sessions: "Sessions") -> Answer:
 def code_of(body: Mapping[str, Any]) -> str:
     """Take a one-time code from a JSON body; observed ones are 32 to 64 characters.
 
-    Raises:
-        InvalidRequest: if there is none, it could change a URL, or it is what wx.login gives in
-            DevTools if the project has no appid (Tencent/wepy issue 325).
+    InvalidRequest is raised if there is none, if it could change a URL, and if it is what wx.login
+    gives in DevTools while the project has no appid (Tencent/wepy issue 325).
     """
     code = body.get("code")
     if code == "the code is a mock one":

@@ -39,8 +39,7 @@ def proxy(
             raise
         if request.values("authorization"):
             # Not for a cache: the next reader's token may be alive.
-            dead = {"X-Wxgate-Token": "dead", "Cache-Control": "no-store"}
-            request.answer_headers |= dead
+            request.answer_headers |= {"X-Wxgate-Token": "dead", "Cache-Control": "no-store"}
     else:
         identity = _identity(session, method, upstream.url(subpath), assertions)
     outgoing = _outgoing(request, method, subpath, identity)

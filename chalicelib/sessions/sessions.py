@@ -58,9 +58,7 @@ class Sessions:
 
         If `replaces` is the text of a live token of the same user and app, that session dies in
         the same write, and its session_key is inherited. Anything else is ignored.
-
-        Raises:
-            DeadlineExceeded: if an attempt to write might end too late; nothing is stored.
+        DeadlineExceeded is raised, and nothing stored, if an attempt to write might end too late.
         """
         user = user_reference(who.appid, who.openid)
         for _ in range(STORE_ATTEMPTS):

@@ -54,9 +54,7 @@ def forwarded_headers(headers: Pairs, patterns: tuple[str, ...] = ()) -> Pairs:
     """Take the allowed request headers, in order, names as sent.
 
     `patterns` are further names in lower case; one that ends in `*` stands for all that begin so.
-
-    Raises:
-        InvalidRequest: if one of them cannot be sent, or comes twice and is no list.
+    InvalidRequest is raised if one of them cannot be sent, or comes twice and is no list.
     """
     passed = _allowed(headers, REQUEST_HEADERS, patterns)
     if any(_UNSENDABLE.search(value) for _, value in passed):

@@ -20,7 +20,7 @@ _SEGMENT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"  # RFC 3986
 _SUBPATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*/?")
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Unicode categories of joiners, soft hyphens and blanks: some servers drop them from names.
-_INVISIBLE = ("Cf", "Zs")
+_HIDDEN = ("Cf", "Zs")
 DECODE_ROUNDS = 3
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -31,9 +31,8 @@ def checked_path(path: str, proxy: str | None = None) -> str:
     `proxy` is API Gateway's pathParameters.proxy. What stands before /api/ and that is a custom
     domain's base path mapping, which may itself contain /api/.
 
-    Raises:
-        InvalidPath: if the path is not canonical, or not in every reading: decoded up to three
-            times, and each of these folded.
+    InvalidPath is raised unless the path is canonical in every reading: as it is and decoded up to
+    three times, and each of these folded.
     """
     mapping, subpath = _split(path, proxy)
     if len(subpath) > MAX_PATH or not (_MAPPING.fullmatch(mapping) and _SUBPATH.fullmatch(subpath)):
@@ -123,7 +122,5 @@ def _readings(text: str, errors: str = "replace") -> list[str]:
 def _has_dot_segment(reading: str) -> bool:
     # Some servers cut parameters off a segment before they resolve dots.
     names = (re.split(r"[;?#]", segment)[0] for segment in re.split(r"[/\\]", reading))
-    visible = (
-        "".join(c for c in name if unicodedata.category(c) not in _INVISIBLE) for name in names
-    )
+    visible = ("".join(c for c in name if unicodedata.category(c) not in _HIDDEN) for name in names)
     return any(name in (".", "..") for name in visible)

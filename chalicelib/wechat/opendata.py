@@ -8,7 +8,6 @@ every failure is a ValueError that looks the same to the client.
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -61,9 +60,7 @@ def open_cbc(algorithm: AES128 | AES256, iv: bytes, data: bytes, block: int) -> 
     return unpadder.update(padded) + unpadder.finalize()
 
 
-def check_raw_data(
-    raw_data: str, signature: str, session_key: str, fields: Mapping[str, Any]
-) -> None:
+def check_raw_data(raw_data: str, signature: str, session_key: str, fields: dict[str, Any]) -> None:
     """Raise ValueError unless WeChat signed rawData, and it agrees with the opened fields.
 
     The signature is sha1(rawData + session_key as base64 text): «开放数据校验与解密», 数据签名校验.
