@@ -1,5 +1,6 @@
 """The composition root: one reader of the environment, services built once, a safe INIT."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -149,8 +150,15 @@ def furnished(function: str, act: Callable[[Deadline], object]) -> tuple[Service
 @pytest.mark.parametrize("function", [*FUNCTIONS, ""])
 def test_each_function_warms_up_what_it_uses_by_the_end_of_init(function: str) -> None:
     left: list[float] = []
-    services, warmed = furnished(function, lambda deadline: left.append(deadline.remaining()))
+    collected: list[bool] = []  # whether garbage is looked for meanwhile
+
+    def act(deadline: Deadline) -> None:
+        left.append(deadline.remaining())
+        collected.append(gc.isenabled())
+
+    services, warmed = furnished(function, act)
     services.init()
+    assert (any(collected), gc.isenabled()) == (False, True)
     assert sorted(warmed) == sorted(SERVICES.get(function, NAMES))
     assert all(0 < seconds <= deadlines.INIT for seconds in left)
 
