@@ -106,21 +106,26 @@ def libraries(architecture: str, requirements: Path = REQUIREMENTS, store: Path 
     wanted = _what_ships(requirements.read_text())
     digest = sha256(wanted.encode()).hexdigest()[:12]
     place = store / f"{architecture}-{version}-{digest}"
-    if not place.exists():
-        unfinished = place.with_name(f"{place.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+    if place.exists():
+        return place
+    store.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=store) as unfinished:
+        target = Path(unfinished) / place.name
         command = [
             *(_uv(), "pip", "install", "--quiet", "--requirements", "-"),
-            *("--target", str(unfinished), "--only-binary", ":all:"),
+            *("--target", str(target), "--only-binary", ":all:"),
             *("--python-platform", PLATFORMS[architecture], "--python-version", version),
         ]
         done = subprocess.run(  # noqa: S603 - uv of our own environment
             command, input=wanted, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            shutil.rmtree(unfinished, ignore_errors=True)
             raise PackageError(done.stderr.strip())
-        unfinished.rename(place)
+        try:
+            target.rename(place)
+        except OSError:
+            if not place.exists():  # another build was first
+                raise
     return place
 
 
