@@ -73,6 +73,18 @@ def described(stack: str, region: str) -> dict[str, Any] | None:
     return dict(found)
 
 
+def existing(stack: str, region: str) -> dict[str, Any]:
+    """Give CloudFormation's description of a stack.
+
+    Raises:
+        Refused: if there is no such stack, or AWS gives no answer.
+    """
+    found = described(stack, region)
+    if found is None:
+        raise Refused(f"There is no stack {stack} in {region}: make deploy first.")
+    return found
+
+
 def present(stack: str, region: str) -> dict[str, str]:
     """Give the parameters of a stack as it is; none if there is no such stack.
 

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure import commands
-from infrastructure.parameters import Refused, described
+from infrastructure.parameters import Refused, existing
 
 SHOWN = 10
 """SQS gives so many at most in one answer."""
@@ -44,8 +44,7 @@ def send(sqs: Any, url: str) -> None:
 
 
 def _queue_of(stack: str, region: str) -> str:
-    outputs = (described(stack, region) or {}).get("Outputs", [])
-    for output in outputs:
+    for output in existing(stack, region).get("Outputs", []):
         if output["OutputKey"] == "EventDeadLettersUrl":
             return str(output["OutputValue"])
     raise Refused(f"The stack {stack} in {region} has no events: set EventsPath (docs/events.md).")

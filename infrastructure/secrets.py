@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from infrastructure import commands
-from infrastructure.parameters import Refused, described
+from infrastructure.parameters import Refused, existing
 
 _APPSECRET = re.compile(r"[!-~]{8,128}")
 _PUSH_TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
@@ -138,9 +138,7 @@ def _run(options: argparse.Namespace) -> None:
         names += [name.replace("app/", "push/") + " (with EventsPath)" for name in names]
         print("\n".join(f"put-secret-value {options.stack}/{name}" for name in [*names, "signing"]))
         return
-    found = described(options.stack, options.region)
-    if found is None:
-        raise Refused(f"There is no stack {options.stack} in {options.region}: make deploy first.")
+    found = existing(options.stack, options.region)
     values = {p["ParameterKey"]: p["ParameterValue"] for p in found["Parameters"]}
     manager = boto3.client("secretsmanager", region_name=options.region)
     vault = Vault(manager, options.stack, found.get("Tags", []), values.get("KmsKeyArn", ""))

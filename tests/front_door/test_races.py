@@ -91,9 +91,7 @@ def check_race(door: Door, tokens: list[str], **members: object) -> None:
     assert set(after) == {401}
 
 
-def test_none_of_a_thousand_racing_requests_passes_once_the_logout_has_answered(
-    door: Door,
-) -> None:
+def test_none_of_a_thousand_racing_requests_passes_once_the_logout_has_answered(door: Door) -> None:
     check_race(door, [door.login()])
     assert door.items() == 0
 

@@ -301,6 +301,13 @@ def test_dead_letters_are_shown_without_their_contents_and_moved_where_they_came
     assert sqs.moved == ["arn:dead"]
 
 
+@pytest.mark.parametrize("command", [redrive, secrets])
+def test_a_stack_that_is_missing_is_named(moto_url: str, command: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    with pytest.raises(SystemExit, match="There is no stack wxgate-typo in eu-west-1: make deploy"):
+        command.main(["--stack", "wxgate-typo", "--region", "eu-west-1"])
+
+
 def test_the_table_is_deleted_though_it_is_protected(moto_url: str) -> None:
     with closing(aws.client("dynamodb", moto_url)) as dynamodb:
         aws.make_table(dynamodb, "wxgate-test-sessions")

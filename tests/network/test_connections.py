@@ -360,8 +360,7 @@ def test_a_host_that_is_no_name_is_unresolved(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "failure"),
-    [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", errors.Broken), (b"", errors.NoAnswer)],
+    ("answer", "failure"), [(b"HTTP/1.1 200 OK\r\n\r\n[1,2", errors.Broken), (b"", errors.NoAnswer)]
 )
 def test_an_answer_that_tls_does_not_end_is_not_complete(
     trusted: ssl.SSLContext, answer: bytes, failure: type[errors.TransportError]

@@ -119,7 +119,7 @@ def test_a_connection_is_used_again_within_ten_seconds_by_the_wall_clock(
 
 
 MEANWHILE: list[Act] = [
-    *(Peer.reset, lambda peer: peer.sock.shutdown(1), lambda peer: peer.send(whole(b"smuggled"))),
+    *(Peer.reset, lambda peer: peer.sock.shutdown(1), lambda peer: peer.send(whole(b"smuggled")))
 ]
 
 

@@ -110,27 +110,27 @@ FORM = "write http(s)://host[:port][/path]"
 NO_QUERY = "write no query and no fragment, and a plain base path"
 MALFORMED = {
     ("WX_APPIDS", "write appids, separated by commas"): [
-        *(f"wx {CANARY}", f"{CANARY};x", ",", "é" + CANARY, CANARY * 9, f"{CANARY},a b"),
+        *(f"wx {CANARY}", f"{CANARY};x", ",", "é" + CANARY, CANARY * 9, f"{CANARY},a b")
     ],
     ("SESSIONS_TABLE", ENCODED): ["ab", f"{CANARY}/x", f"{CANARY} x", CANARY * 30, f"{CANARY}\nx"],
     ("SECRET_PREFIX", ENCODED): [f"{CANARY} x", f"{CANARY}*", f"{CANARY}é", CANARY * 50],
     ("UPSTREAM_ALLOW_PRIVATE", "write true or false"): [CANARY, "yes", "1", "0", "falſe"],
     ("UPSTREAM_TIMEOUT", "write seconds from 0.1 to 29"): [
-        *(CANARY, "0", "0.09", "29.1", "-1", "1e1", "nan", "inf", "٥", "5s", "+5"),
+        *(CANARY, "0", "0.09", "29.1", "-1", "1e1", "nan", "inf", "٥", "5s", "+5")
     ],
     ("PUBLIC_PATHS", "write globs below /api/, separated by commas"): [
-        *(f"{CANARY} x", f"{CANARY}\\x", f"a,{CANARY}#", "/", "/api/", CANARY * 50),
+        *(f"{CANARY} x", f"{CANARY}\\x", f"a,{CANARY}#", "/", "/api/", CANARY * 50)
     ],
     ("TOKEN_TTL", "write whole seconds from 300 to 2592000"): [
-        *(CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20),
+        *(CANARY, "299", "2592001", "300.0", "-300", "1e3", "٣٠٠", "9" * 20)
     ],
     ("DECRYPT_MAX_AGE", f"write whole seconds from 1 to {2**40}"): [
-        *(CANARY, "0", "-1", "1.5", "٣", str(2**41)),
+        *(CANARY, "0", "-1", "1.5", "٣", str(2**41))
     ],
     ("LOG_LEVEL", "write one of DEBUG, INFO, WARNING, ERROR, CRITICAL"): [CANARY, "TRACE", "10"],
     ("TRUSTED_HOPS", "write a number from 0 to 5"): [CANARY, "6", "-1", "1.0", "١"],
     ("FORWARD_REQUEST_HEADERS", NAMES): [
-        *(f"{CANARY} x", f"{CANARY}*x", f"{CANARY}**", "é", "a:b", "a;b", "x" * 65),
+        *(f"{CANARY} x", f"{CANARY}*x", f"{CANARY}**", "é", "a:b", "a;b", "x" * 65)
     ],
     ("FORWARD_ANSWER_HEADERS", NAMES): [f"*{CANARY}", "x-\u212a"],
 }
@@ -157,7 +157,7 @@ MALFORMED_URLS = {
         *(f"https://a.test/{path}" for path in ("%", "a%", "%zz", "%4", "%4g", "a/%%41", "%u0041")),
     ],
     "its base path has dot segments": [
-        *("https://a.test/a/../b", "https://a.test/a/%2E%2e/b", "https://a.test/./b"),
+        *("https://a.test/a/../b", "https://a.test/a/%2E%2e/b", "https://a.test/./b")
     ],
 }
 for advice, texts in MALFORMED_URLS.items():
