@@ -2,10 +2,11 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
 import yaml  # type: ignore[import-untyped]  # has no types
@@ -43,7 +44,16 @@ def start(host: str, port: int) -> Server:
         OSError: if the port is in use.
     """
     # Not by moto's own server, which waits forever for a port that is in use.
-    return serve_wsgi(DomainDispatcherApplication(create_backend_app), host, port)
+    engine = DomainDispatcherApplication(create_backend_app)
+
+    def without_pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Moto lets every web page read everything (CORS), and here are real appsecrets.
+        if "HTTP_ORIGIN" in environ:
+            start_response("403 Forbidden", [])
+            return []
+        return cast("Iterable[bytes]", engine(environ, start_response))
+
+    return serve_wsgi(without_pages, host, port)
 
 
 def client(service: Any, url: str) -> Any:

@@ -65,7 +65,11 @@ def _start(desk: Desk, ports: dict[str, int], chosen: Parts, say: Say) -> None:
 
     def load() -> Gateway:
         gate = _loaded_gate(front_doors)
-        logging.getLogger("wxgate").addHandler(hints)  # the gate has just set up its own
+        logger = logging.getLogger("wxgate")
+        for handler in logger.handlers:  # which the gate has just set up
+            handler.setLevel(logger.level)
+        logger.setLevel(logging.INFO)  # hints come whatever LOG_LEVEL says
+        logger.addHandler(hints)
         return gate
 
     gate = Reloading(load, say)
@@ -90,7 +94,11 @@ def _loaded_gate(front_doors: list[ModuleType]) -> Gateway:
         importlib.import_module("chalicelib.settings").read(os.environ)
     except ValueError as error:
         raise DeskError(f"The gate does not start: {error}") from error
+    except Exception as error:  # the user's own edit: anything may be wrong
+        raise DeskError(f"The gate does not load: {described(error)}.") from error
     front_door = load_app()
+    if not hasattr(front_door, "app"):  # as while an editor writes the file
+        raise DeskError(f"The gate does not load: {FRONT_DOOR.name} has no app.")
     front_doors[:] = [front_door]
     return Gateway(front_door.app, front_door.app.routes)
 
@@ -188,6 +196,6 @@ def load_app() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own edit: anything may be wrong
+    except (Exception, SystemExit) as error:  # as above
         raise DeskError(f"The gate does not load: {described(error)}.") from error
     return module

@@ -3,6 +3,7 @@
 import os
 from contextlib import closing
 from pathlib import Path
+from secrets import token_hex
 
 from simulator import aws, dynamodb_local, parts
 from simulator.parts import LOOPBACK, DeskError, Parts
@@ -62,7 +63,8 @@ def _fill(store: str, manager: str, chosen: Parts) -> None:
     with closing(aws.client("dynamodb", store)) as dynamodb:
         aws.make_table(dynamodb, table)
     with closing(aws.client("secretsmanager", manager)) as secrets:
-        pushes = {appid: push_secret_of(appid) for appid in chosen.appids}
+        # Of a real app nobody may guess them: a push ends sessions.
+        pushes = {n: push_secret_of(n if own is None else token_hex()) for n in chosen.appids}
         aws.make_secrets(secrets, prefix, appsecrets, pushes)
     if os.environ.setdefault("EVENTS_PATH", EVENTS_PATH):
         with closing(aws.client("sqs", manager)) as sqs:

@@ -19,6 +19,9 @@ INTERVAL = 0.25
 SECONDS = 300.0
 """That the function has for a batch."""
 
+GRACE = 5.0
+"""Seconds that close() waits for a batch that is under way."""
+
 Function = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
@@ -78,7 +81,7 @@ class EventSource:
             with suppress(BotoCoreError, ClientError):
                 pause = 0.0 if poll(*self._queue) else INTERVAL
 
-    def close(self) -> None:
-        """Stop; a batch that is under way is finished."""
+    def close(self, grace: float = GRACE) -> None:
+        """Stop; a batch that is under way is finished, if it takes no longer than `grace`."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(grace)

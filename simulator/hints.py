@@ -17,6 +17,9 @@ WECHAT = {
 }
 """By WeChat's errcode."""
 
+TOURIST = {"tourist mode": WECHAT[40029]}
+"""By the reason of the gate, which does not ask WeChat about a mock code."""
+
 UPSTREAM = "The upstream at {upstream} does not answer: is your API running?"
 
 
@@ -31,10 +34,9 @@ class Hints(logging.Handler):
         self, *, upstream: str | None, real_wechat: bool, say: Callable[[str], object]
     ) -> None:
         super().__init__()
-        self._errcodes = WECHAT if real_wechat else {}
-        self._codes = (
-            {"UpstreamUnreachable": UPSTREAM.format(upstream=upstream)} if upstream else {}
-        )
+        self._hints: dict[Any, str] = WECHAT | TOURIST if real_wechat else {}
+        if upstream:
+            self._hints["UpstreamUnreachable"] = UPSTREAM.format(upstream=upstream)
         self._say = say
         self._said: set[str] = set()
 
@@ -43,9 +45,8 @@ class Hints(logging.Handler):
         fields: dict[str, Any] = getattr(record, "fields", {})
         if fields.get("status") in (200, 204):
             self._said.clear()
-        hint = self._errcodes.get(fields.get("errcode", 0)) or self._codes.get(
-            str(fields.get("code"))
-        )
+        told = (fields.get(name) for name in ("errcode", "code", "reason"))
+        hint = next((self._hints[each] for each in told if each in self._hints), None)
         if hint and hint not in self._said:
             self._said.add(hint)
             self._say(hint)

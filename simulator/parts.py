@@ -147,7 +147,7 @@ def _appsecrets(
     return found
 
 
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """Say in one line where an error came from and what it is."""
     if isinstance(error, SyntaxError):
         return f"{Path(error.filename or 'app.py').name}:{error.lineno}: {error.msg}"

@@ -62,10 +62,8 @@ def code_of(body: Mapping[str, Any]) -> str:
     """
     code = body.get("code")
     if code == "the code is a mock one":
-        raise InvalidRequest(
-            "DevTools runs without a real appid (tourist mode), so its codes are mocks. "
-            "Open the project with its own appid."
-        )
+        words = "DevTools runs without a real appid (tourist mode), so its codes are mocks. "
+        raise InvalidRequest(f"{words}Open the project with its own appid.", reason="tourist mode")
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         raise InvalidRequest("code is missing or malformed.")
     return code

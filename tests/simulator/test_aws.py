@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
+import requests
 
 from simulator import aws
 from tests.support.engines import new_table
@@ -34,6 +35,11 @@ def test_a_table_that_the_engine_refuses_is_told_in_one_line(dynamodb_local_url:
     refusal = pytest.raises(aws.EngineUnavailable, match=r"^DynamoDB refuses: \w+\.$")
     with closing(aws.client("dynamodb", dynamodb_local_url)) as dynamodb, refusal:
         aws.make_table(dynamodb, "no")
+
+
+def test_no_web_page_reads_what_the_engine_holds(moto_url: str) -> None:
+    answer = requests.post(moto_url, headers={"Origin": "https://a.example"}, timeout=5)
+    assert (answer.status_code, answer.content) == (403, b"")
 
 
 def test_each_mini_program_has_its_secret_and_those_that_exist_are_kept(moto_url: str) -> None:

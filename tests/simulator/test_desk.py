@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from simulator.__main__ import main
 from simulator.desk import PORTS, DeskError
 from simulator.serving import Desk
 from tests.support.desk import call_api, ended, free_ports, is_free, log_in, running, start
@@ -55,17 +54,6 @@ def test_what_cannot_be_is_one_line_and_status_1() -> None:
     status, out, errors = ended(start("--port", str(free_ports()), environ=environ))
     assert (status, out, errors.count("\n")) == (1, "", 1)
     assert errors.startswith("The gate does not start: FORWARD_REQUEST_HEADERS")
-
-
-@pytest.mark.parametrize("flags", [["--port", "x"], ["--port", "0"], ["--port", "65532"], ["-x"]])
-def test_a_bad_flag_is_answered_with_the_usage(
-    flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(flags)
-    out, errors = capsys.readouterr()
-    assert out == ""
-    assert errors.startswith("usage: python -m simulator")
 
 
 def refused(desk_with: DeskWith, port: int, **variables: str) -> str:

@@ -73,3 +73,11 @@ def test_a_source_polls_until_it_is_closed_though_sqs_fails(sqs: Sqs) -> None:
     assert done.wait(10)
     source.close()
     assert len({record["messageId"] for record in taken}) == 12
+
+
+def test_the_end_does_not_wait_for_a_function_that_hangs(sqs: Sqs) -> None:
+    begun, over = threading.Event(), threading.Event()
+    source = EventSource(sqs, URL, lambda *_: {"done": [act() for act in (begun.set, over.wait)]})
+    assert begun.wait(10)
+    source.close(0)
+    over.set()

@@ -13,7 +13,8 @@ import requests
 from chalicelib import __version__
 from simulator import dynamodb_local, upstream
 from simulator.serving import Desk
-from simulator.wechat import WeChat, serve
+from simulator.wechat import WeChat, push_secret_of, serve
+from simulator.wechat.push import sealed
 from tests.support import desk as desks
 from tests.support import need
 from tests.support.desk import call_api, free_ports, is_free, log_in, post_login, running
@@ -71,6 +72,9 @@ def test_codes_go_to_the_real_wechat_and_the_secret_shows_nowhere(real: dict[str
         page = requests.get(desk.urls["playground"], timeout=10).text
         facts = requests.get(f"{desk.urls['playground']}/facts", timeout=5).json()
         assert is_free(desk.port + 1)
+        push = sealed(OWN_APP, b"{}", push_secret_of(OWN_APP), time.time())  # as on a plain desk
+        events = f"{desk.urls['gate']}/events/{OWN_APP}"
+        assert requests.post(events, push.body, params=push.query, timeout=9).status_code == 403
     assert ["WeChat", real["WECHAT_API_URL"], "real"] in [line.split() for line in desk.said]
     assert f"appsecret of {OWN_APP}: from WX_APPSECRET_{OWN_APP}" in "\n".join(desk.said)
     assert (facts["wechat"], facts["upstream"]) == (False, True)
@@ -82,7 +86,9 @@ def test_what_goes_wrong_again_and_again_is_one_line_that_says_what_to_do(
     real: dict[str, str],
 ) -> None:
     nowhere = f"http://127.0.0.1:{closed_port()}"
-    with running({**real, "UPSTREAM_URL": nowhere}) as desk:
+    with running({**real, "UPSTREAM_URL": nowhere, "LOG_LEVEL": "ERROR"}) as desk:
+        mock = {"code": "the code is a mock one"}
+        requests.post(f"{desk.urls['gate']}/login", json=mock, timeout=5)
         token = log_in(desk.urls, OWN_APP)
         answers = [call_api(desk.urls, token) for _ in range(2)]
         for errcode in (40164, 40125, 40013, 40029):
@@ -92,7 +98,9 @@ def test_what_goes_wrong_again_and_again_is_one_line_that_says_what_to_do(
             for _ in range(2):
                 post_login(desk.urls, OWN_APP)
     assert [answer.headers["X-Wxgate-Error"] for answer in answers] == ["UpstreamUnreachable"] * 2
-    api, *hints = desk.errors.splitlines()
+    tourist, api, *hints = desk.errors.splitlines()
+    assert tourist == hints[-1]
+    assert "INFO" not in desk.log
     assert api == f"The upstream at {nowhere} does not answer: is your API running?"
     for hint, word in zip(hints, ("IP白名单", "AppSecret", "AppID", "游客模式"), strict=True):
         assert word in hint
@@ -159,14 +167,15 @@ def test_an_edit_is_served_and_a_broken_one_is_one_line_at_the_start_too(tmp_pat
         while requests.get(health, timeout=5).json()["version"] != "0.9.9":
             assert time.monotonic() < end
             time.sleep(0.05)
-        door = copy / "app.py"
-        door.write_text(door.read_text() + "\nthis is no Python\n")
         assert desk.process.stderr
         assert desk.process.stderr.readline() == "The gate was reloaded.\n"
-        broken = desk.process.stderr.readline()
-        assert call_api(desk.urls, token).status_code == 200
-    assert broken.startswith("The gate does not load: app.py:")
-    assert broken.endswith("The gate before the change goes on.\n")
+        for name in ("app.py", "chalicelib/settings.py"):
+            with (copy / name).open("a") as edited:
+                edited.write("\nthis is no Python\n")
+            broken = desk.process.stderr.readline()
+            assert call_api(desk.urls, token).status_code == 200
+            assert broken.startswith(f"The gate does not load: {Path(name).name}:")
+            assert broken.endswith("The gate before the change goes on.\n")
     (copy / "chalicelib/errors.py").write_text("1 / 0\n")
     status, out, errors = desks.ended(desks.start("--port", str(free_ports()), cwd=copy))
     assert (status, out, errors.count("\n")) == (1, "", 1)

@@ -32,8 +32,7 @@ def test_a_function_gets_what_lambda_gives_and_nothing_of_the_machine(
     monkeypatch.setenv("WX_APPIDS", "of the parent")
     with closing(Function("stack-echo", "small.echo", package, runtime, {"OWN": "1"})) as function:
         told = function.invoke({"a": "é"})
-    assert told["event"] == {"a": "é"}
-    assert told["function"] == "stack-echo"
+    assert (told["event"], told["function"]) == ({"a": "é"}, "stack-echo")
     assert 0 < told["left"] <= 25_000
     assert {"OWN", "_HANDLER", "AWS_REGION"} <= set(told["seen"])
     assert not {"WX_APPIDS", "PATH", "HOME", "PYTHONPATH"} & set(told["seen"])
@@ -46,8 +45,7 @@ def test_what_a_function_raises_is_told_and_its_start_is_timed(
     package: Path, runtime: Path
 ) -> None:
     with closing(Function("stack-fail", "small.fail", package, runtime, {})) as function:
-        assert 0 < function.wait() < 30
-        assert 0 < function.cpu_seconds() < 30
+        assert all(0 < seconds < 30 for seconds in (function.wait(), function.cpu_seconds()))
         with pytest.raises(FunctionError, match="ValueError"):
             function.invoke({})
     missing = closing(Function("stack-none", "small.none", package, runtime, {}))

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 from simulator.wechat import appsecret_of
-from simulator.wechat.control import LOGGED, CallLog
-from simulator.wechat.messages import Answer, Call
 from tests.simulator.wechat_desk import APPID, NOW, Desk
 
 SNS = "/sns/jscode2session"
@@ -97,14 +95,6 @@ def test_the_log_masks_secrets_in_bodies_and_shows_nothing_of_one_that_is_no_jso
     stable = {"appid": "\ud800", "secret": "***", "grant_type": "client_credential"}
     shown = [entry["body"] for entry in desk.log()]
     assert shown == [stable, None, {"code": "***"}, "not a JSON object"]
-
-
-def test_a_log_of_days_remembers_its_newest_calls_by_their_numbers() -> None:
-    remembered = CallLog(lambda: NOW)
-    for _ in range(LOGGED + 5):
-        remembered.add(Call("GET", SNS, {}, b""), Answer(200, "text/plain", b"{}"))
-    assert [entry["n"] for entry in remembered.after(0)] == list(range(6, LOGGED + 6))
-    assert [entry["n"] for entry in remembered.after(LOGGED + 3)] == [LOGGED + 4, LOGGED + 5]
 
 
 def test_a_reset_forgets_everything(desk: Desk) -> None:

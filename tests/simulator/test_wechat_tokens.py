@@ -1,6 +1,6 @@
 """access_token: how long each kind lives, what replaces it, what a dead one is answered."""
 
-from tests.simulator.wechat_desk import APPID, Desk
+from tests.simulator.wechat_desk import Desk
 
 
 def answers(desk: Desk, *tokens: str) -> list[int]:
@@ -50,10 +50,3 @@ def test_the_21st_force_of_a_day_is_over_the_quota_until_the_next(desk: Desk) ->
     assert desk.stable_token(force_refresh=True)["errcode"] == 45009
     desk.clock.now += 86400
     assert "access_token" in desk.stable_token(force_refresh=True)
-
-
-def test_a_stable_token_wants_posted_json(desk: Desk) -> None:
-    assert desk.call("GET", "/cgi-bin/stable_token").json()["errcode"] == 43002
-    answer = desk.call("POST", "/cgi-bin/stable_token", data={"appid": APPID})
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json()["errcode"] == 47001
