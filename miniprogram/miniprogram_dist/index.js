@@ -13,7 +13,7 @@ var MEANINGS = {
   NETWORK: /^(request|\w+File) (?!.*(parameter\.|\bfile\b))|net|conn|host|socket|dns|ssl|offl|interrupt|[网網连連线線]|解析|#(10[89]|60\d{4})$/i,
   LOGIN_REFUSED: /^login /,
   QUOTA: /quota|额|額|#1400001$/,
-  SYSTEM_DENIED: /system.{0,9}(permi|den|locat)|系.[^错錯]{0,3}[权權定设設拒]|(locat|gps).*(off|disab|not en)|[未没].*定位|定位.*[未关關]|#3$/i,
+  SYSTEM_DENIED: /(system|\bos).{0,9}(permi|den|locat)|by sys|系.[^错錯]{0,3}[权權定设設拒]|(locat|gps).*(off|disab|not en)|[未没开].*定位|没有..权限|定位.*[未关關]|#3$/i,
   USER_DENIED: /^(?!.*(priva|私|access|\bfile\b)).*(unauth|no response|不同意|den[yi]|cancel|reject|refuse|拒|取消|#(1|103)$)/i,
   PRIVACY: /priva|私|#(104|112|10110\d)$/i,
   UNSUPPORTED: /^/
@@ -111,7 +111,6 @@ function createClient(options) {
     quiet = unsaved = !storage('setStorageSync', saved) && saved
   }
 
-  // Clients share the storage. Memory stands in while it fails.
   function session() {
     var found = storage('getStorageSync')
     if (!found) return saved
@@ -374,7 +373,7 @@ function createClient(options) {
 
   function sign(data) {
     function ask() {
-      return gate('/sign', { data: data })
+      return renew(session().pending && saved.token).then(gate.bind(0, '/sign', { data: data }, undefined))
     }
     return Promise.resolve(ensuring)
       .then(ask, ask)
@@ -412,7 +411,7 @@ function createClient(options) {
       waiting.push(resolve)
       fn({ referrer: res && res.referrer, agree: answer.bind(0, 'agree'), disagree: disagree })
     }
-    // wx has one listener, all clients share it.
+    // wx has one listener
     var sheets = (api.wxgateSheets = api.wxgateSheets || [
       function (resolve) {
         resolve({ event: 'disagree' })

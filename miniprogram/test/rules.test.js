@@ -1212,6 +1212,25 @@ test('sign waits for way 1, since WeChat takes a signature by the current key al
   assert.equal(wx.sent('/sign')[0].header.Authorization, 'Bearer token-2')
 })
 
+test('sign waits for a login under way', async () => {
+  const wx = fakeWx(gateOf({ '/sign': ok({ signature: 'ab12' }) }))
+  const client = await loggedIn(wx)
+  client.login()
+  await client.sign('{}')
+  assert.equal(wx.sent('/sign')[0].header.Authorization, 'Bearer token-2')
+})
+
+test('sign logs in first after a code whose answer was lost: WeChat may have changed the key', async () => {
+  const wx = fakeWx(gateOf({ '/sign': ok({ signature: 'ab12' }) }))
+  const client = await loggedIn(wx)
+  const { request } = wx
+  wx.request = (o) => setTimeout(() => o.fail({ errMsg: 'request:fail timeout' }), 0)
+  await rejection(client.login())
+  wx.request = request
+  await client.sign('{}')
+  assert.equal(wx.sent('/sign')[0].header.Authorization, 'Bearer token-2')
+})
+
 test('sign with a refused token logs in and signs once more', async () => {
   const wx = fakeWx(gateOf({ '/sign': inTurn(refusal('InvalidToken'), ok({ signature: 'ab12' })) }))
   const client = await loggedIn(wx)
