@@ -12,7 +12,8 @@ _PASSING = (sdk.ConnectionError, sdk.HTTPClientError, sdk.IncompleteReadError)
 
 # Of the error codes of DynamoDB, Secrets Manager, SQS and all services (AWS's API references).
 _OPERATOR_FAULTS = re.compile(
-    r"AWS\.SimpleQueueService\.NonExistentQueue|AccessDenied(Exception)?|DecryptionFailure|KMS.*"
+    r"AWS\.SimpleQueueService\.NonExistentQueue|AccessDenied(Exception)?|DecryptionFailure"
+    r"|(?i:KMS)(?!.*(Throttl|Internal|Timeout)).*"  # SQS writes Kms
     r"|IncompleteSignatureException|Invalid(ClientTokenId|(Parameter|Request|Signature)Exception)"
     r"|MissingAuthenticationTokenException|NotAuthorized|OptInRequired|ResourceNotFoundException"
     r"|SignatureDoesNotMatch|UnrecognizedClientException|ValidationException"
