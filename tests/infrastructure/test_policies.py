@@ -144,6 +144,9 @@ def calls(running_desk: desk.Desk) -> Iterator[Calls]:
     proxy, made = AwsProxy(running_desk.urls["AWS"]), Calls()
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("AWS_ENDPOINT_URL", proxy.url)
+        for attempt in ("deadlines.SECRETS_ATTEMPT", "deadlines.QUEUE_ATTEMPT"):
+            environ.setattr(f"chalicelib.{attempt}", 20.0)  # of this machine, whatever it does
+        environ.setattr("chalicelib.sessions.table.STORE_ATTEMPT", 5.0)  # a login has eight
         with closing(aws.client("sqs", proxy.url)) as sqs:  # the desk polls its own
             queues = {name: aws.make_queue(sqs, f"policies-{name}-{token_hex(4)}") for name in USES}
         for name, use in USES.items():
