@@ -17,6 +17,7 @@ from tests.support.fakes import client_error
 
 PASSING: dict[str, Exception] = {
     "ThrottlingException": client_error("ThrottlingException"),
+    "InternalServerError": client_error("InternalServerError"),
     "KMSThrottlingException": client_error("KMSThrottlingException"),
     "ClientError": ClientError({}, "GetItem"),
     "ReadTimeoutError": ReadTimeoutError(endpoint_url="x"),
